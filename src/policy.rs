@@ -1,1 +1,46 @@
-//! (to be filled)
+//! Everything that a reload may change, as one immutable value. A worker holds it in an `Arc`; a
+//! connection keeps the one that it started its handshake with.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acl::Acl;
+use crate::auth::{Identity, Users};
+use crate::socks::MethodSet;
+
+/// One policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// Counted from 1; each reload makes a greater one.
+    pub generation: u64,
+    /// The methods that we accept (RFC 1928 §3).
+    pub methods: MethodSet,
+    /// Who may log in.
+    pub users: Arc<Users>,
+    /// Who a client is that need not log in.
+    pub anonymous: Identity,
+    /// The rules.
+    pub acl: Acl,
+    /// Limits of patience.
+    pub timeouts: Timeouts,
+}
+
+/// Limits of patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to a complete request; never re-armed by octets.
+    pub handshake: Duration,
+    /// Over name look-up and all addresses of a target.
+    pub connect: Duration,
+    /// Until an address that does not answer is joined by the next one.
+    pub attempt: Duration,
+    /// Without an octet in either direction.
+    pub idle: Duration,
+    /// Without an octet after one side has closed.
+    pub half_close: Duration,
+    /// For the last reply or the last octets to leave before the connection is cut.
+    pub linger: Duration,
+    /// Idle time before TCP keepalive probes; zero switches them off.
+    pub keepalive: Duration,
+}

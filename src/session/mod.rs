@@ -1,1 +1,31 @@
-//! (to be filled)
+//! What is known and remembered of one attempt of one client to reach one target.
+//!
+//! It does not know how it is stored, nor what a socket or a protocol octet is.
+//!
+//! ```text
+//!  worker                                    writer                     readers (API, metrics)
+//!  Share::open ─▶ slot: free → open ──Entry::Opened──▶ row 'active'
+//!  publish     ─▶ counters (relaxed stores)  ◀────────────────────────── Table page → Ledger::view
+//!  Share::settle ▶ slot: settled ────Entry::Closed──▶ row final
+//!  (takes back) ◀── slot: free ◀── Ledger::free ───────┘
+//! ```
+//!
+//! A slot of the [`ledger`](Ledger) *is* the session: facts, counters, ending and text in 512
+//! octets. The [`Table`] only lists the live ones, a shard per worker; payload never touches it.
+#![forbid(unsafe_code)]
+
+mod id;
+mod journal;
+mod ledger;
+mod outcome;
+mod slot;
+mod table;
+mod view;
+
+pub use id::{IdSource, SessionId};
+pub use journal::{CHANNEL_ENTRIES_MAX, Entry, Journal, Kind, journal};
+pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};
+pub use outcome::{Level, Outcome, Status};
+pub use slot::{Command, Decision, Ending, Opening, Session, SessionRef, Stages, Traffic};
+pub use table::{PAGE_SESSIONS_MAX, Table};
+pub use view::SessionView;

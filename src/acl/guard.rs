@@ -1,0 +1,271 @@
+//! The guard: a client reaches through us no class of address that it could not reach without us.
+//!
+//! It is judged on the very address that is dialled. Forms that carry an IPv4 address inside an
+//! IPv6 one are unwrapped first, because the kernel, a NAT64 gateway or a 6to4 relay would reach
+//! the inner address: IPv4-mapped `::ffff:0:0/96` (RFC 4291 §2.5.5.2), IPv4-compatible `::/96`
+//! (deprecated, §2.5.5.1), NAT64 `64:ff9b::/96` (RFC 6052) and `64:ff9b:1::/48` (RFC 8215), 6to4
+//! `2002::/16` (RFC 3056).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Which targets are forbidden to whom.
+#[derive(Debug)]
+pub enum Guard {
+    /// By the class of the client's address; our own listeners are for nobody.
+    Auto(OwnListeners),
+    /// Nothing is forbidden.
+    Off,
+}
+
+/// Where we listen ourselves, API included.
+#[derive(Clone, Debug, Default)]
+pub struct OwnListeners {
+    /// The addresses we are bound to; an unspecified one means every address of this host.
+    pub bound: Vec<SocketAddr>,
+    /// The addresses of this host's interfaces.
+    pub local: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Loopback,
+    Private,
+    Public,
+    Nobody(&'static str),
+}
+
+impl Guard {
+    /// Whether `client` may be connected to `target`.
+    ///
+    /// # Errors
+    /// The sentence that goes into the record as the rule.
+    pub fn allows(&self, client: IpAddr, target: SocketAddr) -> Result<(), &'static str> {
+        let own = match self {
+            Self::Off => return Ok(()),
+            Self::Auto(own) => own,
+        };
+        let address = unwrap(target.ip());
+        if own.contains(SocketAddr::new(address, target.port())) {
+            return Err("guard: the proxy's own listeners are for nobody");
+        }
+        match (class(address), class(unwrap(client))) {
+            (Class::Nobody(sentence), _) => Err(sentence),
+            (Class::Public, _) | (Class::Loopback | Class::Private, Class::Loopback) => Ok(()),
+            // A link-local client stands on our own network, as a private one does.
+            (Class::Private, Class::Private | Class::Nobody(_)) => Ok(()),
+            (Class::Loopback, Class::Private | Class::Public | Class::Nobody(_)) => {
+                Err("guard: loopback targets are for loopback clients")
+            }
+            (Class::Private, Class::Public) => {
+                Err("guard: private targets are for loopback and private clients")
+            }
+        }
+    }
+}
+
+impl OwnListeners {
+    fn contains(&self, target: SocketAddr) -> bool {
+        self.bound.iter().any(|bound| {
+            bound.port() == target.port()
+                && if bound.ip().is_unspecified() {
+                    target.ip().is_loopback() || self.local.contains(&target.ip())
+                } else {
+                    bound.ip().to_canonical() == target.ip()
+                }
+        })
+    }
+}
+
+fn class(address: IpAddr) -> Class {
+    match address {
+        IpAddr::V4(v4) => class_v4(v4),
+        IpAddr::V6(v6) => class_v6(v6),
+    }
+}
+
+fn class_v4(address: Ipv4Addr) -> Class {
+    let [a, b, ..] = address.octets();
+    match (a, b) {
+        (0, _) => Class::Nobody("guard: 0.0.0.0/8 is for nobody"),
+        (127, _) => Class::Loopback,
+        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Class::Private,
+        (169, 254) => Class::Nobody("guard: link-local and metadata addresses are for nobody"),
+        (224..=239, _) => Class::Nobody("guard: multicast is for nobody"),
+        (240..=255, _) => Class::Nobody("guard: 240.0.0.0/4 and broadcast are for nobody"),
+        (_, _) => Class::Public,
+    }
+}
+
+fn class_v6(address: Ipv6Addr) -> Class {
+    let first = address.segments()[0];
+    if address.is_unspecified() {
+        Class::Nobody("guard: the unspecified address is for nobody")
+    } else if address.is_loopback() {
+        Class::Loopback
+    } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
+        // Unique local (RFC 4193), and the site-local ones that came before them.
+        Class::Private
+    } else if first & 0xffc0 == 0xfe80 {
+        Class::Nobody("guard: link-local and metadata addresses are for nobody")
+    } else if first & 0xff00 == 0xff00 {
+        Class::Nobody("guard: multicast is for nobody")
+    } else {
+        Class::Public
+    }
+}
+
+fn unwrap(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let embedded = |high: u16, low: u16| {
+        IpAddr::V4(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)))
+    };
+    match (a, b, c, d, e, f) {
+        (0, 0, 0, 0, 0, 0) if (g, h) != (0, 0) && (g, h) != (0, 1) => embedded(g, h),
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => embedded(g, h),
+        // RFC 6052 §2.2, prefix length 48: octets 6, 7, then 9, 10 (octet 8 is zero).
+        (0x64, 0xff9b, 1, high, middle, low) => embedded(high, ((middle & 0xff) << 8) | (low >> 8)),
+        (0x2002, high, low, ..) => embedded(high, low),
+        (_, _, _, _, _, _) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: &str = "127.0.0.1";
+    const PRIVATE: &str = "192.168.1.7";
+    const PUBLIC: &str = "203.0.113.7";
+
+    fn allows(client: &str, target: &str) -> bool {
+        let own = OwnListeners {
+            bound: vec![
+                "127.0.0.1:1080".parse().unwrap(),
+                "[::]:2080".parse().unwrap(),
+                "[::1]:9090".parse().unwrap(),
+            ],
+            local: vec!["198.51.100.1".parse().unwrap(), "2001:db8::5".parse().unwrap()],
+        };
+        let target = match target.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, 443),
+            Err(_) => target.parse().unwrap(),
+        };
+        Guard::Auto(own).allows(client.parse().unwrap(), target).is_ok()
+    }
+
+    #[test]
+    fn loopback_targets_in_every_spelling_are_for_loopback_clients_only() {
+        for target in [
+            "127.0.0.1",
+            "127.9.8.7",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1:7f00:0:100::",
+            "2002:7f00:1::",
+        ] {
+            assert!(allows(LOOPBACK, target), "{target}");
+            assert!(allows("::1", target), "{target}");
+            assert!(!allows(PRIVATE, target), "{target}");
+            assert!(!allows(PUBLIC, target), "{target}");
+        }
+    }
+
+    #[test]
+    fn private_targets_are_for_loopback_and_private_clients() {
+        for target in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "fc00::1",
+            "fdff::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+        ] {
+            assert!(allows(LOOPBACK, target), "{target}");
+            assert!(allows(PRIVATE, target), "{target}");
+            assert!(allows("fd00::9", target), "{target}");
+            assert!(allows("::ffff:10.1.1.1", target), "{target}");
+            assert!(!allows(PUBLIC, target), "{target}");
+            assert!(!allows("2001:db8::9", target), "{target}");
+        }
+    }
+
+    #[test]
+    fn some_targets_are_for_nobody() {
+        for target in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "ff02::1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "::ffff:0.0.0.0",
+        ] {
+            for client in [LOOPBACK, PRIVATE, PUBLIC, "::1"] {
+                assert!(!allows(client, target), "{client} {target}");
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_of_the_special_ranges_are_public() {
+        for target in [
+            "1.1.1.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.0.1",
+            "100.128.0.1",
+            "126.0.0.1",
+            "128.0.0.1",
+            "169.253.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.167.0.1",
+            "223.0.0.1",
+            "2001:db8::1",
+            "2002:808:808::",
+            "64:ff9b::808:808",
+            "fbff::1",
+        ] {
+            assert!(allows(PUBLIC, target), "{target}");
+        }
+    }
+
+    #[test]
+    fn our_own_listeners_are_for_nobody_whatever_the_spelling() {
+        for target in [
+            "127.0.0.1:1080",
+            "[::ffff:127.0.0.1]:1080",
+            "127.0.0.1:2080",
+            "[::1]:2080",
+            "198.51.100.1:2080",
+            "[2001:db8::5]:2080",
+            "[::1]:9090",
+        ] {
+            assert!(!allows(LOOPBACK, target), "{target}");
+        }
+        assert!(allows(LOOPBACK, "127.0.0.1:9090"));
+        assert!(allows(LOOPBACK, "127.0.0.2:1080"));
+        assert!(allows(LOOPBACK, "198.51.100.2:2080"));
+    }
+
+    #[test]
+    fn switched_off_it_forbids_nothing() {
+        let target = "169.254.169.254:80".parse().unwrap();
+        assert!(Guard::Off.allows(PUBLIC.parse().unwrap(), target).is_ok());
+    }
+}

@@ -1,0 +1,199 @@
+//! The ledger: chunks of slots that never move, each worker with a share of its own.
+//!
+//! A slot is handed out by its worker's [`Share`] without a lock, filled, settled by the same
+//! worker, and freed by the writer alone ([`Ledger::free`]) once its row is committed. The worker
+//! keeps the order in which it settled, and takes back what the writer has freed, a few at each
+//! claim.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+use zerocopy::FromZeros;
+
+use super::slot::{Ending, Opening, Session, SessionRef, needs_continuation};
+use super::view::SessionView;
+
+/// All slots of the process.
+#[derive(Debug)]
+pub struct Ledger {
+    chunks: Box<[OnceLock<&'static [Session]>]>,
+    growth: Mutex<usize>,
+    slots_max: u32,
+}
+
+/// A chunk could not be added: the bound `ledger_slots_max` is reached, or memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger cannot grow: its bound or the memory's is reached")]
+pub struct Full;
+
+impl Ledger {
+    /// A ledger of at most `slots_max` slots, rounded up to whole chunks; empty so far.
+    #[must_use]
+    pub fn new(slots_max: u32) -> Self {
+        let chunks = slots_max.div_ceil(SLOTS_PER_CHUNK).max(1);
+        Self {
+            chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
+            growth: Mutex::new(0),
+            slots_max: chunks * SLOTS_PER_CHUNK,
+        }
+    }
+
+    /// Adds a chunk and returns its slots, for one worker's [`Share`].
+    ///
+    /// # Errors
+    /// [`Full`] when the bound is reached or memory is.
+    pub fn grow(&self) -> Result<Chunk, Full> {
+        let mut chunks = self.growth.lock();
+        let cell = self.chunks.get(*chunks).ok_or(Full)?;
+        let slots =
+            <[Session]>::new_box_zeroed_with_elems(SLOTS_PER_CHUNK as usize).map_err(|_| Full)?;
+        // Leaked on purpose: references to slots are handed to other threads and never move.
+        let slots: &'static [Session] = Box::leak(slots);
+        let number = u32::try_from(*chunks).map_err(|_| Full)?;
+        cell.set(slots).map_err(|_| Full)?;
+        *chunks += 1;
+        Ok(Chunk { slots, first: number * SLOTS_PER_CHUNK })
+    }
+
+    /// How many slots there are, and how many there may be.
+    #[must_use]
+    pub fn capacity(&self) -> (u32, u32) {
+        let chunks = u32::try_from(*self.growth.lock()).unwrap_or(u32::MAX);
+        (chunks.saturating_mul(SLOTS_PER_CHUNK), self.slots_max)
+    }
+
+    /// Copies a session; `None` if its slot has been used again since.
+    #[must_use]
+    pub fn view(&self, reference: SessionRef) -> Option<SessionView> {
+        // A copy fails when the session was settled under it, which happens once, or when the slot
+        // is no longer its own, which stays so.
+        for _ in 0..COPIES_MAX {
+            let rest = reference.session.continuation().and_then(|index| self.slot(index));
+            if let Some(copied) = reference.session.copy(reference.generation, rest) {
+                return Some(SessionView::from_copied(&copied));
+            }
+            if !reference.is_current() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Gives a settled slot back to its worker. Only the writer may call it, once its row is
+    /// committed; a stale reference is ignored.
+    pub fn free(&self, reference: SessionRef) {
+        if !reference.is_current() {
+            return;
+        }
+        if let Some(rest) = reference.session.continuation().and_then(|index| self.slot(index)) {
+            rest.release();
+        }
+        reference.session.release();
+    }
+
+    fn slot(&self, index: u32) -> Option<&'static Session> {
+        let chunk = self.chunks.get((index / SLOTS_PER_CHUNK) as usize)?.get()?;
+        chunk.get((index % SLOTS_PER_CHUNK) as usize)
+    }
+}
+
+/// A new chunk on its way to the worker that will own it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk {
+    slots: &'static [Session],
+    first: u32,
+}
+
+/// One worker's share of the ledger. Only that worker's thread touches it.
+#[derive(Debug, Default)]
+pub struct Share {
+    free: Vec<(&'static Session, u32)>,
+    settled: VecDeque<(&'static Session, u32)>,
+}
+
+impl Share {
+    /// A share without slots.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over a chunk.
+    pub fn add(&mut self, chunk: Chunk) {
+        self.free.reserve(chunk.slots.len());
+        // Reversed, so that the lowest slots are used first and the rest stays untouched memory.
+        for (slot, index) in
+            chunk.slots.iter().zip(chunk.first..chunk.first + SLOTS_PER_CHUNK).rev()
+        {
+            self.free.push((slot, index));
+        }
+    }
+
+    /// How many slots can be claimed at once; those which the writer has freed but which were not
+    /// taken back yet do not count.
+    #[must_use]
+    pub fn free_len(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Claims a slot and opens a session in it; `None` when no slot is left.
+    pub fn open(&mut self, opening: &Opening<'_>) -> Option<SessionSlot> {
+        self.take_back(TAKEN_BACK_PER_CLAIM);
+        let continued = needs_continuation(opening);
+        if continued && self.free.len() < 2 {
+            self.take_back(usize::MAX);
+        }
+        let (session, index) = self.free.pop()?;
+        let rest = if continued { self.free.pop() } else { None };
+        let reference = session.open(opening, rest);
+        Some(SessionSlot { reference, index, rest })
+    }
+
+    /// Ends a session; afterwards its reference may be sent to the writer.
+    pub fn settle(&mut self, slot: SessionSlot, ending: &Ending, now_ms: i64) -> SessionRef {
+        slot.reference.settle(ending, now_ms);
+        if let Some(rest) = slot.rest {
+            self.settled.push_back(rest);
+        }
+        self.settled.push_back((slot.reference.session, slot.index));
+        slot.reference
+    }
+
+    fn take_back(&mut self, most: usize) {
+        for _ in 0..most {
+            match self.settled.front() {
+                Some((session, _)) if session.is_free() => {}
+                Some(_) | None => return,
+            }
+            self.free.extend(self.settled.pop_front());
+        }
+    }
+}
+
+/// A claimed slot: the worker's right to write the session and to end it. Not copyable, so a
+/// session is settled once.
+#[derive(Debug)]
+pub struct SessionSlot {
+    reference: SessionRef,
+    index: u32,
+    rest: Option<(&'static Session, u32)>,
+}
+
+impl SessionSlot {
+    /// The reference to publish through and to hand to readers.
+    #[must_use]
+    pub const fn reference(&self) -> SessionRef {
+        self.reference
+    }
+}
+
+/// Slots that are added at a time: 8 MiB.
+pub const SLOTS_PER_CHUNK: u32 = 16_384;
+/// Freed slots that a claim takes back at most, so that no claim pays for many.
+const TAKEN_BACK_PER_CLAIM: usize = 4;
+/// Tries to copy a session; one fails when it is settled under the copy.
+const COPIES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

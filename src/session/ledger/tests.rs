@@ -1,0 +1,165 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::acl::{Decision, Ruling};
+use crate::session::{Command, IdSource, Outcome, Status, Traffic};
+
+fn share() -> (Ledger, Share) {
+    let ledger = Ledger::new(1);
+    let mut share = Share::new();
+    share.add(ledger.grow().unwrap());
+    (ledger, share)
+}
+
+fn ruling(rule: &str) -> Ruling {
+    Ruling { decision: Decision::Allow, rule: rule.into(), rule_id: Some(7) }
+}
+
+fn opening<'a>(ids: &IdSource, user: &'a str, host: &'a str, rule: &'a Ruling) -> Opening<'a> {
+    Opening {
+        id: ids.next(1_769_846_709_123),
+        start_ms: 1_769_846_709_123,
+        client: ([127, 0, 0, 1], 40_000).into(),
+        user,
+        claimed_user: None,
+        target: Some((host, 443)),
+        command: Some(Command::Connect),
+        ruling: Some(rule),
+        policy_generation: 3,
+    }
+}
+
+const CLOSED: Ending = Ending { outcome: Outcome::ClientClosed, relayed: true, duration_ms: 1234 };
+
+#[test]
+fn a_view_shows_what_was_opened_published_and_settled() {
+    let (ledger, mut share) = share();
+    let rule = ruling("default policy");
+    let opening = opening(&IdSource::new(), "alice", "example.com", &rule);
+    let slot = share.open(&opening).unwrap();
+    let reference = slot.reference();
+    let traffic =
+        Traffic { bytes_sent: 5, bytes_received: 1 << 40, packets_sent: 1, packets_received: 9 };
+    reference.publish(traffic, 1_769_846_710_000);
+    reference.set_resolved([93, 184, 216, 34].into());
+    let live = ledger.view(reference).unwrap();
+    assert_eq!(live.status(), Status::Active);
+    assert_eq!((&*live.user, &*live.target_host, live.target_port), ("alice", "example.com", 443));
+    assert_eq!((&*live.rule, live.rule_id), ("default policy", Some(7)));
+    assert_eq!(live.traffic, traffic);
+    assert_eq!(live.resolved, Some([93, 184, 216, 34].into()));
+    assert_eq!(live.client, opening.client);
+    let reference = share.settle(slot, &CLOSED, 1_769_846_711_000);
+    let ended = ledger.view(reference).unwrap();
+    assert_eq!((ended.status(), ended.ending), (Status::Closed, Some(CLOSED)));
+    assert_eq!(ended.end_ms(), Some(1_769_846_709_123 + 1234));
+}
+
+#[test]
+fn the_longest_texts_survive_whole_in_a_continued_slot_which_is_freed_with_the_first() {
+    let (ledger, mut share) = share();
+    let all = share.free_len();
+    let (user, host) = ("u".repeat(255), "h".repeat(255));
+    let rule = ruling(&"r".repeat(130));
+    let ids = IdSource::new();
+    let slot = share.open(&opening(&ids, &user, &host, &rule)).unwrap();
+    assert_eq!(share.free_len(), all - 2);
+    let view = ledger.view(slot.reference()).unwrap();
+    assert_eq!((&*view.user, &*view.target_host, &*view.rule), (&*user, &*host, &*rule.rule));
+    let reference = share.settle(slot, &CLOSED, 0);
+    ledger.free(reference);
+    let again = share.open(&opening(&ids, "a", "b", &rule)).unwrap();
+    assert_eq!(share.free_len(), all - 1);
+    assert!(ledger.view(again.reference()).is_some());
+}
+
+#[test]
+fn texts_are_cut_between_characters() {
+    let (ledger, mut share) = share();
+    let user = "ü".repeat(200);
+    let rule = ruling("");
+    let slot = share.open(&opening(&IdSource::new(), &user, "h", &rule)).unwrap();
+    assert_eq!(&*ledger.view(slot.reference()).unwrap().user, "ü".repeat(127));
+}
+
+#[test]
+fn a_stale_reference_shows_nothing_and_frees_nothing() {
+    let (ledger, mut share) = share();
+    let ids = IdSource::new();
+    let rule = ruling("");
+    let slot = share.open(&opening(&ids, "first", "h", &rule)).unwrap();
+    let old = share.settle(slot, &CLOSED, 0);
+    ledger.free(old);
+    assert!(ledger.view(old).is_none());
+    // The freed slot is taken back by a later claim, and claimed by one after that.
+    let mut held = Vec::new();
+    while share.free_len() > 0 {
+        held.push(share.open(&opening(&ids, "later", "h", &rule)).unwrap());
+    }
+    assert!(share.open(&opening(&ids, "one too many", "h", &rule)).is_none());
+    assert!(ledger.view(old).is_none());
+    ledger.free(old);
+    assert!(held.iter().all(|slot| ledger.view(slot.reference()).is_some()));
+}
+
+#[test]
+fn slots_come_back_only_after_the_writer_has_freed_them() {
+    let (ledger, mut share) = share();
+    let ids = IdSource::new();
+    let rule = ruling("");
+    let mut settled = Vec::new();
+    while let Some(slot) = share.open(&opening(&ids, "u", "h", &rule)) {
+        settled.push(share.settle(slot, &CLOSED, 0));
+    }
+    assert_eq!(settled.len(), SLOTS_PER_CHUNK as usize);
+    ledger.free(settled[0]);
+    assert!(share.open(&opening(&ids, "u", "h", &rule)).is_some());
+    assert!(share.open(&opening(&ids, "u", "h", &rule)).is_none());
+}
+
+#[test]
+fn the_bound_on_slots_holds() {
+    let ledger = Ledger::new(SLOTS_PER_CHUNK + 1);
+    assert_eq!(ledger.capacity(), (0, 2 * SLOTS_PER_CHUNK));
+    assert!(ledger.grow().is_ok());
+    assert!(ledger.grow().is_ok());
+    assert_eq!(ledger.grow().unwrap_err(), Full);
+}
+
+/// A reader beside a busy owner and writer never sees half of one session and half of another.
+#[test]
+fn readers_never_see_a_mixture() {
+    let (ledger, mut share) = share();
+    let done = AtomicBool::new(false);
+    let (send, receive) = crossbeam_channel::bounded(64);
+    std::thread::scope(|scope| {
+        let (ledger, done) = (&ledger, &done);
+        let reader = scope.spawn(move || {
+            let mut seen = 0u32;
+            while !done.load(Ordering::Relaxed) {
+                let Ok(reference) = receive.recv() else { break };
+                if let Some(view) = ledger.view(reference) {
+                    assert_eq!(*view.user, *view.target_host);
+                    assert_eq!(view.traffic.bytes_sent.to_string(), *view.user);
+                    seen += 1;
+                }
+            }
+            seen
+        });
+        let ids = IdSource::new();
+        let rule = ruling("");
+        for number in 0..50_000u64 {
+            let name = number.to_string();
+            let slot = share.open(&opening(&ids, &name, &name, &rule)).unwrap();
+            let traffic = Traffic { bytes_sent: number, ..Traffic::default() };
+            slot.reference().publish(traffic, 0);
+            let reference = share.settle(slot, &CLOSED, 0);
+            if number % 3 == 0 && send.send(reference).is_err() {
+                break;
+            }
+            ledger.free(reference);
+        }
+        drop(send);
+        assert!(reader.join().is_ok());
+    });
+}

@@ -1,0 +1,115 @@
+//! An owned, checked copy of one session, for rows, JSON and metrics.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::slot::{Command, Copied, Decision, Ending, Stages, Traffic};
+use super::{SessionId, Status};
+
+/// One session at one moment, copied out of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// The id.
+    pub id: SessionId,
+    /// When the client was accepted: milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// The client.
+    pub client: SocketAddr,
+    /// The authenticated name, or the name of the anonymous user.
+    pub user: Box<str>,
+    /// The name that a failed login claimed; empty if none did.
+    pub claimed_user: Box<str>,
+    /// The host as the client asked for it; empty if it never got that far.
+    pub target_host: Box<str>,
+    /// The port that it asked for; 0 if it never got that far.
+    pub target_port: u16,
+    /// The address that was dialled.
+    pub resolved: Option<IpAddr>,
+    /// What was asked for.
+    pub command: Option<Command>,
+    /// What the rules said; `None` if they were not asked.
+    pub decision: Option<Decision>,
+    /// The text of the rule; empty if they were not asked.
+    pub rule: Box<str>,
+    /// The rule's number in the rule file.
+    pub rule_id: Option<u32>,
+    /// The policy under which it was judged.
+    pub policy_generation: u64,
+    /// What it has moved so far.
+    pub traffic: Traffic,
+    /// When it last moved anything: milliseconds since the Unix epoch.
+    pub last_activity_ms: i64,
+    /// Microseconds per stage.
+    pub stages: Stages,
+    /// Round trip time (microseconds) and retransmitted segments of the client's leg.
+    pub client_tcp: Option<(u32, u32)>,
+    /// The same of the upstream leg.
+    pub upstream_tcp: Option<(u32, u32)>,
+    /// How it ended; `None` while it lives.
+    pub ending: Option<Ending>,
+}
+
+impl SessionView {
+    pub(crate) fn from_copied(copied: &Copied) -> Self {
+        let mut at = 0;
+        let mut next = |length: u8| -> Box<str> {
+            let end = (at + usize::from(length)).min(copied.text.len());
+            let text = String::from_utf8_lossy(&copied.text[at.min(end)..end]);
+            at = end;
+            text.into_owned().into_boxed_str()
+        };
+        let [user, target, claimed, rule] = copied.lengths;
+        Self {
+            id: copied.id,
+            start_ms: copied.start_ms,
+            client: copied.client,
+            user: next(user),
+            target_host: next(target),
+            claimed_user: next(claimed),
+            rule: next(rule),
+            target_port: copied.target_port.unwrap_or(0),
+            resolved: copied.resolved,
+            command: copied.command,
+            decision: copied.decision,
+            rule_id: copied.rule_id,
+            policy_generation: copied.policy_generation,
+            traffic: copied.traffic,
+            last_activity_ms: copied.last_activity_ms,
+            stages: copied.stages,
+            client_tcp: copied.client_tcp,
+            upstream_tcp: copied.upstream_tcp,
+            ending: copied.ending,
+        }
+    }
+
+    /// The word of the column `status`.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.ending.map_or(Status::Active, |ending| ending.outcome.status(ending.relayed))
+    }
+
+    /// When it ended (start plus monotonic duration), milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn end_ms(&self) -> Option<i64> {
+        self.ending.map(|ending| self.start_ms.saturating_add_unsigned(ending.duration_ms))
+    }
+
+    /// `tcp` or `udp`, as the column `protocol` has it.
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match self.command {
+            Some(Command::UdpAssociate) => "udp",
+            Some(Command::Connect | Command::Bind) | None => "tcp",
+        }
+    }
+
+    /// The word of the column `command`.
+    #[must_use]
+    pub const fn command_word(&self) -> Option<&'static str> {
+        match self.command {
+            Some(Command::Connect) => Some("connect"),
+            Some(Command::Bind) => Some("bind"),
+            Some(Command::UdpAssociate) => Some("udp_associate"),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What one worker counts. Each cell has one writer, so counting is a load and a store without a
+//! locked instruction, and each worker's cells lie on cache lines of their own.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::session::Outcome;
+
+/// One number with one writer and any number of readers.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `amount`. Only the owning thread may call it.
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// Sets the number. Only the owning thread may call it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Everything that one worker counts. A new field does not compile until the metrics export it:
+/// they take this struct apart without `..`.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters {
+    /// Client connections accepted.
+    pub accepted: Count,
+    /// Client connections whose slot is free again.
+    pub released: Count,
+    /// Pauses of accepting because descriptors had run out.
+    pub accept_pauses: Count,
+    /// Clients turned away because `max_connections` was reached.
+    pub over_limit: Count,
+    /// Sessions that were given their first permit.
+    pub sessions_opened: Count,
+    /// Of those, sessions that ended.
+    pub sessions_closed: Count,
+    /// Attempts that a rule or the guard refused.
+    pub sessions_rejected: Count,
+    /// Logins that failed.
+    pub auth_failures: Count,
+    /// Octets, client to target.
+    pub bytes_sent: Count,
+    /// Octets, target to client.
+    pub bytes_received: Count,
+    /// Relay transfers, client to target.
+    pub packets_sent: Count,
+    /// Relay transfers, target to client.
+    pub packets_received: Count,
+    /// Durations of accepted sessions that ended.
+    pub durations: Durations,
+    /// Endings by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [Count; Outcome::ALL.len()],
+    /// Poll events and answers that came for a connection that was gone.
+    pub stale: Count,
+    /// Relay turns that used up their budget.
+    pub budget_spent: Count,
+    /// Sessions that ran or failed without a ledger slot, and so without a record.
+    pub unrecorded: Count,
+    /// Openings that were not announced because the journal was nearly full.
+    pub openings_left_out: Count,
+    /// Endings that wait for room in the journal (a gauge).
+    pub journal_backlog: Count,
+    /// Connections whose handling panicked; must stay 0.
+    pub panics: Count,
+    /// Turns of the loop.
+    pub turns: Count,
+    /// Microseconds spent in turns, waiting left out.
+    pub busy_us: Count,
+    /// The longest turn so far, microseconds.
+    pub turn_us_max: Count,
+    /// Generation of the policy that the worker uses (a gauge).
+    pub policy_generation: Count,
+    /// Ledger slots that the worker can claim (a gauge).
+    pub ledger_free: Count,
+}
+
+impl Counters {
+    /// All at 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sessions alive now: opened and not closed.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        // Closed first: a session that opens and closes between the two reads must not make the
+        // difference negative.
+        let closed = self.sessions_closed.get();
+        self.sessions_opened.get().saturating_sub(closed)
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            accepted: Count::default(),
+            released: Count::default(),
+            accept_pauses: Count::default(),
+            over_limit: Count::default(),
+            sessions_opened: Count::default(),
+            sessions_closed: Count::default(),
+            sessions_rejected: Count::default(),
+            auth_failures: Count::default(),
+            bytes_sent: Count::default(),
+            bytes_received: Count::default(),
+            packets_sent: Count::default(),
+            packets_received: Count::default(),
+            durations: Durations::default(),
+            outcomes: array::from_fn(|_| Count::default()),
+            stale: Count::default(),
+            budget_spent: Count::default(),
+            unrecorded: Count::default(),
+            openings_left_out: Count::default(),
+            journal_backlog: Count::default(),
+            panics: Count::default(),
+            turns: Count::default(),
+            busy_us: Count::default(),
+            turn_us_max: Count::default(),
+            policy_generation: Count::default(),
+            ledger_free: Count::default(),
+        }
+    }
+}
+
+/// A histogram of session durations.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// Sessions per bucket (not cumulative); the last one is for those above every bound.
+    pub buckets: [Count; DURATION_BOUNDS_MS.len() + 1],
+    /// Sum, milliseconds.
+    pub sum_ms: Count,
+}
+
+impl Durations {
+    /// Counts one session that lasted `duration_ms`.
+    pub fn observe(&self, duration_ms: u64) {
+        let bucket = DURATION_BOUNDS_MS.partition_point(|&bound| bound < duration_ms);
+        self.buckets[bucket].add(1);
+        self.sum_ms.add(duration_ms);
+    }
+}
+
+/// Upper bounds of the duration buckets, milliseconds: the reference's eight, then hours.
+pub const DURATION_BOUNDS_MS: [u64; 11] =
+    [100, 500, 1_000, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_falls_into_the_first_bucket_that_holds_it() {
+        let durations = Durations::default();
+        for ms in [0, 100, 101, 300_000, 21_600_001] {
+            durations.observe(ms);
+        }
+        let counts: Vec<_> = durations.buckets.iter().map(Count::get).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(durations.sum_ms.get(), 21_900_202);
+    }
+
+    #[test]
+    fn two_workers_counters_share_no_cache_line() {
+        assert_eq!(align_of::<Counters>() % 128, 0);
+        assert_eq!(size_of::<Counters>() % 128, 0);
+    }
+}
