@@ -1,0 +1,79 @@
+//! What has become known of an attempt, for its record.
+
+use std::net::IpAddr;
+
+use crate::acl::Ruling;
+use crate::auth::Identity;
+use crate::session::{Opening, SessionId, Stages};
+use crate::socks::Request;
+use crate::target::Target;
+
+/// What is known so far.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Who the client is, once that is settled.
+    pub identity: Option<Identity>,
+    /// The name that a failed login claimed.
+    pub claimed_user: Option<Box<str>>,
+    /// What the client asked for, once it has.
+    pub request: Option<Request>,
+    /// What the rules said, once they were asked.
+    pub ruling: Option<Ruling>,
+    /// The address that was reached.
+    pub resolved: Option<IpAddr>,
+    /// Time spent in each stage.
+    pub stages: Stages,
+    /// The policy that judged.
+    pub policy_generation: u64,
+    /// Whether the client has said anything at all.
+    pub spoke: bool,
+}
+
+impl Facts {
+    /// Calls `then` with these facts as the opening of a session.
+    pub fn as_opening<R>(
+        &self,
+        id: SessionId,
+        start_ms: i64,
+        client: std::net::SocketAddr,
+        anonymous: &Identity,
+        then: impl FnOnce(&Opening<'_>) -> R,
+    ) -> R {
+        let user = self.identity.as_ref().unwrap_or(anonymous).user();
+        let target = self.request.as_ref().map(|request| request.target.canonical());
+        let host = target.as_deref().map(HostText::of);
+        then(&Opening {
+            id,
+            start_ms,
+            client,
+            user,
+            claimed_user: self.claimed_user.as_deref(),
+            target: host.as_ref().zip(target.as_deref()).map(|(host, t)| (host.as_str(), t.port)),
+            command: self.request.as_ref().map(|request| request.command),
+            ruling: self.ruling.as_ref(),
+            policy_generation: self.policy_generation,
+        })
+    }
+}
+
+/// A host's text: a name as it is, an address written into a small buffer of its own.
+enum HostText<'a> {
+    Name(&'a str),
+    Address(String),
+}
+
+impl<'a> HostText<'a> {
+    fn of(target: &'a Target) -> Self {
+        match target.host.name() {
+            Some(name) => Self::Name(name.as_str()),
+            None => Self::Address(target.host.to_string()),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Address(text) => text,
+        }
+    }
+}

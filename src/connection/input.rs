@@ -1,0 +1,48 @@
+//! Everything that can happen to a connection before its relay.
+
+use std::net::SocketAddr;
+
+use super::dial::{Attempt, ConnectError};
+use crate::auth::Verdict;
+use crate::resolve::{Addresses, LookupError};
+use crate::session::Outcome;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The octets that the client has sent and the machine has not used yet.
+    Bytes(&'a [u8]),
+    /// The client closed its sending side. `early` says whether payload waits behind the request.
+    Eof {
+        /// Whether the client has sent anything that is still unused.
+        early: bool,
+    },
+    /// The connection to the client broke.
+    Gone(Outcome),
+    /// The outbox is empty.
+    Flushed,
+    /// The session is in the table.
+    Opened,
+    /// The answer to `Next::Verify`.
+    Verdict(Verdict),
+    /// The answer to `Next::Resolve`.
+    Resolved(Result<Addresses, LookupError>),
+    /// An attempt succeeded.
+    Connected {
+        /// Which.
+        attempt: Attempt,
+        /// The address that it reached.
+        peer: SocketAddr,
+        /// Our address towards the target: BND.ADDR and BND.PORT of the reply.
+        local: SocketAddr,
+    },
+    /// An attempt failed.
+    Unreachable {
+        /// Which.
+        attempt: Attempt,
+        /// How.
+        error: ConnectError,
+    },
+    /// The machine's deadline has come.
+    Deadline,
+}

@@ -1,0 +1,425 @@
+//! The machine itself: one input in, one question out.
+
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::dial::{Attempt, Attempts, ConnectError};
+use super::facts::Facts;
+use super::input::Input;
+use super::next::Next;
+use super::stage::Stage;
+use crate::acl::{Denial, RequestPermit};
+use crate::auth::{Credentials, Verdict};
+use crate::policy::Policy;
+use crate::resolve::{Addresses, LookupError};
+use crate::session::Outcome;
+use crate::socks::{
+    Command, Handshake, Malformed, Outbox, Progress, Reply, ReplyCode, Request,
+};
+
+/// The control machine of one connection.
+#[derive(Debug)]
+pub struct Machine {
+    client: IpAddr,
+    policy: Arc<Policy>,
+    stage: Stage,
+    facts: Facts,
+}
+
+impl Machine {
+    /// A machine for a client that was accepted at `now`.
+    #[must_use]
+    pub fn new(client: IpAddr, policy: Arc<Policy>, now: Instant) -> Self {
+        let stage = Stage::Negotiating {
+            handshake: Handshake::new(policy.methods),
+            until: now + policy.timeouts.handshake,
+        };
+        let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
+        Self { client, policy, stage, facts }
+    }
+
+    /// Takes one input and answers with what is to be done, and with how many of the client's
+    /// octets were used (0 unless the input was `Bytes`). Replies are appended to `out`.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox) -> (usize, Next) {
+        match input {
+            Input::Bytes(octets) => self.on_bytes(octets, now, out),
+            Input::Eof { early } => (0, self.on_eof(early)),
+            Input::Gone(outcome) => (0, self.end(outcome)),
+            Input::Flushed => (0, self.on_flushed()),
+            Input::Opened => (0, self.on_opened(now, out)),
+            Input::Verdict(verdict) => (0, self.on_verdict(verdict, now, out)),
+            Input::Resolved(answer) => (0, self.on_resolved(answer, now, out)),
+            Input::Connected { attempt, peer, local } => {
+                (0, self.on_connected(attempt, peer, local, now, out))
+            }
+            Input::Unreachable { attempt, error } => {
+                (0, self.on_unreachable(attempt, error, now, out))
+            }
+            Input::Deadline => (0, self.on_deadline(now, out)),
+        }
+    }
+
+    /// When the machine wants `Input::Deadline`; `None` once it is done.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Negotiating { until, .. }
+            | Stage::Verifying { until, .. }
+            | Stage::Resolving { until, .. }
+            | Stage::Answering { until } => Some(*until),
+            Stage::Opening(attempts) | Stage::Dialing(attempts) => Some(attempts.deadline()),
+            Stage::Done => None,
+        }
+    }
+
+    /// Whether it wants the client's octets now. While it does not, they stay where they are: what
+    /// comes behind a request is payload.
+    #[must_use]
+    pub const fn wants_bytes(&self) -> bool {
+        matches!(self.stage, Stage::Negotiating { .. })
+    }
+
+    /// What is known of the attempt so far.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The policy that the connection started with.
+    #[must_use]
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    fn on_bytes(&mut self, octets: &[u8], now: Instant, out: &mut Outbox) -> (usize, Next) {
+        let Stage::Negotiating { handshake, until } = &mut self.stage else {
+            // Payload before its time stays with the worker.
+            return (0, Next::Wait);
+        };
+        self.facts.spoke |= !octets.is_empty();
+        let until = *until;
+        match handshake.feed(octets, out) {
+            Ok((used, Progress::NeedMore)) => {
+                (used, if out.is_empty() { Next::Read } else { Next::Flush })
+            }
+            Ok((used, Progress::NoMethod)) => (used, self.refuse(Outcome::NoAcceptableMethod)),
+            Ok((used, Progress::Verify(login))) => {
+                self.facts.claimed_user =
+                    Some(String::from_utf8_lossy(&login.username).into_owned().into());
+                let credentials = Credentials::new(login.username, login.password);
+                self.stage = match mem::replace(&mut self.stage, Stage::Done) {
+                    Stage::Negotiating { handshake, .. } => {
+                        Stage::Verifying { handshake, asked: now, until }
+                    }
+                    other @ (Stage::Verifying { .. }
+                    | Stage::Resolving { .. }
+                    | Stage::Opening(_)
+                    | Stage::Dialing(_)
+                    | Stage::Answering { .. }
+                    | Stage::Done) => other,
+                };
+                (used, Next::Verify(credentials))
+            }
+            Ok((used, Progress::Requested(request))) => {
+                (used, self.on_request(request, now, out))
+            }
+            Err(malformed) => (octets.len(), self.on_malformed(&malformed, out)),
+        }
+    }
+
+    fn on_malformed(&mut self, malformed: &Malformed, out: &mut Outbox) -> Next {
+        let outcome = match malformed {
+            Malformed::Command(_) => Outcome::UnsupportedCommand,
+            Malformed::AddressType(_) => Outcome::UnsupportedAddressType,
+            Malformed::Version(_)
+            | Malformed::UserPassVersion(_)
+            | Malformed::RequestVersion(_)
+            | Malformed::Name(_) => Outcome::Malformed,
+        };
+        match malformed.reply() {
+            Some(code) => {
+                Reply::failure(code).write(out);
+                self.refuse(outcome)
+            }
+            // Answers to what came before it may still be on their way.
+            None if !out.is_empty() => self.refuse(outcome),
+            None => self.end(outcome),
+        }
+    }
+
+    fn on_request(&mut self, request: Request, now: Instant, out: &mut Outbox) -> Next {
+        let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
+        let judged = self.policy.acl.on_request(identity, self.client, &request);
+        let target = request.target.clone();
+        let command = request.command;
+        self.facts.request = Some(request);
+        match command {
+            Command::Connect => {}
+            Command::Bind | Command::UdpAssociate => {
+                return self.reject(Outcome::UnsupportedCommand, out);
+            }
+        }
+        let permit = match judged {
+            Ok(permit) => permit,
+            Err(denial) => return self.deny(Outcome::AclDenied, denial, out),
+        };
+        self.facts.ruling = Some(permit.ruling().clone());
+        let until = now + self.policy.timeouts.connect;
+        match target.host.ip() {
+            Some(address) => {
+                self.prepare(Attempts::literal(address), permit, now, until, out)
+            }
+            None => match target.host.name() {
+                Some(name) => {
+                    self.stage = Stage::Resolving { permit, asked: now, until };
+                    Next::Resolve(name.clone())
+                }
+                None => self.reject(Outcome::Internal, out),
+            },
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        addresses: Addresses,
+        permit: RequestPermit,
+        now: Instant,
+        until: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        let attempts = Attempts::new(addresses, permit, now, until);
+        match attempts.any_permitted(&self.policy.acl) {
+            Ok(()) => {
+                self.stage = Stage::Opening(attempts);
+                Next::Open
+            }
+            Err(Some(denial)) => self.deny(Outcome::AclDeniedAddress, denial, out),
+            Err(None) => self.reject(Outcome::NameNotFound, out),
+        }
+    }
+
+    fn on_opened(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Opening(attempts) => {
+                self.stage = Stage::Dialing(attempts);
+                self.dial_next(now, out)
+            }
+            Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Resolving { .. }
+            | Stage::Dialing(_)
+            | Stage::Answering { .. }
+            | Stage::Done => self.impossible("Opened"),
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Verdict, now: Instant, out: &mut Outbox) -> Next {
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Verifying { mut handshake, asked, until } => {
+                self.facts.stages.auth_us = Some(micros(asked, now));
+                match verdict {
+                    Verdict::Accepted(identity) => {
+                        handshake.verdict(true, out);
+                        self.facts.claimed_user = None;
+                        self.facts.identity = Some(identity);
+                        self.stage = Stage::Negotiating { handshake, until };
+                        // The request may already be here; `Flush` and `Flushed` lead to it.
+                        Next::Flush
+                    }
+                    Verdict::Rejected => {
+                        handshake.verdict(false, out);
+                        self.refuse(Outcome::AuthFailed)
+                    }
+                    Verdict::Overloaded => {
+                        handshake.verdict(false, out);
+                        self.refuse(Outcome::ServerBusy)
+                    }
+                }
+            }
+            Stage::Negotiating { .. }
+            | Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Answering { .. }
+            | Stage::Done => self.impossible("Verdict"),
+        }
+    }
+
+    fn on_resolved(
+        &mut self,
+        answer: Result<Addresses, LookupError>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Resolving { permit, asked, until } => {
+                self.facts.stages.resolve_us = Some(micros(asked, now));
+                match answer {
+                    Ok(addresses) => self.prepare(addresses, permit, now, until, out),
+                    Err(LookupError::NotFound) => self.reject(Outcome::NameNotFound, out),
+                    Err(LookupError::Failed | LookupError::TimedOut) => {
+                        self.reject(Outcome::NameLookupFailed, out)
+                    }
+                    Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, out),
+                }
+            }
+            Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Answering { .. }
+            | Stage::Done => self.impossible("Resolved"),
+        }
+    }
+
+    fn on_connected(
+        &mut self,
+        _attempt: Attempt,
+        peer: SocketAddr,
+        local: SocketAddr,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Dialing(attempts) => {
+                self.facts.stages.connect_us = Some(micros(attempts.began, now));
+                self.facts.resolved = Some(peer.ip().to_canonical());
+                Reply::success(local).write(out);
+                self.stage = Stage::Answering { until: now + self.policy.timeouts.linger };
+                Next::Flush
+            }
+            Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Answering { .. }
+            | Stage::Done => self.impossible("Connected"),
+        }
+    }
+
+    fn on_unreachable(
+        &mut self,
+        attempt: Attempt,
+        error: ConnectError,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        let Stage::Dialing(attempts) = &mut self.stage else {
+            return self.impossible("Unreachable");
+        };
+        attempts.failed(attempt, error);
+        self.dial_next(now, out)
+    }
+
+    /// Dials the next permitted address; refuses when none is left and nothing is pending.
+    fn dial_next(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        let Stage::Dialing(attempts) = &mut self.stage else {
+            return self.impossible("dial");
+        };
+        if let Some((attempt, permit)) =
+            attempts.next(&self.policy.acl, now, self.policy.timeouts.attempt)
+        {
+            return Next::Dial { attempt, permit };
+        }
+        if attempts.is_pending() {
+            return Next::Wait;
+        }
+        let outcome = attempts.outcome();
+        self.reject(outcome, out)
+    }
+
+    fn on_flushed(&mut self) -> Next {
+        match &self.stage {
+            Stage::Negotiating { .. } => Next::Read,
+            Stage::Answering { .. } => {
+                self.stage = Stage::Done;
+                Next::Relay
+            }
+            Stage::Verifying { .. }
+            | Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Done => Next::Wait,
+        }
+    }
+
+    fn on_eof(&mut self, early: bool) -> Next {
+        match &self.stage {
+            Stage::Negotiating { .. } | Stage::Verifying { .. } => self.end(Outcome::ClientGone),
+            // A client that has sent its payload and closed waits for the answer. One that has
+            // sent none has hung up.
+            Stage::Resolving { .. } | Stage::Opening(_) | Stage::Dialing(_) if !early => {
+                self.end(Outcome::ClientGone)
+            }
+            Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Answering { .. }
+            | Stage::Done => Next::Wait,
+        }
+    }
+
+    fn on_deadline(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        match &self.stage {
+            Stage::Negotiating { .. } | Stage::Verifying { .. } => {
+                self.end(Outcome::HandshakeTimeout)
+            }
+            Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, out),
+            Stage::Opening(_) => Next::Wait,
+            Stage::Dialing(attempts) if attempts.is_over(now) => {
+                self.reject(Outcome::ConnectTimeout, out)
+            }
+            Stage::Dialing(attempts) if attempts.may_join(now) => self.dial_next(now, out),
+            Stage::Dialing(_) => Next::Wait,
+            Stage::Answering { .. } => self.end(Outcome::ClientGone),
+            Stage::Done => Next::Wait,
+        }
+    }
+
+    fn deny(&mut self, outcome: Outcome, denial: Denial, out: &mut Outbox) -> Next {
+        self.facts.ruling = Some(denial.ruling);
+        self.reject(outcome, out)
+    }
+
+    /// Refuses with the reply that belongs to the outcome.
+    fn reject(&mut self, outcome: Outcome, out: &mut Outbox) -> Next {
+        Reply::failure(reply_code(outcome)).write(out);
+        self.refuse(outcome)
+    }
+
+    fn refuse(&mut self, outcome: Outcome) -> Next {
+        self.stage = Stage::Done;
+        Next::Refuse(outcome)
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Next {
+        self.stage = Stage::Done;
+        Next::End(outcome)
+    }
+
+    /// An input that cannot come in this stage: a defect of ours, which ends the session only.
+    fn impossible(&mut self, input: &str) -> Next {
+        debug_assert!(false, "{input} in {:?}", self.stage);
+        self.end(Outcome::Internal)
+    }
+}
+
+fn reply_code(outcome: Outcome) -> ReplyCode {
+    match outcome.reply() {
+        2 => ReplyCode::NotAllowed,
+        3 => ReplyCode::NetworkUnreachable,
+        4 => ReplyCode::HostUnreachable,
+        5 => ReplyCode::ConnectionRefused,
+        6 => ReplyCode::TtlExpired,
+        7 => ReplyCode::CommandNotSupported,
+        8 => ReplyCode::AddressTypeNotSupported,
+        _ => ReplyCode::GeneralFailure,
+    }
+}
+
+/// Microseconds between two instants, as far as a column holds them (71 minutes).
+fn micros(from: Instant, to: Instant) -> u32 {
+    u32::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u32::MAX)
+}

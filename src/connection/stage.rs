@@ -1,0 +1,40 @@
+//! The stages of a machine; each owns what has a meaning only while it lasts.
+
+use std::time::Instant;
+
+use super::dial::Attempts;
+use crate::acl::RequestPermit;
+use crate::socks::Handshake;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Methods, login and request are being read.
+    Negotiating {
+        handshake: Handshake,
+        until: Instant,
+    },
+    /// A password is being checked.
+    Verifying {
+        handshake: Handshake,
+        asked: Instant,
+        until: Instant,
+    },
+    /// A name is being looked up.
+    Resolving {
+        permit: RequestPermit,
+        asked: Instant,
+        until: Instant,
+    },
+    /// The session is being put into the table.
+    Opening(Attempts),
+    /// Addresses are being tried.
+    Dialing(Attempts),
+    /// The success reply is leaving.
+    Answering {
+        until: Instant,
+    },
+    /// The machine is done. Also what stands here while a stage is moved, so that a defect in
+    /// between ends the session and nothing else.
+    Done,
+}
