@@ -1,1 +1,10 @@
-//! (to be filled)
+//! Every Linux call that std and mio lack, behind safe functions.
+//!
+//! rustix and socket2 make nearly all of them safe. What is left is one `unsafe` in [`tcp_info`]; no
+//! other folder of the crate may have any.
+
+pub mod affinity;
+pub mod listener;
+pub mod nofile;
+pub mod socket;
+pub mod tcp_info;
