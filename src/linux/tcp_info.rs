@@ -1,7 +1,7 @@
 //! TCP_INFO: what the kernel knows of one connection.
 //!
 //! getsockopt(2) copies a prefix of the kernel's `struct tcp_info` (linux/tcp.h), as long as the
-//! shorter of its own and ours; fields are only ever appended to it. [`Wire`] is its prefix up to the
+//! shorter of its own and ours; fields are only ever appended to it. `Wire` is its prefix up to the
 //! last field we read, so it does not depend on which fields a C library knows. A kernel too old for
 //! a field (notsent: 4.6) leaves it 0.
 

@@ -1,6 +1,6 @@
 //! Octets from one socket to the other; knows neither SOCKS nor sessions.
 //!
-//! A [`Relay`] is two [`Flow`](flow)s that do not know each other. Each walks its own line:
+//! A [`Relay`] is two `Flow`s that do not know each other. Each walks its own line:
 //!
 //! ```text
 //!           source: EOF           nothing left: shutdown_write(sink)
@@ -16,8 +16,8 @@
 //! state of the other, but for one thing: the error of a socket concerns both flows that touch it.
 //! So there is no table of joint states.
 //!
-//! How octets are carried is the business of a carrier. There is one, [`copy`]: read into the
-//! worker's scratch, write at once, keep what the sink refused in a [`stash`]. A second one,
+//! How octets are carried is the business of a carrier. There is one, `copy`: read into the
+//! worker's scratch, write at once, keep what the sink refused in a `Stash`. A second one,
 //! splice through a kernel pipe for ends that have an [`End::fd`], would be another arm beside
 //! `Flow::stash` and another call beside `copy::carry`, and nothing else here would change.
 //!
