@@ -16,9 +16,8 @@ use mio::Waker;
 
 use crate::auth::Verdict;
 use crate::key::Key;
-use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError};
-use crate::session::{Chunk, Outcome, SessionId};
+use crate::session::Chunk;
 
 /// A message to a worker.
 #[derive(Debug)]
@@ -39,15 +38,6 @@ pub enum Letter {
         /// The answer.
         verdict: Verdict,
     },
-    /// End a session.
-    Kill {
-        /// Which.
-        id: SessionId,
-        /// Why.
-        outcome: Outcome,
-    },
-    /// Use this policy from now on.
-    Policy(Arc<Policy>),
     /// More ledger slots.
     Chunk(Chunk),
     /// Accept what waits, close the listeners, let sessions go on until the deadline.

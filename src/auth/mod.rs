@@ -1,17 +1,16 @@
-#[derive(Clone, Debug)]
-pub struct Identity {
-    user: std::sync::Arc<str>,
-}
-#[derive(Debug)]
-pub struct Users {}
-#[derive(Debug)]
-pub enum Verdict {
-    Accepted(Identity),
-    Rejected,
-    Overloaded,
-}
-#[derive(Debug)]
-pub struct Credentials {}
-pub fn verify(_users: &Users, _credentials: &Credentials) -> Verdict {
-    Verdict::Rejected
-}
+//! Who is it. Names and passwords, and nothing of how they came.
+//!
+//! An authenticated [`Identity`] can only be made here, out of a password that was right.
+#![forbid(unsafe_code)]
+
+mod credentials;
+mod identity;
+mod password;
+mod recent;
+mod users;
+
+pub use credentials::Credentials;
+pub use identity::Identity;
+pub use password::{HashError, Verdict, hash, verify};
+pub use recent::{KEPT_FOR, LOGINS_MAX, Recent, RecentKey};
+pub use users::{User, Users};

@@ -136,7 +136,11 @@ impl Attempts {
             [true, false] => Attempt::B,
             [true, true] => return None,
         };
-        let permit = self.next_permit(acl)?;
+        let Some(permit) = self.next_permit(acl) else {
+            // Nothing is left to join in: only the deadline over all addresses counts.
+            self.alongside_at = None;
+            return None;
+        };
         self.pending[attempt as usize] = true;
         self.alongside_at = (self.tried < self.addresses.len()).then(|| now + patience);
         Some((attempt, permit))

@@ -15,9 +15,7 @@ use crate::auth::{Credentials, Verdict};
 use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
-use crate::socks::{
-    Command, Handshake, Malformed, Outbox, Progress, Reply, ReplyCode, Request,
-};
+use crate::socks::{Command, Handshake, Malformed, Outbox, Progress, Reply, ReplyCode, Request};
 
 /// The control machine of one connection.
 #[derive(Debug)]
@@ -59,6 +57,12 @@ impl Machine {
             }
             Input::Deadline => (0, self.on_deadline(now, out)),
         }
+    }
+
+    /// The client is turned away before it could say anything, which is worth a record.
+    pub fn turned_away(&mut self) {
+        self.facts.spoke = true;
+        self.stage = Stage::Done;
     }
 
     /// When the machine wants `Input::Deadline`; `None` once it is done.
@@ -122,9 +126,7 @@ impl Machine {
                 };
                 (used, Next::Verify(credentials))
             }
-            Ok((used, Progress::Requested(request))) => {
-                (used, self.on_request(request, now, out))
-            }
+            Ok((used, Progress::Requested(request))) => (used, self.on_request(request, now, out)),
             Err(malformed) => (octets.len(), self.on_malformed(&malformed, out)),
         }
     }
@@ -168,9 +170,7 @@ impl Machine {
         self.facts.ruling = Some(permit.ruling().clone());
         let until = now + self.policy.timeouts.connect;
         match target.host.ip() {
-            Some(address) => {
-                self.prepare(Attempts::literal(address), permit, now, until, out)
-            }
+            Some(address) => self.prepare(Attempts::literal(address), permit, now, until, out),
             None => match target.host.name() {
                 Some(name) => {
                     self.stage = Stage::Resolving { permit, asked: now, until };

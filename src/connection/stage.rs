@@ -10,30 +10,17 @@ use crate::socks::Handshake;
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Methods, login and request are being read.
-    Negotiating {
-        handshake: Handshake,
-        until: Instant,
-    },
+    Negotiating { handshake: Handshake, until: Instant },
     /// A password is being checked.
-    Verifying {
-        handshake: Handshake,
-        asked: Instant,
-        until: Instant,
-    },
+    Verifying { handshake: Handshake, asked: Instant, until: Instant },
     /// A name is being looked up.
-    Resolving {
-        permit: RequestPermit,
-        asked: Instant,
-        until: Instant,
-    },
+    Resolving { permit: RequestPermit, asked: Instant, until: Instant },
     /// The session is being put into the table.
     Opening(Attempts),
     /// Addresses are being tried.
     Dialing(Attempts),
     /// The success reply is leaving.
-    Answering {
-        until: Instant,
-    },
+    Answering { until: Instant },
     /// The machine is done. Also what stands here while a stage is moved, so that a defect in
     /// between ends the session and nothing else.
     Done,

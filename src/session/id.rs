@@ -57,7 +57,6 @@ impl IdSource {
     #[must_use]
     pub fn next(&self, utc_ms: i64) -> SessionId {
         let ms = u64::try_from(utc_ms).unwrap_or(0);
-        #[expect(clippy::cast_possible_truncation, reason = "below a thousand million")]
         let nanos = (ms % 1000) as u32 * 1_000_000;
         SessionId(Uuid::new_v7(Timestamp::from_unix(&self.0, ms / 1000, nanos)))
     }

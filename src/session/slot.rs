@@ -472,7 +472,6 @@ const fn head(generation: u32, state: State) -> u64 {
     ((generation as u64) << 32) | state as u64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the high half is meant")]
 const fn generation_of(head: u64) -> u32 {
     (head >> 32) as u32
 }

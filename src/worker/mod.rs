@@ -1,7 +1,31 @@
-//! One event loop per core.
+//! One event loop per core. It performs what [`connection::Machine`](crate::connection::Machine)
+//! decides, and carries payload by [`relay`](crate::relay); it never branches on the protocol and
+//! never blocks.
+//!
+//! ```text
+//! accept ─▶ Connection { Link::Front } ──Relay──▶ { Link::Relaying } ──RelayEnd──▶ close::settle
+//!                │ Refuse / End                                                        │
+//!                └──▶ close::settle ─▶ { Link::Parting }: last octets, reset ──▶ slot is free
+//! ```
+//!
+//! Events only mark sockets and queue keys; work happens in [`Worker::run`]'s order and portions.
+//! `settle` records the session, once; what is left afterwards is a socket or two that deliver
+//! their last octets.
 #![forbid(unsafe_code)]
 
+mod accept;
+mod close;
+mod connection;
 pub mod deadlines;
+mod front;
+mod kit;
+mod letters;
+mod parting;
+mod relaying;
 pub mod slots;
 pub mod socket;
 pub mod token;
+#[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]
+mod worker;
+
+pub use worker::{Worker, WorkerParts};

@@ -1,0 +1,42 @@
+//! A client whose name is settled.
+
+use std::sync::Arc;
+
+/// Who a client is. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    user: Arc<str>,
+    groups: Arc<[Box<str>]>,
+    authenticated: bool,
+}
+
+impl Identity {
+    /// A client that need not log in, under the name that its sessions are booked to.
+    #[must_use]
+    pub fn anonymous(name: &str) -> Self {
+        Self { user: name.into(), groups: Arc::new([]), authenticated: false }
+    }
+
+    /// A client whose password was right.
+    pub(super) fn authenticated(user: Arc<str>, groups: Arc<[Box<str>]>) -> Self {
+        Self { user, groups, authenticated: true }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The groups that the user is in.
+    #[must_use]
+    pub fn groups(&self) -> &[Box<str>] {
+        &self.groups
+    }
+
+    /// Whether a password stands behind the name.
+    #[must_use]
+    pub const fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+}

@@ -1,0 +1,235 @@
+//! New clients.
+//!
+//! Running out of descriptors must neither spin nor kill: accept(2) then leaves the connection in
+//! the queue and reports it again and again. So a worker keeps one descriptor in reserve, spends it
+//! to take one client off the queue and close it, which tells that client at once, and then pauses.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::Registry;
+use mio::net::{TcpListener, TcpStream};
+
+use super::connection::{Connection, Link};
+use super::deadlines::Alarm;
+use super::front::Front;
+use super::kit::Kit;
+use super::slots::Slots;
+use super::socket::Socket;
+use super::token::{Role, Token};
+use crate::connection::Machine;
+use crate::key::Key;
+use crate::limit::{Admission, Seat};
+use crate::session::Outcome;
+
+/// The listeners of one worker.
+pub(super) struct Door {
+    listeners: Vec<Listening>,
+    admission: Arc<Admission>,
+    reserve: Option<File>,
+    paused_until: Option<Instant>,
+    /// When a client of this address was last recorded as turned away, in minutes.
+    turned_away: HashMap<IpAddr, i64>,
+}
+
+struct Listening {
+    socket: TcpListener,
+    /// There may be clients in its queue.
+    ready: bool,
+}
+
+impl Door {
+    /// Registers the listeners.
+    pub(super) fn new(
+        listeners: Vec<TcpListener>,
+        admission: Arc<Admission>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        let mut open = Vec::with_capacity(listeners.len());
+        for (number, mut socket) in (0..).zip(listeners) {
+            let token = Token::own(Role::Listener, number);
+            registry.register(&mut socket, token.into(), mio::Interest::READABLE)?;
+            open.push(Listening { socket, ready: true });
+        }
+        Ok(Self {
+            listeners: open,
+            admission,
+            reserve: reserve(),
+            paused_until: None,
+            turned_away: HashMap::new(),
+        })
+    }
+
+    /// Marks a listener.
+    pub(super) fn note(&mut self, number: u32) {
+        if let Some(listening) = self.listeners.get_mut(number as usize) {
+            listening.ready = true;
+        }
+    }
+
+    /// Whether there may be clients to take in now; if it pauses, until when.
+    pub(super) fn wants(&self, now: Instant) -> Option<Instant> {
+        self.listeners
+            .iter()
+            .any(|listening| listening.ready)
+            .then(|| self.paused_until.map_or(now, |until| until.max(now)))
+    }
+
+    /// Takes in a portion of new clients.
+    pub(super) fn accept(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        if self.paused_until.is_some_and(|until| kit.now.mono < until) {
+            return;
+        }
+        self.paused_until = None;
+        let mut left = ACCEPTS_PER_TURN;
+        for number in 0..self.listeners.len() {
+            while left > 0 && self.listeners[number].ready && self.paused_until.is_none() {
+                left -= 1;
+                self.accept_one(number, slots, kit);
+            }
+        }
+    }
+
+    /// Takes in everybody who is in the queues, then closes the listeners. What comes later is
+    /// refused by the kernel.
+    pub(super) fn close(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        for number in 0..self.listeners.len() {
+            self.listeners[number].ready = true;
+            let mut left = ACCEPTS_AT_CLOSE;
+            while left > 0 && self.listeners[number].ready && self.paused_until.is_none() {
+                left -= 1;
+                self.accept_one(number, slots, kit);
+            }
+        }
+        self.listeners.clear();
+    }
+
+    fn accept_one(&mut self, number: usize, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        let listening = &mut self.listeners[number];
+        match listening.socket.accept() {
+            Ok((stream, address)) => {
+                kit.counters.accepted.add(1);
+                match self.admission.seat() {
+                    Some(seat) => self.admit(stream, address, seat, slots, kit),
+                    None => self.turn_away(stream, address, kit),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
+            Err(error) if out_of_descriptors(&error) => self.pause(number, kit),
+            // The client has gone from the queue (accept(2), "Error handling"): the next one.
+            Err(_) => {}
+        }
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        seat: Seat,
+        slots: &mut Slots<Connection>,
+        kit: &mut Kit,
+    ) {
+        let mut connection = connection(stream, address, seat, kit);
+        let Some(key) = slots.next_key() else { return };
+        if connection.client.register(&kit.registry, Token::of(key, Role::Client)).is_err() {
+            return;
+        }
+        if let Some(deadline) = connection.deadline() {
+            connection.alarm.arm(deadline, key, &mut kit.deadlines);
+        }
+        if slots.insert(connection).is_ok() {
+            // Its first octets are often here already.
+            enqueue(slots, key, kit);
+        }
+    }
+
+    /// Every seat is taken: the client is closed at once, counted, and recorded once per address
+    /// and minute.
+    fn turn_away(&mut self, stream: TcpStream, address: SocketAddr, kit: &mut Kit) {
+        kit.counters.over_limit.add(1);
+        let minute = kit.now.utc_ms.div_euclid(60_000);
+        if self.turned_away.len() >= TURNED_AWAY_MAX {
+            self.turned_away.retain(|_, last| *last == minute);
+        }
+        let ip = address.ip().to_canonical();
+        let known = self.turned_away.len() >= TURNED_AWAY_MAX
+            || self.turned_away.insert(ip, minute) == Some(minute);
+        if !known {
+            let admission = Admission::new(1);
+            if let Some(seat) = admission.seat() {
+                connection(stream, address, seat, kit).turned_away(kit);
+            }
+        }
+    }
+
+    fn pause(&mut self, number: usize, kit: &Kit) {
+        kit.counters.accept_pauses.add(1);
+        // Closing the reserve makes room for exactly one.
+        self.reserve = None;
+        if let Some(listening) = self.listeners.get(number)
+            && let Ok((stream, _)) = listening.socket.accept()
+        {
+            drop(stream);
+        }
+        self.reserve = reserve();
+        self.paused_until = Some(kit.now.mono + ACCEPT_PAUSE);
+    }
+}
+
+impl Connection {
+    fn turned_away(&mut self, kit: &mut Kit) {
+        if let Link::Front(front) = &mut self.link {
+            front.machine.turned_away();
+        }
+        self.settle(Outcome::OverLimit, kit);
+    }
+}
+
+fn connection(stream: TcpStream, address: SocketAddr, seat: Seat, kit: &Kit) -> Connection {
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+    let machine = Machine::new(address.ip(), Arc::clone(&kit.policy), kit.now.mono);
+    Connection {
+        client: Socket::accepted(stream),
+        address,
+        accepted: kit.now,
+        session: None,
+        opened: false,
+        settled: false,
+        link: Link::Front(Box::new(Front::new(machine))),
+        alarm: Alarm::default(),
+        queued: false,
+        _seat: seat,
+    }
+}
+
+/// Queues a connection for its portion of work, once.
+pub(super) fn enqueue(slots: &mut Slots<Connection>, key: Key, kit: &mut Kit) {
+    if let Some(connection) = slots.get_mut(key)
+        && !connection.queued
+    {
+        connection.queued = true;
+        kit.ready.push_back(key);
+    }
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2)).
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+/// Clients taken in per turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Clients taken in at most when the listeners are closed: the longest queue the kernel keeps.
+const ACCEPTS_AT_CLOSE: usize = 65_536;
+/// Rest after running out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Addresses that were turned away and are remembered; beyond it they are only counted.
+const TURNED_AWAY_MAX: usize = 1024;

@@ -1,0 +1,94 @@
+//! The end of a session: the one place where it is recorded.
+
+use super::connection::{Connection, Link, Live};
+use super::kit::Kit;
+use crate::relay::{RelayEnd, Side};
+use crate::session::{Ending, Outcome, Status, Traffic};
+use crate::stats::Counters;
+
+impl Connection {
+    /// Records how the session ended: slot, table, journal, counters. The first call counts, later
+    /// ones do nothing. The sockets are the caller's business.
+    pub(super) fn settle(&mut self, outcome: Outcome, kit: &mut Kit) {
+        if self.settled {
+            return;
+        }
+        self.settled = true;
+        let relayed = matches!(self.link, Link::Relaying(_));
+        let lived = kit.now.mono.saturating_duration_since(self.accepted.mono);
+        let duration_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
+        let ending = Ending { outcome, relayed, duration_ms };
+        self.count(&ending, &kit.counters);
+        match self.session.take() {
+            Some(Live { id, slot }) => {
+                if let Link::Front(front) = &self.link {
+                    slot.reference().set_stages(&front.machine.facts().stages);
+                }
+                kit.table.remove(kit.index, id);
+                kit.journal.closed(kit.share.settle(slot, &ending, kit.now.utc_ms));
+            }
+            None => self.record_unopened(&ending, kit),
+        }
+    }
+
+    /// An attempt that never was a session in the table: refused, failed, or turned away. A client
+    /// that came and went without a word is no attempt.
+    fn record_unopened(&self, ending: &Ending, kit: &mut Kit) {
+        let Link::Front(front) = &self.link else { return };
+        let facts = front.machine.facts();
+        let silent = !facts.spoke && ending.outcome != Outcome::HandshakeTimeout;
+        if silent || self.opened || !kit.records {
+            return;
+        }
+        let id = kit.ids.next(self.accepted.utc_ms);
+        let share = &mut kit.share;
+        let anonymous = &front.machine.policy().anonymous;
+        let slot = facts.as_opening(id, self.accepted.utc_ms, self.address, anonymous, |opening| {
+            share.open(opening)
+        });
+        match slot {
+            Some(slot) => {
+                slot.reference().set_stages(&facts.stages);
+                kit.journal.closed(kit.share.settle(slot, ending, kit.now.utc_ms));
+            }
+            None => kit.counters.unrecorded.add(1),
+        }
+    }
+
+    fn count(&self, ending: &Ending, counters: &Counters) {
+        counters.outcomes[ending.outcome.index()].add(1);
+        match ending.outcome.status(ending.relayed) {
+            Status::RejectedByAcl => counters.sessions_rejected.add(1),
+            Status::Active | Status::Closed | Status::Failed => {}
+        }
+        if ending.outcome == Outcome::AuthFailed {
+            counters.auth_failures.add(1);
+        }
+        if self.opened {
+            counters.sessions_closed.add(1);
+            counters.durations.observe(ending.duration_ms);
+        }
+    }
+}
+
+/// Adds what a portion of a relay moved to the worker's sums.
+pub(super) fn count_traffic(counters: &Counters, before: &Traffic, after: &Traffic) {
+    counters.bytes_sent.add(after.bytes_sent - before.bytes_sent);
+    counters.bytes_received.add(after.bytes_received - before.bytes_received);
+    counters.packets_sent.add(after.packets_sent - before.packets_sent);
+    counters.packets_received.add(after.packets_received - before.packets_received);
+}
+
+/// How a session ends whose relay ended so, and which socket was lost, if one was.
+pub(super) const fn relay_outcome(end: RelayEnd) -> (Outcome, Option<Side>) {
+    match end {
+        RelayEnd::ClientClosed => (Outcome::ClientClosed, None),
+        RelayEnd::TargetClosed => (Outcome::TargetClosed, None),
+        RelayEnd::ClientReset => (Outcome::ClientReset, Some(Side::Client)),
+        RelayEnd::TargetReset => (Outcome::TargetReset, Some(Side::Upstream)),
+        RelayEnd::Failed { side: Side::Client, .. } => (Outcome::ClientLost, Some(Side::Client)),
+        RelayEnd::Failed { side: Side::Upstream, .. } => {
+            (Outcome::TargetLost, Some(Side::Upstream))
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One accepted client, whatever has become of it.
+
+use std::net::SocketAddr;
+
+use super::deadlines::Alarm;
+use super::front::Front;
+use super::kit::Kit;
+use super::parting::Parting;
+use super::relaying::Relaying;
+use super::socket::Socket;
+use super::token::Role;
+use crate::clock::Now;
+use crate::connection::Attempt;
+use crate::key::Key;
+use crate::limit::Seat;
+use crate::session::{Outcome, SessionId, SessionSlot};
+
+/// A connection of this worker.
+pub(super) struct Connection {
+    pub(super) client: Socket,
+    /// The client's address, mapped IPv4 unwrapped.
+    pub(super) address: SocketAddr,
+    pub(super) accepted: Now,
+    pub(super) session: Option<Live>,
+    /// Whether the session was given its permit, and so counts as accepted.
+    pub(super) opened: bool,
+    /// Whether its ending is recorded; nothing is recorded twice.
+    pub(super) settled: bool,
+    pub(super) link: Link,
+    pub(super) alarm: Alarm,
+    /// Whether its key waits in the ready queue.
+    pub(super) queued: bool,
+    /// Gives the place back when the connection is dropped.
+    pub(super) _seat: Seat,
+}
+
+/// A session that is in the table.
+pub(super) struct Live {
+    pub(super) id: SessionId,
+    pub(super) slot: SessionSlot,
+}
+
+/// What stands beside the client's socket.
+pub(super) enum Link {
+    /// Handshake to success reply; its buffers are freed with it.
+    Front(Box<Front>),
+    /// Two sockets joined.
+    Relaying(Box<Relaying>),
+    /// Recorded; the last octets or the reset are on their way.
+    Parting(Parting),
+}
+
+/// What is to become of a connection after a portion of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits for an event, an answer or its deadline.
+    Wait,
+    /// It has more to do at once; others first.
+    Again,
+    /// Its slot is to be freed.
+    Release,
+}
+
+impl Connection {
+    /// Marks what the event says.
+    pub(super) fn note(&mut self, role: Role, event: &mio::event::Event) {
+        match role {
+            Role::Client => self.client.note(event),
+            Role::UpstreamA | Role::UpstreamB => {
+                let attempt = if role == Role::UpstreamA { Attempt::A } else { Attempt::B };
+                match &mut self.link {
+                    Link::Front(front) => front.note(attempt, event),
+                    // A relay has one upstream; the loser of two attempts was dropped, and what
+                    // the kernel still says of it does no harm: readiness is only a hint.
+                    Link::Relaying(relaying) => relaying.upstream.note(event),
+                    Link::Parting(parting) => parting.note(event),
+                }
+            }
+            Role::Awaiting
+            | Role::UdpClient
+            | Role::UdpV4
+            | Role::UdpV6
+            | Role::Listener
+            | Role::Waker
+            | Role::Resolver => {}
+        }
+    }
+
+    /// Does a portion of work.
+    pub(super) fn advance(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        match &self.link {
+            Link::Front(_) => self.advance_front(key, kit),
+            Link::Relaying(_) => self.advance_relay(kit),
+            Link::Parting(_) => self.advance_parting(),
+        }
+    }
+
+    /// Does what its deadline demands, if it has come.
+    pub(super) fn expire(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        if self.deadline().is_none_or(|deadline| kit.now.mono < deadline) {
+            return Fate::Wait;
+        }
+        match &self.link {
+            Link::Front(_) => self.expire_front(key, kit),
+            Link::Relaying(_) => self.expire_relay(kit),
+            Link::Parting(_) => self.expire_parting(kit.now.mono),
+        }
+    }
+
+    /// Ends it at once, for `outcome`.
+    pub(super) fn cut(&mut self, outcome: Outcome, kit: &mut Kit) {
+        self.settle(outcome, kit);
+        self.abort_both();
+    }
+
+    /// When it is to be asked again.
+    pub(super) fn deadline(&self) -> Option<std::time::Instant> {
+        match &self.link {
+            Link::Front(front) => front.deadline(),
+            Link::Relaying(relaying) => Some(relaying.deadline()),
+            Link::Parting(parting) => Some(parting.deadline()),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Connection>() <= 640);

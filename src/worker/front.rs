@@ -1,0 +1,417 @@
+//! A connection up to its success reply: readiness becomes inputs of the machine, and what the
+//! machine asks for is done, one arm per verb.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::event::Event;
+use zeroize::Zeroize;
+
+use super::connection::{Connection, Fate, Link, Live};
+use super::kit::Kit;
+use super::parting::Parting;
+use super::relaying::Relaying;
+use super::socket::Socket;
+use super::token::{Role, Token};
+use crate::acl::Permit;
+use crate::auth::{Credentials, RecentKey, Verdict};
+use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
+use crate::key::Key;
+use crate::linux;
+use crate::offload::Job;
+use crate::resolve::{Addresses, LookupError};
+use crate::session::Outcome;
+use crate::socks::{Handshake, Outbox};
+
+/// The machine with its buffers, and the sockets that it is dialling.
+pub(super) struct Front {
+    pub(super) machine: Machine,
+    inbox: Inbox,
+    outbox: Outbox,
+    attempts: [Option<Socket>; 2],
+    /// The look-up that is being waited for; answers to others are late.
+    query: u32,
+    /// What the verdict that is being waited for is remembered under.
+    recent: Option<RecentKey>,
+    /// The machine waits for the outbox to leave.
+    flushing: bool,
+}
+
+/// What the client has sent and the machine has not used.
+struct Inbox {
+    octets: [u8; INBOX_OCTETS],
+    used: usize,
+    filled: usize,
+    /// Octets came, or a stage began, since the machine last saw them.
+    fresh: bool,
+    eof: bool,
+}
+
+impl Front {
+    pub(super) fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            attempts: [None, None],
+            query: 0,
+            recent: None,
+            flushing: false,
+        }
+    }
+
+    pub(super) fn note(&mut self, attempt: Attempt, event: &Event) {
+        if let Some(socket) = &mut self.attempts[attempt as usize] {
+            socket.note(event);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
+    }
+
+    fn ask(&mut self, input: Input<'_>, now: Instant) -> Next {
+        self.machine.handle(input, now, &mut self.outbox).1
+    }
+
+    /// Shows the machine what the client sent.
+    fn feed(&mut self, now: Instant) -> Next {
+        self.inbox.fresh = false;
+        let octets = &self.inbox.octets[self.inbox.used..self.inbox.filled];
+        let (used, next) = self.machine.handle(Input::Bytes(octets), now, &mut self.outbox);
+        self.inbox.consume(used);
+        next
+    }
+
+    /// Reads what the client sends, as far as there is room for it.
+    fn fill(&mut self, client: &mut Socket) -> Result<(), Outcome> {
+        while client.is_readable() && !self.inbox.eof {
+            let room = self.inbox.room();
+            if room.is_empty() {
+                return Ok(());
+            }
+            match client.read(room) {
+                Ok(0) => self.inbox.eof = true,
+                Ok(read) => {
+                    self.inbox.filled += read;
+                    self.inbox.fresh = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(Outcome::ClientReset);
+                }
+                Err(_) => return Err(Outcome::ClientLost),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    pub(super) fn advance_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        for attempt in [Attempt::A, Attempt::B] {
+            let Link::Front(front) = &mut self.link else { return Fate::Again };
+            if let Some(next) = attempt_ended(front, attempt, kit) {
+                match self.perform(next, key, kit) {
+                    Fate::Wait => {}
+                    fate @ (Fate::Again | Fate::Release) => return fate,
+                }
+            }
+        }
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let eof_before = front.inbox.eof;
+        let filled = front.fill(&mut self.client);
+        if let Err(outcome) = filled {
+            let next = front.ask(Input::Gone(outcome), kit.now.mono);
+            return self.perform(next, key, kit);
+        }
+        let next = if front.flushing || !front.outbox.pending().is_empty() {
+            Next::Flush
+        } else if front.machine.wants_bytes() && front.inbox.fresh {
+            front.feed(kit.now.mono)
+        } else {
+            Next::Wait
+        };
+        match self.perform(next, key, kit) {
+            Fate::Wait => {}
+            fate @ (Fate::Again | Fate::Release) => return fate,
+        }
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        if front.inbox.eof && !eof_before {
+            let early = front.inbox.used < front.inbox.filled;
+            let next = front.ask(Input::Eof { early }, kit.now.mono);
+            return self.perform(next, key, kit);
+        }
+        Fate::Wait
+    }
+
+    pub(super) fn expire_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let next = front.ask(Input::Deadline, kit.now.mono);
+        self.perform(next, key, kit)
+    }
+
+    /// The answer to a look-up.
+    pub(super) fn resolved(
+        &mut self,
+        query: u32,
+        answer: Result<Addresses, LookupError>,
+        key: Key,
+        kit: &mut Kit,
+    ) -> Fate {
+        match &mut self.link {
+            Link::Front(front) if front.query == query => {
+                // The query's number is used up: a second answer to it is late.
+                front.query = query.wrapping_add(1);
+                let next = front.ask(Input::Resolved(answer), kit.now.mono);
+                self.perform(next, key, kit)
+            }
+            Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
+                kit.counters.stale.add(1);
+                Fate::Wait
+            }
+        }
+    }
+
+    /// The answer to a password check.
+    pub(super) fn verified(&mut self, verdict: Verdict, key: Key, kit: &mut Kit) -> Fate {
+        match &mut self.link {
+            Link::Front(front) if front.recent.is_some() => {
+                if let (Some(recent), Verdict::Accepted(identity)) = (front.recent.take(), &verdict)
+                {
+                    kit.recent.put(recent, identity.clone(), kit.now.mono);
+                }
+                front.inbox.fresh = true;
+                let next = front.ask(Input::Verdict(verdict), kit.now.mono);
+                self.perform(next, key, kit)
+            }
+            Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
+                kit.counters.stale.add(1);
+                Fate::Wait
+            }
+        }
+    }
+
+    /// Does what the machine asks, until it waits or is done.
+    fn perform(&mut self, mut next: Next, key: Key, kit: &mut Kit) -> Fate {
+        let now = kit.now.mono;
+        loop {
+            let Link::Front(front) = &mut self.link else { return Fate::Again };
+            next = match next {
+                Next::Wait => return self.flush_waiting(),
+                Next::Read if front.inbox.fresh => front.feed(now),
+                Next::Read => return Fate::Wait,
+                Next::Flush => match flush(&mut self.client, &mut front.outbox) {
+                    Ok(true) => {
+                        front.flushing = false;
+                        front.ask(Input::Flushed, now)
+                    }
+                    Ok(false) => {
+                        front.flushing = true;
+                        return Fate::Wait;
+                    }
+                    Err(_) => front.ask(Input::Gone(Outcome::ClientGone), now),
+                },
+                Next::Verify(credentials) => match verify(front, credentials, key, kit) {
+                    Some(verdict) => {
+                        front.inbox.fresh = true;
+                        front.ask(Input::Verdict(verdict), now)
+                    }
+                    None => return self.flush_waiting(),
+                },
+                Next::Resolve(name) => {
+                    front.query = front.query.wrapping_add(1);
+                    kit.resolver.ask(&name, key, front.query, now);
+                    return self.flush_waiting();
+                }
+                Next::Open => {
+                    self.open(key, kit);
+                    let Link::Front(front) = &mut self.link else { return Fate::Again };
+                    front.ask(Input::Opened, now)
+                }
+                Next::Dial { attempt, permit } => match dial(&permit, attempt, key, kit) {
+                    Ok(socket) => {
+                        front.attempts[attempt as usize] = Some(socket);
+                        return self.flush_waiting();
+                    }
+                    Err(error) => {
+                        let error = ConnectError::from(&error);
+                        front.ask(Input::Unreachable { attempt, error }, now)
+                    }
+                },
+                Next::Relay => return self.join(kit),
+                Next::Refuse(outcome) => {
+                    self.settle(outcome, kit);
+                    let Link::Front(front) = &mut self.link else { return Fate::Again };
+                    let outbox = std::mem::take(&mut front.outbox);
+                    let linger = front.machine.policy().timeouts.linger;
+                    self.link = Link::Parting(Parting::refused(outbox, now + linger));
+                    return Fate::Again;
+                }
+                Next::End(outcome) => {
+                    self.settle(outcome, kit);
+                    return Fate::Release;
+                }
+            };
+        }
+    }
+
+    /// Sends what is in the outbox while the machine waits for something else.
+    fn flush_waiting(&mut self) -> Fate {
+        if let Link::Front(front) = &mut self.link {
+            // A broken socket is noticed by the next read; nothing depends on this one write.
+            let sent = flush(&mut self.client, &mut front.outbox);
+            debug_assert!(sent.is_ok() || !front.outbox.pending().is_empty());
+        }
+        Fate::Wait
+    }
+
+    /// Puts the session into the table: from here on it is alive for everybody.
+    fn open(&mut self, key: Key, kit: &mut Kit) {
+        let Link::Front(front) = &self.link else { return };
+        self.opened = true;
+        kit.counters.sessions_opened.add(1);
+        if !kit.records {
+            return;
+        }
+        let id = kit.ids.next(self.accepted.utc_ms);
+        let share = &mut kit.share;
+        let slot = front.machine.facts().as_opening(
+            id,
+            self.accepted.utc_ms,
+            self.address,
+            &front.machine.policy().anonymous,
+            |opening| share.open(opening),
+        );
+        let Some(slot) = slot else {
+            kit.counters.unrecorded.add(1);
+            return;
+        };
+        kit.table.insert(kit.index, id, slot.reference());
+        if !kit.journal.opened(slot.reference()) {
+            kit.counters.openings_left_out.add(1);
+        }
+        self.session = Some(Live { id, slot });
+        let _ = key;
+    }
+
+    /// The success reply has left: the two sockets are joined, and the front is freed.
+    fn join(&mut self, kit: &mut Kit) -> Fate {
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let Some(upstream) = front.attempts.iter_mut().find_map(Option::take) else {
+            self.settle(Outcome::Internal, kit);
+            return Fate::Release;
+        };
+        if let Some(live) = &self.session {
+            let facts = front.machine.facts();
+            live.slot.reference().set_stages(&facts.stages);
+            if let Some(address) = facts.resolved {
+                live.slot.reference().set_resolved(address);
+            }
+        }
+        let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
+        let timeouts = front.machine.policy().timeouts;
+        let relaying = Relaying::new(upstream, early, timeouts, kit);
+        self.link = Link::Relaying(Box::new(relaying));
+        self.advance_relay(kit)
+    }
+}
+
+/// Whether an attempt has succeeded or failed by now, and what the machine says to it.
+fn attempt_ended(front: &mut Front, attempt: Attempt, kit: &Kit) -> Option<Next> {
+    let socket = front.attempts[attempt as usize].as_ref()?;
+    let result = socket.connected()?.and_then(|()| {
+        let stream = socket.stream();
+        Ok((stream.peer_addr()?, stream.local_addr()?))
+    });
+    Some(match result {
+        Ok((peer, local)) => {
+            // The other attempt, if there is one, has lost.
+            let other = match attempt {
+                Attempt::A => Attempt::B,
+                Attempt::B => Attempt::A,
+            };
+            front.attempts[other as usize] = None;
+            front.ask(Input::Connected { attempt, peer, local }, kit.now.mono)
+        }
+        Err(error) => {
+            front.attempts[attempt as usize] = None;
+            let error = ConnectError::from(&error);
+            front.ask(Input::Unreachable { attempt, error }, kit.now.mono)
+        }
+    })
+}
+
+/// A verdict that is known at once, or `None` when the pool was asked.
+fn verify(front: &mut Front, credentials: Credentials, key: Key, kit: &Kit) -> Option<Verdict> {
+    let recent = kit.recent.key(&credentials);
+    if let Some(identity) = kit.recent.get(&recent, kit.now.mono) {
+        return Some(Verdict::Accepted(identity));
+    }
+    front.recent = Some(recent);
+    let users = Arc::clone(&front.machine.policy().users);
+    let job = Job::Verify { users, credentials, key, post: kit.post.clone() };
+    match kit.hashes.submit(job) {
+        Ok(()) => None,
+        Err(_) => {
+            front.recent = None;
+            Some(Verdict::Overloaded)
+        }
+    }
+}
+
+fn dial(permit: &Permit, attempt: Attempt, key: Key, kit: &Kit) -> io::Result<Socket> {
+    let stream = linux::socket::dial(permit.address())?;
+    let role = match attempt {
+        Attempt::A => Role::UpstreamA,
+        Attempt::B => Role::UpstreamB,
+    };
+    let mut socket = Socket::dialled(stream);
+    socket.register(&kit.registry, Token::of(key, role))?;
+    Ok(socket)
+}
+
+/// Writes the outbox; whether it is empty now.
+pub(super) fn flush(client: &mut Socket, outbox: &mut Outbox) -> io::Result<bool> {
+    while !outbox.pending().is_empty() {
+        match client.write(outbox.pending()) {
+            Ok(written) => outbox.consume(written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+impl Inbox {
+    const fn new() -> Self {
+        Self { octets: [0; INBOX_OCTETS], used: 0, filled: 0, fresh: false, eof: false }
+    }
+
+    /// Forgets octets that were used. They may hold a password, so they are wiped.
+    fn consume(&mut self, used: usize) {
+        let end = (self.used + used).min(self.filled);
+        self.octets[self.used..end].zeroize();
+        self.used = end;
+        if self.used == self.filled {
+            (self.used, self.filled) = (0, 0);
+        }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        if self.filled == INBOX_OCTETS && self.used > 0 {
+            self.octets.copy_within(self.used.., 0);
+            self.filled -= self.used;
+            self.used = 0;
+        }
+        &mut self.octets[self.filled..]
+    }
+}
+
+/// Octets of a client that are held before its relay: the longest message of the handshake, and
+/// room for some payload behind the request.
+const INBOX_OCTETS: usize = 1024;
+const _: () = assert!(INBOX_OCTETS >= Handshake::MESSAGE_OCTETS_MAX);

@@ -1,0 +1,42 @@
+//! What a worker lends to each of its connections in turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mio::Registry;
+
+use super::deadlines::Deadlines;
+use crate::auth::Recent;
+use crate::clock::Now;
+use crate::key::Key;
+use crate::mailbox::Post;
+use crate::offload::Pool;
+use crate::policy::Policy;
+use crate::relay::Carrier;
+use crate::resolve::Resolver;
+use crate::session::{IdSource, Journal, Share, Table};
+use crate::stats::Counters;
+
+/// Everything of a worker but its connections.
+pub(super) struct Kit {
+    pub(super) index: usize,
+    pub(super) now: Now,
+    pub(super) registry: Registry,
+    pub(super) policy: Arc<Policy>,
+    pub(super) resolver: Resolver,
+    pub(super) hashes: Arc<Pool>,
+    pub(super) post: Post,
+    pub(super) recent: Recent,
+    pub(super) carrier: Carrier,
+    pub(super) deadlines: Deadlines,
+    pub(super) ready: VecDeque<Key>,
+    pub(super) ids: IdSource,
+    pub(super) share: Share,
+    pub(super) table: Arc<Table>,
+    pub(super) journal: Journal,
+    pub(super) counters: Arc<Counters>,
+    /// Transfers after which a relay stores its counters, at the latest.
+    pub(super) publish_every: u32,
+    /// Whether single sessions are remembered at all.
+    pub(super) records: bool,
+}

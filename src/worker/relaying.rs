@@ -1,0 +1,174 @@
+//! A connection whose two sockets are joined: portions of the relay, and their booking.
+
+use std::time::Instant;
+
+use super::close;
+use super::connection::{Connection, Fate, Link};
+use super::kit::Kit;
+use super::parting::Parting;
+use super::socket::Socket;
+use crate::connection::Patience;
+use crate::policy::Timeouts;
+use crate::relay::{Advance, BYTES_PER_TURN, Direction, Meter, Relay};
+use crate::session::{SessionRef, Stages, Traffic};
+
+/// The relay with its upstream socket and what it has moved.
+pub(super) struct Relaying {
+    pub(super) upstream: Socket,
+    pub(super) relay: Relay,
+    pub(super) traffic: Traffic,
+    patience: Patience,
+    timeouts: Timeouts,
+    /// Transfers since the counters were last stored.
+    unpublished: u32,
+    /// When the success reply left, until the target has answered.
+    first_byte_since: Option<Instant>,
+    /// Since when one socket has failed while the other still takes the rest.
+    failing_since: Option<Instant>,
+}
+
+impl Relaying {
+    pub(super) fn new(upstream: Socket, early: &[u8], timeouts: Timeouts, kit: &mut Kit) -> Self {
+        let now = kit.now.mono;
+        Self {
+            upstream,
+            relay: Relay::new(early, kit.carrier.pool()),
+            traffic: Traffic::default(),
+            patience: Patience::new(now, timeouts.idle, timeouts.half_close),
+            timeouts,
+            unpublished: 0,
+            first_byte_since: Some(now),
+            failing_since: None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        match self.failing_since {
+            Some(since) => since + self.timeouts.linger,
+            None => self.patience.deadline(),
+        }
+    }
+}
+
+/// Books each transfer while it happens; stores the session's counters every so many of them.
+struct Booking<'a> {
+    traffic: &'a mut Traffic,
+    unpublished: &'a mut u32,
+    publish_every: u32,
+    session: Option<SessionRef>,
+    now_ms: i64,
+}
+
+impl Meter for Booking<'_> {
+    fn moved(&mut self, direction: Direction, octets: usize) {
+        match direction {
+            Direction::Upload => {
+                self.traffic.bytes_sent += octets as u64;
+                self.traffic.packets_sent += 1;
+            }
+            Direction::Download => {
+                self.traffic.bytes_received += octets as u64;
+                self.traffic.packets_received += 1;
+            }
+        }
+        *self.unpublished += 1;
+        if *self.unpublished >= self.publish_every {
+            self.publish();
+        }
+    }
+}
+
+impl Booking<'_> {
+    fn publish(&mut self) {
+        *self.unpublished = 0;
+        if let Some(session) = self.session {
+            session.publish(*self.traffic, self.now_ms);
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn advance_relay(&mut self, kit: &mut Kit) -> Fate {
+        let Link::Relaying(relaying) = &mut self.link else { return Fate::Again };
+        let now = kit.now;
+        let before = relaying.traffic;
+        let session = self.session.as_ref().map(|live| live.slot.reference());
+        let mut booking = Booking {
+            traffic: &mut relaying.traffic,
+            unpublished: &mut relaying.unpublished,
+            publish_every: kit.publish_every,
+            session,
+            now_ms: now.utc_ms,
+        };
+        let advance = relaying.relay.advance(
+            &mut self.client,
+            &mut relaying.upstream,
+            &mut kit.carrier,
+            BYTES_PER_TURN,
+            &mut booking,
+        );
+        // At the end of each turn in which it moved anything, so that a stalled session never
+        // shows old figures.
+        if *booking.unpublished > 0 {
+            booking.publish();
+        }
+        if relaying.traffic != before {
+            relaying.patience.progressed(now.mono);
+            close::count_traffic(&kit.counters, &before, &relaying.traffic);
+            if before.bytes_received == 0 && relaying.traffic.bytes_received > 0 {
+                first_byte(session, relaying.first_byte_since.take(), now.mono);
+            }
+        }
+        relaying.patience.set_half_closed(now.mono, relaying.relay.half_closed());
+        match advance {
+            Advance::Waiting => {
+                if relaying.relay.failing().is_some() {
+                    relaying.failing_since.get_or_insert(now.mono);
+                }
+                Fate::Wait
+            }
+            Advance::Again => {
+                kit.counters.budget_spent.add(1);
+                Fate::Again
+            }
+            Advance::Ended(end) => {
+                let linger = relaying.timeouts.linger;
+                let (outcome, lost) = close::relay_outcome(end);
+                self.settle(outcome, kit);
+                let Some(lost) = lost else { return Fate::Release };
+                self.part(lost, now.mono + linger, kit)
+            }
+        }
+    }
+
+    pub(super) fn expire_relay(&mut self, kit: &mut Kit) -> Fate {
+        let Link::Relaying(relaying) = &self.link else { return Fate::Again };
+        let outcome = match relaying.relay.failing() {
+            Some(end) => close::relay_outcome(end).0,
+            None => relaying.patience.outcome(),
+        };
+        self.cut(outcome, kit);
+        Fate::Release
+    }
+
+    /// One socket is lost: the other is reset, once the kernel has sent what it was given.
+    fn part(&mut self, lost: crate::relay::Side, until: Instant, kit: &mut Kit) -> Fate {
+        let before = std::mem::replace(&mut self.link, Link::Parting(Parting::nothing(until)));
+        let Link::Relaying(relaying) = before else { return Fate::Release };
+        let Relaying { upstream, relay, .. } = *relaying;
+        relay.release(kit.carrier.pool());
+        self.link = Link::Parting(match lost {
+            crate::relay::Side::Client => Parting::reset_upstream(upstream, kit.now.mono, until),
+            crate::relay::Side::Upstream => Parting::reset_client(kit.now.mono, until),
+        });
+        self.advance_parting()
+    }
+}
+
+fn first_byte(session: Option<SessionRef>, since: Option<Instant>, now: Instant) {
+    if let (Some(session), Some(since)) = (session, since) {
+        let waited = now.saturating_duration_since(since).as_micros();
+        let first_byte_us = Some(u32::try_from(waited).unwrap_or(u32::MAX));
+        session.set_stages(&Stages { first_byte_us, ..Stages::default() });
+    }
+}

@@ -1,0 +1,276 @@
+//! The worker and the turn of its loop.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Poll};
+
+use super::accept::{Door, enqueue};
+use super::connection::{Connection, Fate, Link};
+use super::deadlines::Deadlines;
+use super::kit::Kit;
+use super::slots::Slots;
+use super::token::{Role, Token};
+use crate::auth::Recent;
+use crate::clock;
+use crate::key::Key;
+use crate::limit::Admission;
+use crate::mailbox::{Mailbox, Post};
+use crate::offload::Pool;
+use crate::policy::Policy;
+use crate::relay::Carrier;
+use crate::resolve::Resolver;
+use crate::session::{IdSource, Journal, Share, Table};
+use crate::stats::Counters;
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    /// Its number, from 0; also its shard of the table.
+    pub index: usize,
+    /// Its poll, on which the mailbox's waker and the resolver's sockets are registered already.
+    pub poll: Poll,
+    /// Its own listeners.
+    pub listeners: Vec<TcpListener>,
+    /// Where its letters come in.
+    pub mailbox: Mailbox,
+    /// Where answers to its questions are sent.
+    pub post: Post,
+    /// Who resolves names for it.
+    pub resolver: Resolver,
+    /// Who checks passwords for it.
+    pub hashes: Arc<Pool>,
+    /// The policy to begin with.
+    pub policy: Arc<Policy>,
+    /// The places that all workers share.
+    pub admission: Arc<Admission>,
+    /// Where live sessions are listed.
+    pub table: Arc<Table>,
+    /// The way to the writer.
+    pub journal: Journal,
+    /// Its ledger slots.
+    pub share: Share,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// Transfers after which a relay stores its counters, at the latest; at least 1.
+    pub publish_every: u32,
+    /// Whether single sessions are remembered at all.
+    pub records: bool,
+}
+
+/// One event loop.
+pub struct Worker {
+    pub(super) kit: Kit,
+    pub(super) slots: Slots<Connection>,
+    pub(super) door: Door,
+    pub(super) mailbox: Mailbox,
+    pub(super) draining: Option<Instant>,
+    poll: Poll,
+    events: Events,
+}
+
+impl Worker {
+    /// A worker that is ready to run.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered.
+    pub fn new(parts: WorkerParts) -> io::Result<Self> {
+        let registry = parts.poll.registry().try_clone()?;
+        let slots = Slots::new(parts.admission.seats_max());
+        let door = Door::new(parts.listeners, parts.admission, &registry)?;
+        parts.counters.policy_generation.set(parts.policy.generation);
+        let kit = Kit {
+            index: parts.index,
+            now: clock::now(),
+            registry,
+            policy: parts.policy,
+            resolver: parts.resolver,
+            hashes: parts.hashes,
+            post: parts.post,
+            recent: Recent::new(),
+            carrier: Carrier::new(),
+            deadlines: Deadlines::new(),
+            ready: VecDeque::new(),
+            ids: IdSource::new(),
+            share: parts.share,
+            table: parts.table,
+            journal: parts.journal,
+            counters: parts.counters,
+            publish_every: parts.publish_every.max(1),
+            records: parts.records,
+        };
+        Ok(Self {
+            kit,
+            slots,
+            door,
+            mailbox: parts.mailbox,
+            draining: None,
+            poll: parts.poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+        })
+    }
+
+    /// Runs until it is told to drain and the last connection is gone.
+    ///
+    /// # Errors
+    /// When the poll itself fails, which ends the process: half a server is none.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let wait = self.wait(clock::mono());
+            match self.poll.poll(&mut self.events, wait) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.kit.now = clock::now();
+            self.note_readiness();
+            self.read_letters();
+            self.read_answers();
+            self.expire_deadlines();
+            self.advance_ready();
+            self.door.accept(&mut self.slots, &mut self.kit);
+            self.kit.journal.flush();
+            self.finish_draining();
+            self.count_turn();
+            if self.draining.is_some()
+                && self.slots.is_empty()
+                && self.kit.journal.backlog_len() == 0
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long there is nothing to do, unless an event comes.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        if !self.kit.ready.is_empty() || !self.mailbox.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
+        let resolver = self.kit.resolver.timeout().map(|wait| now + wait);
+        [self.kit.deadlines.next(), self.door.wants(now), self.draining, unsent, resolver]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Events only mark: who has something to do is queued.
+    fn note_readiness(&mut self) {
+        for event in &self.events {
+            let Some(token) = Token::read(event.token()) else { continue };
+            match token.role {
+                Role::Listener => self.door.note(token.key.slot),
+                // The letters are read in each turn.
+                Role::Waker => {}
+                Role::Resolver => self.kit.resolver.on_event(
+                    token.key.slot,
+                    event.is_readable() || event.is_error() || event.is_read_closed(),
+                    event.is_writable() || event.is_error(),
+                ),
+                Role::Client
+                | Role::UpstreamA
+                | Role::UpstreamB
+                | Role::Awaiting
+                | Role::UdpClient
+                | Role::UdpV4
+                | Role::UdpV6 => match self.slots.get_mut(token.key) {
+                    Some(connection) => {
+                        connection.note(token.role, event);
+                        if !connection.queued {
+                            connection.queued = true;
+                            self.kit.ready.push_back(token.key);
+                        }
+                    }
+                    None => self.kit.counters.stale.add(1),
+                },
+            }
+        }
+    }
+
+    /// Asks those whose time may have come.
+    fn expire_deadlines(&mut self) {
+        for _ in 0..EXPIRIES_PER_TURN {
+            let Some((at, key)) = self.kit.deadlines.pop_due(self.kit.now.mono) else { break };
+            self.with(key, |connection, kit| {
+                if connection.alarm.rings(at) { connection.expire(key, kit) } else { Fate::Wait }
+            });
+        }
+        let slots = &self.slots;
+        self.kit.deadlines.thin_out(slots.len(), |key| slots.get(key).is_some());
+    }
+
+    /// Gives each connection that is ready one portion.
+    fn advance_ready(&mut self) {
+        for _ in 0..self.kit.ready.len() {
+            let Some(key) = self.kit.ready.pop_front() else { return };
+            if let Some(connection) = self.slots.get_mut(key) {
+                connection.queued = false;
+            }
+            self.with(key, |connection, kit| connection.advance(key, kit));
+        }
+    }
+
+    /// Does something with a connection, if it still lives, and carries out its fate. A panic ends
+    /// this connection and no other.
+    pub(super) fn with(&mut self, key: Key, work: impl FnOnce(&mut Connection, &mut Kit) -> Fate) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            self.kit.counters.stale.add(1);
+            return;
+        };
+        let kit = &mut self.kit;
+        // What the closure may leave half done is this connection, which is then dropped, and
+        // counters, which may be off by what it was about to add.
+        let fate = catch_unwind(AssertUnwindSafe(|| work(connection, kit)));
+        match fate {
+            Ok(Fate::Wait) => {
+                if let Some(deadline) = connection.deadline() {
+                    connection.alarm.arm(deadline, key, &mut kit.deadlines);
+                }
+            }
+            Ok(Fate::Again) => {
+                if let Some(deadline) = connection.deadline() {
+                    connection.alarm.arm(deadline, key, &mut kit.deadlines);
+                }
+                enqueue(&mut self.slots, key, kit);
+            }
+            Ok(Fate::Release) => self.release(key),
+            Err(_) => {
+                kit.counters.panics.add(1);
+                connection.cut(crate::session::Outcome::Internal, kit);
+                self.release(key);
+            }
+        }
+    }
+
+    /// Frees the slot: sockets, buffers and the seat go with it.
+    pub(super) fn release(&mut self, key: Key) {
+        let Some(connection) = self.slots.remove(key) else { return };
+        debug_assert!(connection.settled, "released without having been settled");
+        if let Link::Relaying(relaying) = connection.link {
+            relaying.relay.release(self.kit.carrier.pool());
+        }
+        self.kit.counters.released.add(1);
+    }
+
+    fn count_turn(&self) {
+        let counters = &self.kit.counters;
+        let busy = clock::mono().saturating_duration_since(self.kit.now.mono);
+        let busy_us = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
+        counters.turns.add(1);
+        counters.busy_us.add(busy_us);
+        counters.turn_us_max.set(counters.turn_us_max.get().max(busy_us));
+        counters.journal_backlog.set(self.kit.journal.backlog_len() as u64);
+        counters.ledger_free.set(self.kit.share.free_len() as u64);
+    }
+}
+
+/// Events taken from the kernel per turn.
+const EVENTS_PER_TURN: usize = 1024;
+/// Deadlines looked at per turn.
+const EXPIRIES_PER_TURN: usize = 256;
+/// The longest wait while endings have not found room in the journal.
+const UNSENT_WAIT_MAX: Duration = Duration::from_millis(10);
