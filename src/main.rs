@@ -1,5 +1,7 @@
+//! The binary: everything is in the library.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    rustsocks::cli::main(std::env::args_os())
 }

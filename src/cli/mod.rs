@@ -1,1 +1,104 @@
-//! (to be filled)
+//! The command line: a file per command.
+#![forbid(unsafe_code)]
+
+mod check;
+mod failure;
+mod hash_password;
+mod logging;
+#[cfg(feature = "database")]
+mod migrate;
+mod run;
+mod show_config;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use failure::Failure;
+
+/// A SOCKS proxy whose accounting you can bill on.
+///
+/// Without a command it runs the proxy: SOCKS on 127.0.0.1:1080, API and metrics on
+/// 127.0.0.1:9090, every session in data/sessions.db below the working directory.
+#[derive(Debug, Parser)]
+#[command(name = "rustsocks", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    file: File,
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// Configuration file (TOML); without it every key has its default
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy until SIGTERM or SIGINT
+    Run(File),
+    /// Check a configuration and say what is wrong with it
+    Check(File),
+    /// Print the configuration in force, defaults included, secrets masked
+    ShowConfig(File),
+    /// Read a password and print the hash for `auth.users.password_hash`
+    HashPassword,
+    /// Bring the database's schema up to date
+    #[cfg(feature = "database")]
+    Migrate(migrate::Migrate),
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(line) {
+        Ok(line) => line,
+        Err(error) => {
+            // clap knows best: help and version go to stdout with 0, errors to stderr with 2.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    let done = match line.command.unwrap_or(Command::Run(line.file)) {
+        Command::Run(file) => run::run(file.config.as_deref()),
+        Command::Check(file) => check::check(file.config.as_deref()),
+        Command::ShowConfig(file) => show_config::show_config(file.config.as_deref()),
+        Command::HashPassword => hash_password::hash_password(),
+        #[cfg(feature = "database")]
+        Command::Migrate(migrate) => migrate.migrate(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rustsocks                                 run with the defaults
+  rustsocks run --config /etc/rustsocks.toml
+  rustsocks check --config conf/rustsocks.toml
+  rustsocks hash-password < password.txt
+  curl -x socks5h://127.0.0.1:1080 https://example.com/
+
+Exit status: 0 done, 1 failed while running, 2 wrong usage, 77 permission, 78 bad configuration.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Line::command().debug_assert();
+    }
+}

@@ -1,1 +1,17 @@
-//! (to be filled)
+//! Where the parts meet: start, wait for signals, drain, stop. Nothing else in the house knows more
+//! than its own floor and those below it.
+//!
+//! ```text
+//! start ──▶ descriptors ─▶ database ─▶ API ─▶ listeners ─▶ writer ─▶ workers ─▶ "ready"
+//! drain ◀── signal: workers take nobody new, sessions end or are cut, journal closes,
+//!           writer flushes, API stops, exit 0
+//! ```
+#![forbid(unsafe_code)]
+
+mod drain;
+mod limits;
+mod signals;
+mod start;
+mod watch;
+
+pub use start::{Failure, run};

@@ -1,0 +1,53 @@
+//! How a command fails: one message on stderr, and the exit status that belongs to it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::daemon;
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The proxy could not start, or failed while it ran.
+    #[error("{0}")]
+    Daemon(#[from] daemon::Failure),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// Prints it and gives its exit status.
+    pub(super) fn report(self) -> ExitCode {
+        let code = match &self {
+            Self::Config(_) => BAD_CONFIG,
+            Self::Daemon(failure) if failure.is_permission() => NO_PERMISSION,
+            Self::Daemon(failure) if failure.is_configuration() => BAD_CONFIG,
+            Self::Daemon(_) | Self::Other(_) => FAILED,
+        };
+        // Nowhere is left to report to when stderr is closed; the status still tells.
+        match writeln!(io::stderr().lock(), "rustsocks: {self}") {
+            Ok(()) | Err(_) => ExitCode::from(code),
+        }
+    }
+}
+
+/// Prints to stdout; a closed pipe is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::Other(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// Failed while running.
+const FAILED: u8 = 1;
+/// EX_NOPERM of sysexits(3).
+const NO_PERMISSION: u8 = 77;
+/// EX_CONFIG of sysexits(3).
+const BAD_CONFIG: u8 = 78;

@@ -1,0 +1,17 @@
+//! `rustsocks run`
+
+use std::path::Path;
+
+use super::failure::Failure;
+use super::logging;
+use crate::config::Settings;
+use crate::daemon;
+
+pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
+    let (settings, warnings) = Settings::load(config)?;
+    logging::start(&settings.logging);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(daemon::run(&settings)?)
+}
