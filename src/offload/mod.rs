@@ -1,15 +1,13 @@
-pub struct Pool;
-pub struct Full;
-pub enum Job {
-    Verify {
-        users: std::sync::Arc<crate::auth::Users>,
-        credentials: crate::auth::Credentials,
-        key: crate::key::Key,
-        post: crate::mailbox::Post,
-    },
-}
-impl Pool {
-    pub fn submit(&self, _job: Job) -> Result<(), Full> {
-        Err(Full)
-    }
-}
+//! The only place that blocks on behalf of a connection: password checks and the system's
+//! resolver, on threads of their own.
+//!
+//! Two pools, so that a password check never waits for a name. A full queue is an answer too: the
+//! worker is told at once, and nothing grows. A job that ends in a panic is answered all the same.
+//! Nothing here knows what a connection is; it has a [`Key`](crate::key::Key) to answer to.
+#![forbid(unsafe_code)]
+
+mod job;
+mod pool;
+
+pub use job::Job;
+pub use pool::{Desk, Full, Pool};

@@ -1,0 +1,120 @@
+//! What is done off the worker: the list of all that blocks.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::auth::{Credentials, Users, Verdict, verify};
+use crate::key::Key;
+use crate::mailbox::{Letter, Post};
+use crate::resolve::{Family, LookupError, look_up};
+use crate::target::HostName;
+
+/// One thing to do, and where the answer goes.
+pub enum Job {
+    /// Ask the system for the addresses of a name; answered by [`Letter::Resolved`].
+    Lookup {
+        /// The name.
+        name: HostName,
+        /// Which addresses are wanted.
+        family: Family,
+        /// Who asks.
+        key: Key,
+        /// Which of its questions.
+        query: u32,
+        /// The asker's worker.
+        post: Post,
+    },
+    /// Check a password; answered by [`Letter::Verdict`].
+    Verify {
+        /// Who may log in.
+        users: Arc<Users>,
+        /// What the client says.
+        credentials: Credentials,
+        /// Who asks.
+        key: Key,
+        /// The asker's worker.
+        post: Post,
+    },
+}
+
+impl Job {
+    /// Does it and posts the answer; blocks so long as it takes. A panic becomes an answer.
+    pub fn run(self) {
+        match self {
+            Self::Lookup { name, family, key, query, post } => {
+                let answer = guarded(Err(LookupError::Failed), || look_up(&name, family));
+                answer_to(&post, Letter::Resolved { key, query, answer });
+            }
+            Self::Verify { users, credentials, key, post } => {
+                // A check that could not be made must not count as a wrong password.
+                // Moved in, the secret is gone before anyone hears of the verdict.
+                let check = move || verify(&users, &credentials);
+                let verdict = guarded(Verdict::Overloaded, check);
+                answer_to(&post, Letter::Verdict { key, verdict });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the credentials.
+        match self {
+            Self::Lookup { name, key, query, .. } => write!(f, "Lookup({name}, {key:?}, {query})"),
+            Self::Verify { key, .. } => write!(f, "Verify({key:?})"),
+        }
+    }
+}
+
+/// What `work` returns, or `otherwise` if it panics. The panic hook has reported it by then.
+fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
+}
+
+fn answer_to(post: &Post, letter: Letter) {
+    if post.answer(letter).is_err() {
+        // Its lane is as long as questions may be in flight: the worker has ended.
+        tracing::debug!("an answer found no worker");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::mailbox::{Mailbox, mailbox};
+    use crate::target::Host;
+
+    const KEY: Key = Key { slot: 3, generation: 5 };
+
+    fn worker() -> (Poll, Post, Mailbox) {
+        let poll = Poll::new().unwrap();
+        let (post, mailbox) = mailbox(Waker::new(poll.registry(), Token(0)).unwrap(), 4);
+        (poll, post, mailbox)
+    }
+
+    #[test]
+    fn a_lookup_answers_to_its_asker() {
+        let (_poll, post, mailbox) = worker();
+        let name = Host::from_name(b"127.1").unwrap().name().unwrap().clone();
+        Job::Lookup { name, family: Family::Any, key: KEY, query: 9, post }.run();
+        let Some(Letter::Resolved { key, query, answer }) = mailbox.next() else { panic!() };
+        assert_eq!((key, query), (KEY, 9));
+        assert_eq!(answer.unwrap()[0].to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn work_that_panics_has_an_answer() {
+        assert_eq!(guarded(1, || panic!("on purpose")), 1);
+        assert_eq!(guarded(1, || 2), 2);
+    }
+
+    #[test]
+    fn an_answer_to_an_ended_worker_is_dropped() {
+        let (_poll, post, mailbox) = worker();
+        drop(mailbox);
+        answer_to(&post, Letter::Verdict { key: KEY, verdict: Verdict::Rejected });
+    }
+}

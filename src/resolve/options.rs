@@ -1,0 +1,54 @@
+//! How a resolver is to work.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::host_files::HostFiles;
+use super::hosts::Hosts;
+use super::order::Family;
+
+/// How a resolver is to work.
+#[derive(Clone, Debug)]
+pub struct ResolverOptions {
+    /// The name servers, best first; without any, one on this host, port 53.
+    pub servers: Vec<SocketAddr>,
+    /// The entries that answer before any server is asked.
+    pub hosts: Arc<Hosts>,
+    /// Patience with a server, until it is known better: at least 250 ms.
+    pub timeout: Duration,
+    /// How often each server is asked, at least once.
+    pub tries: u32,
+    /// How long an answer is remembered at most; zero remembers none.
+    pub cache_max_ttl: Duration,
+    /// Which addresses are wanted.
+    pub family: Family,
+}
+
+impl Default for ResolverOptions {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            hosts: Arc::default(),
+            timeout: Duration::from_secs(2),
+            tries: 4,
+            cache_max_ttl: Duration::from_secs(300),
+            family: Family::Any,
+        }
+    }
+}
+
+impl ResolverOptions {
+    /// The defaults, with what the host's files say.
+    #[must_use]
+    pub fn from_host_files(files: &HostFiles) -> Self {
+        let defaults = Self::default();
+        Self {
+            servers: files.resolv.servers.clone(),
+            hosts: Arc::clone(&files.hosts),
+            timeout: files.resolv.timeout.unwrap_or(defaults.timeout),
+            tries: files.resolv.tries.unwrap_or(defaults.tries),
+            ..defaults
+        }
+    }
+}
