@@ -41,6 +41,4 @@ pub struct Timeouts {
     pub half_close: Duration,
     /// For the last reply or the last octets to leave before the connection is cut.
     pub linger: Duration,
-    /// Idle time before TCP keepalive probes; zero switches them off.
-    pub keepalive: Duration,
 }

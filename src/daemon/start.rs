@@ -291,6 +291,139 @@ impl Outfit<'_> {
         policy: Arc<Policy>,
         journal: Journal,
     ) -> Result<Worker, Failure> {
-        unimplemented!()
+        let mut share = Share::new();
+        match self.shared.ledger.grow() {
+            Ok(chunk) => share.add(chunk),
+            Err(full) => return Err(Failure::Configuration(format!(
+                "sessions.ledger_slots_max is too small for the workers: {full}"
+            ))),
+        }
+        let resolver = self.resolver(&poll, post)?;
+        let sessions = &self.settings.sessions;
+        Worker::new(WorkerParts {
+            index: self.index,
+            poll,
+            listeners: self.listeners,
+            mailbox,
+            post: post.clone(),
+            resolver,
+            hashes: self.pools.hashes.desk(),
+            policy,
+            admission: Arc::clone(&self.shared.admission),
+            table: Arc::clone(&self.shared.table),
+            journal,
+            share,
+            counters: Arc::clone(&self.shared.counters[self.index]),
+            publish_every: sessions.publish_every,
+            records: sessions.enabled,
+        })
+        .map_err(|error| Failure::io("cannot start a worker", &error))
+    }
+
+    fn resolver(&self, poll: &Poll, post: &Post) -> Result<Resolver, Failure> {
+        let settings = &self.settings.resolver;
+        let family = match settings.family {
+            config::Family::Any => resolve::Family::Any,
+            config::Family::V4 => resolve::Family::V4,
+            config::Family::V6 => resolve::Family::V6,
+        };
+        match (settings.kind, &self.pools.names) {
+            #[cfg(feature = "dns-cares")]
+            (ResolverKind::Cares, _) => {
+                let files = self.host_files;
+                let servers = if settings.servers.is_empty() {
+                    files.resolv.servers.clone()
+                } else {
+                    settings.servers.clone()
+                };
+                let options = ResolverOptions {
+                    servers,
+                    hosts: Arc::clone(&files.hosts),
+                    timeout: settings.timeout,
+                    tries: settings.tries,
+                    cache_max_ttl: settings.cache_max_ttl,
+                    family,
+                };
+                let registry = poll
+                    .registry()
+                    .try_clone()
+                    .map_err(|error| Failure::io("cannot start a resolver", &error))?;
+                Cares::new(&options, registry, |fd| {
+                    Token::own(Role::Resolver, fd.cast_unsigned()).into()
+                })
+                .map(Resolver::Cares)
+                .map_err(|error| Failure::Other(format!("cannot start a resolver: {error}")))
+            }
+            (_, Some(pool)) => {
+                let (desk, post) = (pool.desk(), post.clone());
+                Ok(Resolver::System(System::new(
+                    family,
+                    Box::new(move |name, key, query| {
+                        desk.submit(Job::Lookup { name, family, key, query, post: post.clone() })
+                            .is_ok()
+                    }),
+                )))
+            }
+            (_, None) => Err(Failure::Configuration(
+                "resolver.kind = \"cares\": this binary was built without c-ares".to_owned(),
+            )),
+        }
     }
 }
+
+fn policy(settings: &Settings, plan: &Plan, api: Option<SocketAddr>) -> Policy {
+    let server = &settings.server;
+    let guard = if settings.acl.guard {
+        let mut bound = plan.addresses.clone();
+        bound.extend(api);
+        let local = local_addresses().unwrap_or_else(|error| {
+            tracing::warn!("the addresses of this host cannot be read: {error}");
+            Vec::new()
+        });
+        Guard::Auto(OwnListeners { bound, local })
+    } else {
+        Guard::Off
+    };
+    Policy {
+        generation: 1,
+        methods: if settings.auth.required { MethodSet::USERPASS } else { MethodSet::NO_AUTH },
+        users: Arc::clone(&settings.auth.users),
+        anonymous: Identity::anonymous(&settings.acl.anonymous_user),
+        acl: Acl::new(guard),
+        timeouts: Timeouts {
+            handshake: server.handshake_timeout,
+            connect: server.connect_timeout,
+            attempt: ATTEMPT_PATIENCE,
+            idle: server.idle_timeout,
+            half_close: server.half_close_timeout,
+            linger: LINGER,
+        },
+    }
+}
+
+pub(super) fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Failure::io(&format!("cannot start the thread {name}"), &error))
+}
+
+/// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the
+/// kernel's scheduler does better.
+const PINNED_FROM: usize = 4;
+/// Password checks that wait for a thread at most; beyond it a login is refused.
+const HASHES_WAITING_MAX: usize = 1024;
+/// Threads that ask the system for names, and questions that wait for them.
+const NAME_THREADS: usize = 8;
+const NAMES_WAITING_MAX: usize = 1024;
+/// Answers that one worker may be sent before it reads them: all look-ups and all password checks.
+const JOBS_IN_FLIGHT_MAX: usize = IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX;
+/// How long an address may be silent before the next one is tried alongside.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a refused client's reply, or the octets before a reset, may take to leave.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long the pools are waited for at the end; one that getaddrinfo holds is left behind.
+const POOL_PATIENCE: Duration = Duration::from_millis(500);

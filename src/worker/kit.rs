@@ -10,7 +10,7 @@ use crate::auth::Recent;
 use crate::clock::Now;
 use crate::key::Key;
 use crate::mailbox::Post;
-use crate::offload::Pool;
+use crate::offload::{Desk, Job};
 use crate::policy::Policy;
 use crate::relay::Carrier;
 use crate::resolve::Resolver;
@@ -24,7 +24,7 @@ pub(super) struct Kit {
     pub(super) registry: Registry,
     pub(super) policy: Arc<Policy>,
     pub(super) resolver: Resolver,
-    pub(super) hashes: Arc<Pool>,
+    pub(super) hashes: Desk<Job>,
     pub(super) post: Post,
     pub(super) recent: Recent,
     pub(super) carrier: Carrier,

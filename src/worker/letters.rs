@@ -26,11 +26,9 @@ impl Worker {
         }
     }
 
-    /// Hands finished look-ups to those who asked.
+    /// Hands finished look-ups to those who asked; there are no more than may be in flight.
     pub(super) fn read_answers(&mut self) {
-        self.kit.resolver.tend();
-        for _ in 0..ANSWERS_PER_TURN {
-            let Some(answered) = self.kit.resolver.drain() else { return };
+        while let Some(answered) = self.kit.resolver.drain() {
             let key = answered.key;
             self.with(key, |connection, kit| {
                 connection.resolved(answered.query, answered.answer, key, kit)
@@ -64,5 +62,3 @@ impl Worker {
 
 /// Letters read per turn.
 const LETTERS_PER_TURN: usize = 256;
-/// Finished look-ups handed out per turn.
-const ANSWERS_PER_TURN: usize = 256;

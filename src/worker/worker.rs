@@ -20,7 +20,7 @@ use crate::clock;
 use crate::key::Key;
 use crate::limit::Admission;
 use crate::mailbox::{Mailbox, Post};
-use crate::offload::Pool;
+use crate::offload::{Desk, Job};
 use crate::policy::Policy;
 use crate::relay::Carrier;
 use crate::resolve::Resolver;
@@ -42,7 +42,7 @@ pub struct WorkerParts {
     /// Who resolves names for it.
     pub resolver: Resolver,
     /// Who checks passwords for it.
-    pub hashes: Arc<Pool>,
+    pub hashes: Desk<Job>,
     /// The policy to begin with.
     pub policy: Arc<Policy>,
     /// The places that all workers share.
@@ -128,9 +128,10 @@ impl Worker {
             self.kit.now = clock::now();
             self.note_readiness();
             self.read_letters();
-            self.read_answers();
+            self.kit.resolver.tend();
             self.expire_deadlines();
             self.advance_ready();
+            self.read_answers();
             self.door.accept(&mut self.slots, &mut self.kit);
             self.kit.journal.flush();
             self.finish_draining();
@@ -167,7 +168,7 @@ impl Worker {
                 // The letters are read in each turn.
                 Role::Waker => {}
                 Role::Resolver => self.kit.resolver.on_event(
-                    token.key.slot,
+                    token.key.slot.cast_signed(),
                     event.is_readable() || event.is_error() || event.is_read_closed(),
                     event.is_writable() || event.is_error(),
                 ),

@@ -1,0 +1,81 @@
+//! Logins end to end.
+
+mod harness;
+
+use harness::client::{self, Client};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+
+fn proxy() -> Proxy {
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    Proxy::with(&format!(
+        "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n"
+    ))
+}
+
+#[test]
+fn the_right_password_lets_in_and_the_session_bears_the_name() {
+    let (proxy, origin) = (proxy(), Origin::echo());
+    for _ in 0..2 {
+        // The second login is answered from the cache of recent verdicts.
+        let mut client = Client::to(proxy.socks);
+        assert!(client.login("alice", "secret"));
+        client.send(&client::connect(origin.address));
+        assert_eq!(client.reply().0, 0);
+        client.send(b"x");
+        assert_eq!(client.receive(1), b"x");
+    }
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE user = 'alice' AND status = 'closed' AND auth_us > 0",
+        1,
+    );
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE user = 'alice'", 2);
+}
+
+#[test]
+fn a_wrong_password_is_refused_closed_and_recorded_under_the_claimed_name_only() {
+    let mut proxy = proxy();
+    let mut client = Client::to(proxy.socks);
+    assert!(!client.login("alice", "wrong"));
+    assert_eq!(client.receive_all(), b"");
+    let mut client = Client::to(proxy.socks);
+    assert!(!client.login("mallory\n\u{1b}[31m", "secret"));
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE close_code = 'auth_failed' AND user = 'anonymous' \
+         AND claimed_user IN ('alice', 'mallory' || char(10) || char(27) || '[31m')",
+        2,
+    );
+    let log = proxy.log();
+    assert!(!log.contains("secret") && !log.contains("wrong") && !log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn greeting_login_request_and_payload_in_one_segment_get_their_echo() {
+    let (proxy, origin) = (proxy(), Origin::echo());
+    let mut all = vec![5, 2, 0, 2];
+    all.extend(client::userpass("alice", "secret"));
+    all.extend(client::connect(origin.address));
+    all.extend(b"payload");
+    let mut client = Client::to(proxy.socks);
+    client.send(&all);
+    client.finish();
+    assert_eq!(client.receive(4), [5, 2, 1, 0]);
+    assert_eq!(client.reply().0, 0);
+    assert_eq!(client.receive_all(), b"payload");
+}
+
+#[test]
+fn without_a_login_nothing_is_reached() {
+    let (proxy, origin) = (proxy(), Origin::echo());
+    let mut client = Client::to(proxy.socks);
+    client.send(&[5, 1, 0]);
+    assert_eq!(client.receive(2), [5, 0xff]);
+    assert_eq!(client.receive_all(), b"");
+    // A request instead of the login is no login.
+    let mut client = Client::to(proxy.socks);
+    client.send(&[5, 1, 2]);
+    assert_eq!(client.receive(2), [5, 2]);
+    client.send(&client::connect(origin.address));
+    assert_eq!(client.receive_all(), b"");
+    assert_eq!(origin.count.connections.load(std::sync::atomic::Ordering::Relaxed), 0);
+}

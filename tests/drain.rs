@@ -1,0 +1,163 @@
+//! Stopping: nobody is cut before the time, nothing is lost.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use harness::client::{self, Client};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+use harness::{PATIENCE, wait_for};
+
+/// One short session; whether its request was sent and answered.
+fn short_session(proxy: std::net::SocketAddr, origin: std::net::SocketAddr) -> Option<bool> {
+    let mut stream = TcpStream::connect(proxy).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut all = vec![5, 1, 0];
+    all.extend(client::connect(origin));
+    stream.write_all(&all).ok()?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).ok()?;
+    let answered = answer[..4] == [5, 0, 5, 0];
+    // From here on it counts, whatever becomes of it.
+    if stream.write_all(&[1; 64]).is_ok() {
+        drop(stream.read_exact(&mut [0; 64]));
+    }
+    Some(answered)
+}
+
+#[test]
+fn sigterm_in_the_middle_of_many_short_sessions_loses_none() {
+    let mut proxy = Proxy::start();
+    let origin = Origin::echo();
+    let answered = Arc::new(AtomicU64::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let (answered, over) = (Arc::clone(&answered), Arc::clone(&over));
+            let (socks, target) = (proxy.socks, origin.address);
+            std::thread::spawn(move || {
+                for _ in 0..200 {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if short_session(socks, target) == Some(true) {
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        })
+        .collect();
+    wait_for("some sessions", || (answered.load(Ordering::Relaxed) > 2000).then_some(()));
+    proxy.signal("TERM");
+    let status = proxy.wait();
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert!(status.success(), "{status}\n{}", proxy.log());
+    let answered = i64::try_from(answered.load(Ordering::Relaxed)).unwrap();
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE bytes_received >= 0 AND command = 'connect'"), answered);
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'active'"), 0);
+}
+
+#[test]
+fn a_long_session_may_go_on_until_the_drain_is_over_and_then_ends_by_shutdown() {
+    let mut proxy = Proxy::with_sections("drain_timeout_secs = 1", "", "");
+    let origin = Origin::echo();
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(b"before");
+    assert_eq!(client.receive(6), b"before");
+    proxy.signal("TERM");
+    wait_for("the listener's end", || TcpStream::connect(proxy.socks).is_err().then_some(()));
+    client.send(b"after");
+    assert_eq!(client.receive(5), b"after");
+    // Cut, not closed: an unfinished stream must not look finished.
+    let error = client.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(proxy.wait().success());
+    let row = proxy
+        .database()
+        .query_row(
+            "SELECT status, close_code, bytes_sent, bytes_received FROM sessions",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .unwrap();
+    assert_eq!(row, ("closed".to_owned(), "shutdown".to_owned(), 11, 11));
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_still_stores_everything() {
+    let mut proxy = Proxy::with_sections("drain_timeout_secs = 600", "", "");
+    let origin = Origin::echo();
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(b"x");
+    assert_eq!(client.receive(1), b"x");
+    proxy.signal("INT");
+    wait_for("the listener's end", || TcpStream::connect(proxy.socks).is_err().then_some(()));
+    proxy.signal("INT");
+    assert!(proxy.wait().success());
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE close_code = 'shutdown'"), 1);
+}
+
+#[test]
+fn a_busy_port_is_an_error_that_names_it() {
+    let proxy = Proxy::start();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("c.toml");
+    let text = format!("[server]\nbind_port = {}\n[sessions]\nstats_api_port = 0\n", proxy.socks.port());
+    std::fs::write(&config, text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .arg("--config")
+        .arg(&config)
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&proxy.socks.to_string()), "{said}");
+}
+
+/// Out of descriptors: what runs goes on, nothing spins, and room is used when it is there again.
+#[test]
+fn out_of_descriptors_nothing_spins_and_service_comes_back() {
+    let proxy = Proxy::start();
+    let origin = Origin::echo();
+    let mut running = Client::connected(proxy.socks, origin.address);
+    // The process's own limit is lowered to what it has, so that the next accept fails.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count();
+    limit_descriptors(proxy.pid(), open);
+    let refused: Vec<_> = (0..20).map(|_| Client::to(proxy.socks)).collect();
+    // Clients pile up in the queue, and what runs goes on.
+    for _ in 0..50 {
+        running.send(b"on");
+        assert_eq!(running.receive(2), b"on");
+    }
+    limit_descriptors(proxy.pid(), 1024);
+    drop(refused);
+    let mut late = Client::connected(proxy.socks, origin.address);
+    late.send(b"late");
+    assert_eq!(late.receive(4), b"late");
+    assert!(metric(&proxy, "rustsocks_accept_pauses_total") >= 1.0);
+}
+
+fn limit_descriptors(pid: u32, soft: usize) {
+    let set = std::process::Command::new("prlimit")
+        .arg(format!("--pid={pid}"))
+        .arg(format!("--nofile={soft}:"))
+        .status()
+        .unwrap();
+    assert!(set.success());
+}
+
+fn metric(proxy: &Proxy, name: &str) -> f64 {
+    let text = harness::api::get(proxy.api.unwrap(), "/metrics").body;
+    text.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}

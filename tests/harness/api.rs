@@ -1,0 +1,38 @@
+//! A plain HTTP client for the API.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// GET.
+pub fn get(api: SocketAddr, path: &str) -> Answer {
+    exchange(api, &format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n"))
+}
+
+/// Sends `request` and reads the answer to its end.
+pub fn exchange(api: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(api).expect("the API accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request.as_bytes()).expect("the API takes it");
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).expect("the API answers");
+    let text = String::from_utf8(text).expect("the answer is text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP head");
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}

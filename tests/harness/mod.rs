@@ -1,0 +1,30 @@
+//! What end-to-end tests are made of: the real binary in a temporary directory, clients that speak
+//! SOCKS octet by octet, and origins that count.
+
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
+pub mod api;
+pub mod client;
+pub mod origin;
+pub mod proxy;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` gives something.
+///
+/// # Panics
+/// When it has not within 20 s; says what was waited for.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// How long a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,74 @@
+//! Origins: what the proxy's clients want to reach.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+/// A server that does the same with each connection, and counts.
+pub struct Origin {
+    pub address: SocketAddr,
+    pub count: Arc<Count>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What an origin has seen.
+#[derive(Default)]
+pub struct Count {
+    pub connections: AtomicU64,
+    pub received: AtomicU64,
+    pub sent: AtomicU64,
+}
+
+impl Origin {
+    /// Sends back what it receives; closes when the other side has.
+    pub fn echo() -> Self {
+        Self::on("127.0.0.1:0", |mut stream, count| {
+            let mut buffer = [0; 65_536];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                count.received.fetch_add(read as u64, Ordering::Relaxed);
+                if stream.write_all(&buffer[..read]).is_err() {
+                    return;
+                }
+                count.sent.fetch_add(read as u64, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// Does `serve` with each connection, in a thread of its own.
+    pub fn on(
+        address: &str,
+        serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let count = Arc::new(Count::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let serve = Arc::new(serve);
+        let (counted, stopped) = (Arc::clone(&count), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                counted.connections.fetch_add(1, Ordering::Relaxed);
+                let (serve, count) = (Arc::clone(&serve), Arc::clone(&counted));
+                thread::spawn(move || serve(stream, &count));
+            }
+        });
+        Self { address, count, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the accept; if it fails the listener is gone already.
+        drop(TcpStream::connect(self.address));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
