@@ -1,0 +1,141 @@
+//! `[server]`: listeners, limits and patience.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::time::Duration;
+
+use super::choice::SocksMethod;
+use super::error::ConfigError;
+use super::file::{self, File};
+use super::settings::ServerSettings;
+use super::source::{Source, closest};
+
+/// Warns of sections that are only known so that a file from elsewhere loads.
+pub(super) fn replaced(source: &Source<'_>, file: &File, warnings: &mut Vec<String>) {
+    if let Some(pool) = &file.server.pool {
+        let message = "has no effect: connections to targets are never shared or kept; use \
+                       `server.max_connections`, `server.connect_timeout_ms` and \
+                       `server.idle_timeout_secs`";
+        warnings.push(source.warning(pool.span(), "server.pool", message));
+    }
+    if let Some(qos) = &file.qos {
+        let message = "has no effect; use `server.max_connections` to limit connections";
+        warnings.push(source.warning(qos.span(), "qos", message));
+    }
+}
+
+pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings, ConfigError> {
+    let server = &file.server;
+    commands(source, server)?;
+    let listen = listeners(source, server)?;
+    let open = file.auth.socks_method.get_ref() == &SocksMethod::None && !server.allow_open_proxy;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for (key, span, address) in listen {
+        if open && !is_loopback(address.ip()) {
+            let message = format!(
+                "{} is not a loopback address, and with `auth.socks_method = \"none\"` anybody \
+                 could use the proxy; set `auth.socks_method = \"userpass\"`, or \
+                 `server.allow_open_proxy = true` if that is meant",
+                address.ip(),
+            );
+            return Err(source.error(span, key, message));
+        }
+        if address.port() != 0 && addresses.contains(&address) {
+            let message = format!("got {address} twice, expected each listener once");
+            return Err(source.error(span, key, message));
+        }
+        addresses.push(address);
+    }
+    for host in &server.api_hosts {
+        let text = host.get_ref();
+        if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '/') {
+            let message = format!("got {text:?}, expected a host name such as \"proxy.example\"");
+            return Err(source.error(host.span(), "server.api_hosts", message));
+        }
+    }
+    let number = |key, value, most| source.number(key, value, 1..=most);
+    Ok(ServerSettings {
+        listen: addresses,
+        workers: *server.workers.get_ref(),
+        max_connections: source.number(
+            "server.max_connections",
+            &server.max_connections,
+            1..=1_000_000,
+        )?,
+        handshake_timeout: Duration::from_millis(number(
+            "server.handshake_timeout_ms",
+            &server.handshake_timeout_ms,
+            600_000,
+        )?),
+        connect_timeout: Duration::from_millis(number(
+            "server.connect_timeout_ms",
+            &server.connect_timeout_ms,
+            600_000,
+        )?),
+        idle_timeout: Duration::from_secs(number(
+            "server.idle_timeout_secs",
+            &server.idle_timeout_secs,
+            604_800,
+        )?),
+        half_close_timeout: Duration::from_secs(number(
+            "server.half_close_timeout_secs",
+            &server.half_close_timeout_secs,
+            86_400,
+        )?),
+        // The most that TCP_KEEPIDLE takes.
+        keepalive_secs: source.number(
+            "server.tcp_keepalive_secs",
+            &server.tcp_keepalive_secs,
+            0..=32_767,
+        )?,
+        drain_timeout: Duration::from_secs(source.number(
+            "server.drain_timeout_secs",
+            &server.drain_timeout_secs,
+            0..=86_400,
+        )?),
+        api_hosts: server.api_hosts.iter().map(|host| host.get_ref().clone()).collect(),
+    })
+}
+
+/// Only CONNECT (RFC 1928 §4) is there to be allowed.
+fn commands(source: &Source<'_>, server: &file::Server) -> Result<(), ConfigError> {
+    let key = "server.commands";
+    let supported = "\"connect\" (the only command that is supported)";
+    if server.commands.get_ref().is_empty() {
+        let message = format!("got none, expected {supported}");
+        return Err(source.error(server.commands.span(), key, message));
+    }
+    for command in server.commands.get_ref() {
+        let got = command.get_ref();
+        if got != "connect" {
+            let message = format!("got {got:?}, expected {supported}");
+            let nearest = closest(got, ["connect"].into_iter()).map(str::to_owned);
+            return Err(ConfigError { nearest, ..source.error(command.span(), key, message) });
+        }
+    }
+    Ok(())
+}
+
+type Listener = (&'static str, Range<usize>, SocketAddr);
+
+fn listeners(source: &Source<'_>, server: &file::Server) -> Result<Vec<Listener>, ConfigError> {
+    let mut all = vec![(
+        "server.bind_address",
+        server.bind_address.span(),
+        SocketAddr::new(
+            source.ip("server.bind_address", &server.bind_address)?,
+            source.number("server.bind_port", &server.bind_port, 0..=65_535)?,
+        ),
+    )];
+    for listen in &server.listen {
+        let address = source.ip("server.listen.address", &listen.address)?;
+        let port = source.number("server.listen.port", &listen.port, 0..=65_535)?;
+        let address = SocketAddr::new(address, port);
+        all.push(("server.listen.address", listen.address.span(), address));
+    }
+    Ok(all)
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

@@ -1,0 +1,197 @@
+//! The configuration as meant: typed, checked, with every default filled in.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::Users;
+
+use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
+use super::error::{ConfigError, Place};
+use super::file::File;
+use super::source::Source;
+use super::{sections, server, users};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Listeners, threads and patience.
+    pub server: ServerSettings,
+    /// Who may use us.
+    pub auth: AuthSettings,
+    /// What they may reach.
+    pub acl: AclSettings,
+    /// How names become addresses.
+    pub resolver: ResolverSettings,
+    /// What is booked, where, and who may read it.
+    pub sessions: SessionSettings,
+    /// What is logged, and how.
+    pub logging: LoggingSettings,
+    /// What is measured.
+    pub metrics: MetricsSettings,
+    /// What it was made from, with no secret in it.
+    pub(super) file: File,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where SOCKS clients are accepted; at least one, no two the same. Port 0 is any free port.
+    pub listen: Vec<SocketAddr>,
+    /// How many threads serve connections.
+    pub workers: Workers,
+    /// Connections at one time, over all workers; 1 to 1 000 000.
+    pub max_connections: u32,
+    /// From accept to a complete request, never re-armed by octets.
+    pub handshake_timeout: Duration,
+    /// Over name look-up and all addresses of a target.
+    pub connect_timeout: Duration,
+    /// Without an octet in either direction.
+    pub idle_timeout: Duration,
+    /// Without an octet after one side has closed.
+    pub half_close_timeout: Duration,
+    /// Idle seconds before TCP keepalive probes; 0 switches them off.
+    pub keepalive_secs: u32,
+    /// How long connections may go on once we are asked to stop; zero cuts them at once.
+    pub drain_timeout: Duration,
+    /// Names by which the HTTP API may be addressed, beside its own address and `localhost`.
+    pub api_hosts: Vec<String>,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// Whether a name and a password are demanded (RFC 1929).
+    pub required: bool,
+    /// Who may log in.
+    pub users: Arc<Users>,
+}
+
+/// `[acl]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclSettings {
+    /// Whom sessions of clients that need not log in are booked to; 1 to 255 octets.
+    pub anonymous_user: String,
+    /// Whether the guard stands.
+    pub guard: bool,
+}
+
+/// `[resolver]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverSettings {
+    /// Who looks names up.
+    pub kind: ResolverKind,
+    /// DNS servers; if empty, those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// For one try at one server.
+    pub timeout: Duration,
+    /// Tries at each server; 1 to 10.
+    pub tries: u32,
+    /// Answers are kept no longer than this, whatever their TTL; zero keeps none.
+    pub cache_max_ttl: Duration,
+    /// Which addresses of a name are used.
+    pub family: Family,
+}
+
+/// `[sessions]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Whether sessions are booked at all.
+    pub enabled: bool,
+    /// Where those that have ended are kept.
+    pub storage: Storage,
+    /// `sqlite://` and a path.
+    pub database_url: String,
+    /// Sessions that make a batch full; 1 to 100 000.
+    pub batch_size: usize,
+    /// After which a batch that is not full is written.
+    pub batch_interval: Duration,
+    /// Days for which sessions are kept; 1 to 36 500.
+    pub retention_days: u32,
+    /// Between two searches for sessions that are too old.
+    pub cleanup_interval: Duration,
+    /// A session's traffic is published every so many reads; 1 to 1 000 000.
+    pub publish_every: u32,
+    /// Where the HTTP API listens; loopback. `None` switches it off.
+    pub api: Option<SocketAddr>,
+    /// Hours over which statistics are made when none are asked for; 1 to `window_max_hours`.
+    pub window_hours: u32,
+    /// The most hours that can be asked for; 1 to 8760.
+    pub window_max_hours: u32,
+    /// Ended sessions in memory; 0 to 10 000 000.
+    pub history_max: usize,
+    /// When a batch counts as written.
+    pub synchronous: Synchronous,
+    /// The name of this instance in what is booked, up to 255 octets; empty means the host's name.
+    pub node: String,
+    /// Between two write-downs of the traffic of sessions that are still open.
+    pub checkpoint_interval: Duration,
+    /// Sessions that the crash ledger has room for; 1 to 16 777 216.
+    pub ledger_slots_max: u32,
+}
+
+/// `[logging]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggingSettings {
+    /// The least important events that are logged.
+    pub level: Level,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Whether `/metrics` is served.
+    pub enabled: bool,
+    /// Users with series of their own, the rest being summed; 0 to 100 000.
+    pub users_max: usize,
+}
+
+impl Settings {
+    /// Reads the file, or with none takes every default: no file is ever looked for. Beside the
+    /// settings stand warnings, one line each.
+    ///
+    /// Plain passwords are hashed here, which takes milliseconds each.
+    ///
+    /// # Errors
+    /// One line that says what is wrong, where, and what was expected.
+    pub fn load(path: Option<&Path>) -> Result<(Self, Vec<String>), ConfigError> {
+        let Some(path) = path else { return Self::parse(None, "") };
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            place: Place { file: Some(path.to_path_buf()), position: None },
+            key: String::new(),
+            message: format!("cannot be read: {error}"),
+            nearest: None,
+        })?;
+        Self::parse(Some(path), &text)
+    }
+
+    /// The same of a text; `path` is only named.
+    pub(crate) fn parse(
+        path: Option<&Path>,
+        text: &str,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let source = Source { path, text };
+        let mut file = source.parse()?;
+        let mut warnings = Vec::new();
+        server::replaced(&source, &file, &mut warnings);
+        let server = server::server(&source, &file)?;
+        let auth = users::auth(&source, &mut file.auth, &mut warnings)?;
+        let settings = Self {
+            server,
+            auth,
+            acl: sections::acl(&source, &file.acl, &mut warnings)?,
+            resolver: sections::resolver(&source, &file.resolver)?,
+            sessions: sections::sessions(&source, &file.sessions)?,
+            logging: LoggingSettings {
+                level: file.logging.level,
+                json: file.logging.format == Format::Json,
+            },
+            metrics: sections::metrics(&source, &file.metrics)?,
+            file,
+        };
+        Ok((settings, warnings))
+    }
+}
