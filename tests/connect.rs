@@ -282,6 +282,8 @@ fn much_data_both_ways_at_once_arrives_whole() {
     sender.join().unwrap();
     assert_eq!(seen, TOTAL);
     drop(stream);
-    let sum = format!("SELECT count(*) FROM sessions WHERE bytes_sent = {TOTAL} AND bytes_received = {TOTAL}");
+    let sum = format!(
+        "SELECT count(*) FROM sessions WHERE bytes_sent = {TOTAL} AND bytes_received = {TOTAL}"
+    );
     proxy.wait_count(&sum, 1);
 }

@@ -60,7 +60,12 @@ fn sigterm_in_the_middle_of_many_short_sessions_loses_none() {
     }
     assert!(status.success(), "{status}\n{}", proxy.log());
     let answered = i64::try_from(answered.load(Ordering::Relaxed)).unwrap();
-    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE bytes_received >= 0 AND command = 'connect'"), answered);
+    assert_eq!(
+        proxy.count(
+            "SELECT count(*) FROM sessions WHERE bytes_received >= 0 AND command = 'connect'"
+        ),
+        answered
+    );
     assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'active'"), 0);
 }
 
@@ -109,7 +114,8 @@ fn a_busy_port_is_an_error_that_names_it() {
     let proxy = Proxy::start();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("c.toml");
-    let text = format!("[server]\nbind_port = {}\n[sessions]\nstats_api_port = 0\n", proxy.socks.port());
+    let text =
+        format!("[server]\nbind_port = {}\n[sessions]\nstats_api_port = 0\n", proxy.socks.port());
     std::fs::write(&config, text).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_rustsocks"))
         .arg("--config")

@@ -59,9 +59,8 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Names that say nothing.
-const GRAB_BAGS: &[&str] = &[
-    "util", "utils", "common", "helper", "helpers", "misc", "types", "manager", "base", "core",
-];
+const GRAB_BAGS: &[&str] =
+    &["util", "utils", "common", "helper", "helpers", "misc", "types", "manager", "base", "core"];
 
 /// Text that stands only in these files (a trailing `/` means a folder).
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
@@ -175,9 +174,10 @@ fn what_may_panic_says_why_it_does_not() {
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let code = line.split("//").next().unwrap_or("");
-            let panics = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("]
-                .iter()
-                .any(|needle| code.contains(needle));
+            let panics =
+                [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("]
+                    .iter()
+                    .any(|needle| code.contains(needle));
             let explained = lines[index.saturating_sub(3)..=index]
                 .iter()
                 .any(|line| line.contains("// Invariant:"));
@@ -215,7 +215,10 @@ fn each_folder_says_what_it_is_for_and_forbids_unsafe() {
         if !tests && path != "main.rs" {
             assert!(text.starts_with("//!"), "{path}: begins without saying what it is for");
         }
-        if path.ends_with("/mod.rs") && !path.starts_with("linux/") && path.matches('/').count() == 1 {
+        if path.ends_with("/mod.rs")
+            && !path.starts_with("linux/")
+            && path.matches('/').count() == 1
+        {
             assert!(text.contains("#![forbid(unsafe_code)]"), "{path}: must forbid unsafe code");
         }
     }
@@ -248,7 +251,8 @@ fn every_link_and_file_named_in_the_readme_exists() {
     }
     let folders = ["src/", "conf/", "sql/", "tests/", "benches/"];
     for word in readme.split(['`', ' ', '\n', '(', ')', ',']) {
-        let named = folders.iter().any(|folder| word.starts_with(folder) && word.len() > folder.len());
+        let named =
+            folders.iter().any(|folder| word.starts_with(folder) && word.len() > folder.len());
         if named && !word.contains('*') && !word.contains('…') && !root().join(word).exists() {
             missing.push(word.to_owned());
         }

@@ -24,8 +24,7 @@ impl Migrate {
             Some(url) => url,
             None => Settings::load(self.config.as_deref())?.0.sessions.database_url,
         };
-        let version =
-            store::migrate(&url).map_err(|error| Failure::Other(error.to_string()))?;
+        let version = store::migrate(&url).map_err(|error| Failure::Other(error.to_string()))?;
         print(&format!("{url}: schema version {version}\n"))
     }
 }

@@ -41,8 +41,7 @@ impl Running<'_> {
                     left -= 1;
                     if let Err(error) = result {
                         tracing::error!("worker {worker} failed: {error}");
-                        failure =
-                            Some(Failure::Other(format!("worker {worker} failed: {error}")));
+                        failure = Some(Failure::Other(format!("worker {worker} failed: {error}")));
                     }
                     if stopping.is_none() {
                         stopping = Some(self.drain(Duration::ZERO));

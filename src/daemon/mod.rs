@@ -8,10 +8,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod api;
+mod crew;
 mod drain;
 mod limits;
 mod signals;
 mod start;
+mod storage;
 mod watch;
 
 pub use start::{Failure, run};

@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod counters;
+mod readiness;
 
 pub use counters::{Count, Counters, DURATION_BOUNDS_MS, Durations};
+pub use readiness::{Readiness, Stage};

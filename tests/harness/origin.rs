@@ -38,10 +38,7 @@ impl Origin {
     }
 
     /// Does `serve` with each connection, in a thread of its own.
-    pub fn on(
-        address: &str,
-        serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on(address: &str, serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let count = Arc::new(Count::default());
