@@ -11,14 +11,14 @@ use super::settings::ServerSettings;
 use super::source::{Source, closest};
 
 /// Warns of sections that are only known so that a file from elsewhere loads.
-pub(super) fn replaced(source: &Source<'_>, file: &File, warnings: &mut Vec<String>) {
-    if let Some(pool) = &file.server.pool {
+pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<String>) {
+    if let Some(pool) = file.server.pool.take() {
         let message = "has no effect: connections to targets are never shared or kept; use \
                        `server.max_connections`, `server.connect_timeout_ms` and \
                        `server.idle_timeout_secs`";
         warnings.push(source.warning(pool.span(), "server.pool", message));
     }
-    if let Some(qos) = &file.qos {
+    if let Some(qos) = file.qos.take() {
         let message = "has no effect; use `server.max_connections` to limit connections";
         warnings.push(source.warning(qos.span(), "qos", message));
     }

@@ -176,7 +176,7 @@ impl Settings {
         let source = Source { path, text };
         let mut file = source.parse()?;
         let mut warnings = Vec::new();
-        server::replaced(&source, &file, &mut warnings);
+        server::replaced(&source, &mut file, &mut warnings);
         let server = server::server(&source, &file)?;
         let auth = users::auth(&source, &mut file.auth, &mut warnings)?;
         let settings = Self {

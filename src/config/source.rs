@@ -120,7 +120,7 @@ impl Source<'_> {
         } else {
             let plain = message.strip_prefix("invalid type: ");
             match plain.or_else(|| message.strip_prefix("invalid value: ")) {
-                Some(rest) => format!("got {rest}"),
+                Some(rest) => format!("got {}", rest.replace("expected i64", "expected a number")),
                 None => message.lines().map(str::trim).collect::<Vec<_>>().join(", "),
             }
         };

@@ -1,0 +1,217 @@
+//! What is refused, and in which words.
+
+use std::path::Path;
+
+use rustsocks::config::Settings;
+
+use super::{HASH, load, refusal};
+
+#[test]
+fn every_refusal_names_file_line_key_and_what_was_expected() {
+    let user = format!("[[auth.users]]\nusername = \"a\"\npassword_hash = \"{HASH}\"\n");
+    let twice = format!("{user}{user}");
+    let both = format!("{user}password = \"x\"\n");
+    let long = format!("[acl]\nanonymous_user = \"{}\"\n", "x".repeat(256));
+    let cases: &[(&str, &[&str])] = &[
+        // Keys.
+        (
+            "[sessions]\nretention_dayz = 3\n",
+            &[
+                ":2:1: sessions.retention_dayz: unknown key; did you mean `sessions.retention_days`?",
+            ],
+        ),
+        ("[server]\n\n  bind_prot = 3\n", &[":3:3: server.bind_prot: ", "`server.bind_port`?"]),
+        ("server = { bind_prot = 3 }\n", &[":1:12: server.bind_prot: ", "`server.bind_port`?"]),
+        ("bind_port = 3\n", &[":1:1: bind_port: unknown key; did you mean `server.bind_port`?"]),
+        ("[metrics]\ntries = 3\n", &[":2:1: metrics.tries: ", "did you mean `resolver.tries`?"]),
+        ("[session]\n", &[":1:2: session: unknown key; did you mean `sessions`?"]),
+        ("[server.pol]\n", &[":1:9: server.pol: unknown key, expected one of bind_address, "]),
+        ("[xyzzy]\n", &[":1:2: xyzzy: unknown key, expected one of server, auth, acl, "]),
+        (
+            "[[auth.users]]\nusernam = \"a\"\n",
+            &[":2:1: auth.users.usernam: ", "`auth.users.username`?"],
+        ),
+        ("[[auth.users]]\n", &[":1:1: auth.users.username: missing"]),
+        ("[[server.listen]]\naddress = \"::1\"\n", &[":1:1: server.listen.port: missing"]),
+        // Types, words and TOML itself.
+        (
+            "[server]\nbind_port = \"x\"\n",
+            &[":2:13: server.bind_port: got string \"x\", expected a number"],
+        ),
+        ("[server]\nallow_open_proxy = 1\n", &[":2:20: server.allow_open_proxy: got integer `1`"]),
+        ("server = 5\n", &[":1:10: server: got integer `5`"]),
+        (
+            "[auth]\nsocks_method = \"userpas\"\n",
+            &[
+                ":2:16: auth.socks_method: got \"userpas\", expected \"none\" or \"userpass\"; did you mean `userpass`?",
+            ],
+        ),
+        (
+            "[logging]\nlevel = \"loud\"\n",
+            &[":2:9: logging.level: got \"loud\", expected \"error\" or"],
+        ),
+        (
+            "[server]\nworkers = 0\n",
+            &[
+                ":2:11: server.workers: got integer `0`, expected \"auto\" or a number from 1 to 256",
+            ],
+        ),
+        ("[server]\nworkers = 257\n", &["server.workers: got integer `257`"]),
+        (
+            "[server]\nworkers = \"all\"\n",
+            &["server.workers: got string \"all\", expected \"auto\""],
+        ),
+        ("[server\n", &[":1:8: "]),
+        ("[server]\nbind_port = 1\nbind_port = 2\n", &[":3:1: ", "duplicate key"]),
+        // Ranges.
+        (
+            "[server]\nbind_port = 65536\n",
+            &[":2:13: server.bind_port: got 65536, expected 0 to 65535"],
+        ),
+        ("[server]\nbind_port = -1\n", &["server.bind_port: got -1, expected 0 to 65535"]),
+        ("[server]\nbind_port = 99999999999999999999\n", &[":2:13: server.bind_port: "]),
+        (
+            "[server]\nidle_timeout_secs = 0\n",
+            &[":2:21: server.idle_timeout_secs: got 0, expected 1 to 604800"],
+        ),
+        ("[server]\ntcp_keepalive_secs = 40000\n", &["expected 0 to 32767"]),
+        (
+            "[sessions]\nstats_window_hours = 169\n",
+            &["sessions.stats_window_hours: got 169, expected 1 to 168"],
+        ),
+        (
+            "[sessions]\nstats_window_max_hours = 5\n",
+            &["test.toml: sessions.stats_window_hours: got 24, expected 1 to 5"],
+        ),
+        (
+            "[metrics]\nusers_max = -5\n",
+            &[":2:13: metrics.users_max: got -5, expected 0 to 100000"],
+        ),
+        (&long, &[":2:18: acl.anonymous_user: got a name of 256 octets, expected 1 to 255"]),
+        // Addresses.
+        (
+            "[server]\nbind_address = \"localhost\"\n",
+            &[":2:16: server.bind_address: got \"localhost\", expected an IP address"],
+        ),
+        (
+            "[resolver]\nservers = [\"::1\", \"dns\"]\n",
+            &[":2:19: resolver.servers: got \"dns\", expected an address"],
+        ),
+        ("[server]\napi_hosts = [\"http://x\"]\n", &[":2:14: server.api_hosts: got \"http://x\""]),
+        (
+            "[[server.listen]]\naddress = \"127.0.0.1\"\nport = 1080\n",
+            &[":2:11: server.listen.address: got 127.0.0.1:1080 twice"],
+        ),
+        (
+            "[sessions]\ndatabase_url = \"postgres://x\"\n",
+            &[":2:16: sessions.database_url: got \"postgres://x\", expected `sqlite://`"],
+        ),
+        // What cannot be meant.
+        (
+            "[server]\nbind_address = \"0.0.0.0\"\n",
+            &[":2:16: server.bind_address: ", "`server.allow_open_proxy = true`"],
+        ),
+        ("[server]\nbind_address = \"::\"\n", &[":2:16: server.bind_address: ", "\"userpass\""]),
+        (
+            "[[server.listen]]\naddress = \"192.0.2.1\"\nport = 1\n",
+            &[":2:11: server.listen.address: ", "allow_open_proxy"],
+        ),
+        (
+            "[server]\ncommands = [\"connect\", \"bind\"]\n",
+            &[":2:24: server.commands: got \"bind\", expected \"connect\" (the only"],
+        ),
+        ("[server]\ncommands = [\"Connect\"]\n", &["did you mean `connect`?"]),
+        ("[server]\ncommands = []\n", &[":2:12: server.commands: got none, expected \"connect\""]),
+        (
+            "[auth]\nsocks_method = \"userpass\"\n",
+            &[":2:16: auth.socks_method: ", "`[[auth.users]]`"],
+        ),
+        (&twice, &[":5:12: auth.users.username: got \"a\" twice"]),
+        (
+            "[[auth.users]]\nusername = \"\"\npassword = \"x\"\n",
+            &[":2:12: auth.users.username: got a name of 0 octets, expected 1 to 255"],
+        ),
+        (
+            &both,
+            &[":4:12: auth.users.password: \"a\" has `password` and `password_hash`, expected one"],
+        ),
+        (
+            "[[auth.users]]\nusername = \"a\"\n",
+            &[":1:1: auth.users.password_hash: missing for \"a\", expected"],
+        ),
+        (
+            "[[auth.users]]\nusername = \"a\"\npassword = \"\"\n",
+            &[":3:12: auth.users.password: got 0 octets, expected 1 to 255"],
+        ),
+        (
+            "[[auth.users]]\nusername = \"a\"\npassword_hash = \"$2y$10$abc\"\n",
+            &[":3:17: auth.users.password_hash: ", "`$2y$`", "`$argon2id$`"],
+        ),
+        (
+            "[sessions]\nstats_api_bind_address = \"0.0.0.0\"\n",
+            &[
+                ":2:26: sessions.stats_api_bind_address: got 0.0.0.0, expected a loopback address",
+                "token",
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        // Behind the case, so that its lines keep their numbers.
+        let message = refusal(&behind(text));
+        assert!(message.contains("test.toml:"), "{message}");
+        for part in *expected {
+            assert!(message.contains(part), "{text}\n{message}\nwithout\n{part}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Settings::load(Some(Path::new("no/such.toml"))).unwrap_err().to_string();
+    assert!(error.starts_with("no/such.toml: cannot be read: "), "{error}");
+}
+
+#[test]
+fn what_this_build_lacks_is_refused_by_name() {
+    for (built, section, line, feature) in [
+        (cfg!(feature = "database"), "sessions", "storage = \"sqlite\"", "database"),
+        (cfg!(feature = "metrics"), "metrics", "enabled = true", "metrics"),
+        (cfg!(feature = "dns-cares"), "resolver", "kind = \"cares\"", "dns-cares"),
+    ] {
+        let result = load(&behind(&format!("[{section}]\n{line}\n")));
+        match result {
+            Ok(_) => assert!(built, "{line}"),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(!built && message.contains(&format!("`{feature}`")), "{message}");
+                assert!(message.contains("test.toml:2:"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_open_proxy_may_be_meant() {
+    for text in [
+        "[server]\nbind_address = \"0.0.0.0\"\nallow_open_proxy = true\n".to_owned(),
+        format!(
+            "server.bind_address = \"::\"\nauth.socks_method = \"userpass\"\n[[auth.users]]\nusername = \"a\"\npassword_hash = \"{HASH}\"\n"
+        ),
+        "[server]\nbind_address = \"127.1.2.3\"\n".to_owned(),
+        "[server]\nbind_address = \"::ffff:127.0.0.1\"\n".to_owned(),
+    ] {
+        load(&behind(&text)).unwrap();
+    }
+}
+
+/// Adds what lets any build load, after the text and only where the text is silent.
+fn behind(text: &str) -> String {
+    let mut text = text.to_owned();
+    if cfg!(not(feature = "database")) && !text.contains("storage") {
+        if !text.contains("[sessions]") {
+            text.push_str("[sessions]\n");
+        }
+        text.push_str("storage = \"memory\"\n");
+    }
+    text
+}
