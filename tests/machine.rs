@@ -1,0 +1,417 @@
+//! The control machine without a socket: conversations, each whole, octet by octet and cut in two at
+//! every place, with payload behind the request.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustsocks::acl::{Acl, Guard, OwnListeners};
+use rustsocks::auth::{Identity, User, Users, Verdict, verify};
+use rustsocks::connection::{Attempt, ConnectError, Input, Machine, Next};
+use rustsocks::policy::{Policy, Timeouts};
+use rustsocks::resolve::{Addresses, LookupError};
+use rustsocks::session::Outcome;
+use rustsocks::socks::{MethodSet, Outbox};
+
+/// What the world answers to a question of the machine.
+#[derive(Clone, Debug)]
+enum Step {
+    /// It asks for a name, and gets these addresses.
+    Resolves(&'static str, Result<&'static [&'static str], LookupError>),
+    /// It opens the session.
+    Opens,
+    /// It dials an address, which fails.
+    DialFails(&'static str, ConnectError),
+    /// It dials an address, which answers.
+    DialConnects(&'static str),
+    /// It dials an address, which is silent until the machine's deadline.
+    DialIsSilent(&'static str),
+}
+
+struct Conversation {
+    name: &'static str,
+    /// RFC 1929 login that is offered and checked, if any.
+    login: Option<(&'static str, &'static str)>,
+    request: &'static [u8],
+    steps: &'static [Step],
+    /// Everything the client gets to read.
+    reads: &'static [u8],
+    ends: Ends,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Relays,
+    Refuses(Outcome),
+}
+
+const NAME: &[u8] = b"\x05\x01\x00\x03\x0bexample.com\x01\xbb";
+const V4: &[u8] = b"\x05\x01\x00\x01\x5d\xb8\xd8\x22\x01\xbb";
+
+const CONVERSATIONS: &[Conversation] = &[
+    Conversation {
+        name: "an address literal is judged, opened, dialled and relayed (RFC 1928 §4)",
+        login: None,
+        request: V4,
+        steps: &[Step::Opens, Step::DialConnects("93.184.216.34:443")],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a name is resolved; the first address refuses, the second answers",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::Resolves("example.com", Ok(&["203.0.113.1", "93.184.216.34"])),
+            Step::Opens,
+            Step::DialFails("203.0.113.1:443", ConnectError::Refused),
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a silent address is joined by the next one, under one deadline",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::Resolves("example.com", Ok(&["203.0.113.1", "93.184.216.34"])),
+            Step::Opens,
+            Step::DialIsSilent("203.0.113.1:443"),
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "no address answers in time: reply 6",
+        login: None,
+        request: V4,
+        steps: &[Step::Opens, Step::DialIsSilent("93.184.216.34:443")],
+        reads: b"\x05\x00\x05\x06\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::ConnectTimeout),
+    },
+    Conversation {
+        name: "a refusal says more than a missing route: reply 5",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::Resolves("example.com", Ok(&["203.0.113.1", "2001:db8::1"])),
+            Step::Opens,
+            Step::DialFails("203.0.113.1:443", ConnectError::Refused),
+            Step::DialFails("[2001:db8::1]:443", ConnectError::NetworkUnreachable),
+        ],
+        reads: b"\x05\x00\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::ConnectionRefused),
+    },
+    Conversation {
+        name: "no route: reply 3",
+        login: None,
+        request: V4,
+        steps: &[
+            Step::Opens,
+            Step::DialFails("93.184.216.34:443", ConnectError::NetworkUnreachable),
+        ],
+        reads: b"\x05\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::NetworkUnreachable),
+    },
+    Conversation {
+        name: "a name without address: reply 4",
+        login: None,
+        request: NAME,
+        steps: &[Step::Resolves("example.com", Err(LookupError::NotFound))],
+        reads: b"\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::NameNotFound),
+    },
+    Conversation {
+        name: "name servers that fail: reply 1",
+        login: None,
+        request: NAME,
+        steps: &[Step::Resolves("example.com", Err(LookupError::TimedOut))],
+        reads: b"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::NameLookupFailed),
+    },
+    Conversation {
+        name: "forbidden addresses of a name are skipped, the others dialled",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::Resolves("example.com", Ok(&["127.0.0.1", "10.0.0.1", "93.184.216.34"])),
+            Step::Opens,
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a name with forbidden addresses only is never dialled: reply 2",
+        login: None,
+        request: NAME,
+        steps: &[Step::Resolves("example.com", Ok(&["127.0.0.1", "169.254.169.254"]))],
+        reads: b"\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::AclDeniedAddress),
+    },
+    Conversation {
+        name: "a forbidden literal is refused at once: reply 2",
+        login: None,
+        request: b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50",
+        steps: &[],
+        reads: b"\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::AclDenied),
+    },
+    Conversation {
+        name: "BIND is not offered: reply 7",
+        login: None,
+        request: b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x01\xbb",
+        steps: &[],
+        reads: b"\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::UnsupportedCommand),
+    },
+    Conversation {
+        name: "a login, then the request (RFC 1929 §2)",
+        login: Some(("alice", "secret")),
+        request: V4,
+        steps: &[Step::Opens, Step::DialConnects("93.184.216.34:443")],
+        reads: b"\x05\x02\x01\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a wrong login ends it (RFC 1929 §2)",
+        login: Some(("alice", "wrong")),
+        request: V4,
+        steps: &[],
+        reads: b"\x05\x02\x01\x01",
+        ends: Ends::Refuses(Outcome::AuthFailed),
+    },
+];
+
+#[test]
+fn conversations_hold_whole_octet_by_octet_and_at_every_split() {
+    let policies = Policies::new();
+    for conversation in CONVERSATIONS {
+        let octets = conversation.octets();
+        let early = b"early data";
+        let all: Vec<u8> = octets.iter().chain(early).copied().collect();
+        policies.hold(conversation, &[&all], early);
+        policies.hold(conversation, &octets.chunks(1).collect::<Vec<_>>(), b"");
+        for at in 1..octets.len() {
+            policies.hold(conversation, &[&octets[..at], &octets[at..]], b"");
+        }
+    }
+}
+
+#[test]
+fn early_data_stays_whole_and_in_order_wherever_it_is_cut() {
+    let policies = Policies::new();
+    for conversation in CONVERSATIONS.iter().filter(|it| it.ends == Ends::Relays) {
+        let octets = conversation.octets();
+        let all: Vec<u8> = octets.iter().chain(b"payload").copied().collect();
+        for at in 1..all.len() {
+            policies.hold(conversation, &[&all[..at], &all[at..]], b"payload");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_without_payload_abandons_the_look_up_and_the_dial() {
+    let policies = Policies::new();
+    for (early, ends) in [(false, true), (true, false)] {
+        let mut driven = policies.driven(None);
+        driven.give(b"\x05\x01\x00");
+        let next = driven.give(NAME);
+        assert!(matches!(next, Next::Resolve(_)), "{next:?}");
+        let next = driven.tell(Input::Eof { early });
+        assert_eq!(matches!(next, Next::End(Outcome::ClientGone)), ends, "{next:?}");
+    }
+}
+
+#[test]
+fn the_handshake_has_one_deadline_from_accept_that_octets_do_not_move() {
+    let policies = Policies::new();
+    let mut driven = policies.driven(None);
+    let deadline = driven.machine.deadline().unwrap();
+    assert_eq!(deadline, driven.now + Duration::from_secs(10));
+    driven.now += Duration::from_secs(9);
+    driven.give(b"\x05\x01\x00");
+    assert_eq!(driven.machine.deadline(), Some(deadline));
+    driven.now = deadline;
+    let next = driven.tell(Input::Deadline);
+    assert!(matches!(next, Next::End(Outcome::HandshakeTimeout)), "{next:?}");
+    assert_eq!(driven.machine.deadline(), None);
+}
+
+struct Policies {
+    open: Arc<Policy>,
+    login: Arc<Policy>,
+}
+
+impl Policies {
+    fn new() -> Self {
+        let hash = rustsocks::auth::hash(b"secret").unwrap();
+        let users = Arc::new(Users::new([User::new("alice", &hash, &[]).unwrap()]));
+        let policy = |methods| {
+            Arc::new(Policy {
+                generation: 1,
+                methods,
+                users: Arc::clone(&users),
+                anonymous: Identity::anonymous("anonymous"),
+                acl: Acl::new(Guard::Auto(OwnListeners::default())),
+                timeouts: Timeouts {
+                    handshake: Duration::from_secs(10),
+                    connect: Duration::from_secs(10),
+                    attempt: Duration::from_secs(2),
+                    idle: Duration::from_secs(600),
+                    half_close: Duration::from_secs(120),
+                    linger: Duration::from_secs(2),
+                },
+            })
+        };
+        Self { open: policy(MethodSet::NO_AUTH), login: policy(MethodSet::USERPASS) }
+    }
+
+    fn driven(&self, login: Option<(&str, &str)>) -> Driven<'_> {
+        let policy = if login.is_some() { &self.login } else { &self.open };
+        // A client with a public address, so that the guard has something to forbid.
+        let client = IpAddr::from([198, 51, 100, 7]);
+        let now = Instant::now();
+        Driven {
+            machine: Machine::new(client, Arc::clone(policy), now),
+            policy,
+            now,
+            outbox: Outbox::new(),
+            inbox: Vec::new(),
+            read: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn hold(&self, conversation: &Conversation, parts: &[&[u8]], early: &[u8]) {
+        let mut driven = self.driven(conversation.login);
+        let mut steps = conversation.steps.iter();
+        let mut end = None;
+        for part in parts {
+            let mut next = driven.give(part);
+            while end.is_none() {
+                next = match next {
+                    Next::Read | Next::Wait => break,
+                    Next::Flush => driven.tell(Input::Flushed),
+                    Next::Relay => {
+                        end = Some(Ends::Relays);
+                        break;
+                    }
+                    Next::Refuse(outcome) => {
+                        end = Some(Ends::Refuses(outcome));
+                        break;
+                    }
+                    Next::Verify(credentials) => {
+                        let verdict = verify_once(&driven.policy.users, &credentials);
+                        driven.tell(Input::Verdict(verdict))
+                    }
+                    Next::Resolve(name) => match steps.next() {
+                        Some(Step::Resolves(expected, answer)) => {
+                            assert_eq!(name.as_str(), *expected, "{}", conversation.name);
+                            driven.tell(Input::Resolved(answer.map(addresses)))
+                        }
+                        other => panic!("{}: resolves {name}, not {other:?}", conversation.name),
+                    },
+                    Next::Open => match steps.next() {
+                        Some(Step::Opens) => driven.tell(Input::Opened),
+                        other => panic!("{}: opens, not {other:?}", conversation.name),
+                    },
+                    Next::Dial { attempt, permit } => {
+                        driven.dial(attempt, permit.address(), steps.next(), conversation.name)
+                    }
+                    Next::End(outcome) => panic!("{}: ends {outcome:?}", conversation.name),
+                };
+            }
+        }
+        driven.collect();
+        assert_eq!(driven.read, conversation.reads, "{}", conversation.name);
+        assert_eq!(end, Some(conversation.ends), "{}", conversation.name);
+        assert!(steps.next().is_none(), "{}: a step was not reached", conversation.name);
+        if conversation.ends == Ends::Relays {
+            assert_eq!(driven.inbox, early, "{}", conversation.name);
+        }
+    }
+}
+
+/// A machine with the buffers that a worker would give it.
+struct Driven<'a> {
+    machine: Machine,
+    policy: &'a Policy,
+    now: Instant,
+    outbox: Outbox,
+    inbox: Vec<u8>,
+    read: Vec<u8>,
+}
+
+impl Driven<'_> {
+    /// The client sends.
+    fn give(&mut self, octets: &[u8]) -> Next {
+        self.inbox.extend(octets);
+        if self.machine.wants_bytes() { self.feed() } else { Next::Wait }
+    }
+
+    fn feed(&mut self) -> Next {
+        let input = Input::Bytes(&self.inbox);
+        let (used, next) = self.machine.handle(input, self.now, &mut self.outbox);
+        self.inbox.drain(..used);
+        self.collect();
+        next
+    }
+
+    /// Something happens; after a flush what is left of the client's octets is shown again.
+    fn tell(&mut self, input: Input<'_>) -> Next {
+        let next = self.machine.handle(input, self.now, &mut self.outbox).1;
+        self.collect();
+        match next {
+            Next::Read if !self.inbox.is_empty() => self.feed(),
+            next => next,
+        }
+    }
+
+    fn collect(&mut self) {
+        self.read.extend(self.outbox.pending());
+        self.outbox.consume(self.outbox.pending().len());
+    }
+
+    fn dial(&mut self, attempt: Attempt, to: SocketAddr, step: Option<&Step>, name: &str) -> Next {
+        match step {
+            Some(Step::DialFails(address, error)) => {
+                assert_eq!(to.to_string(), *address, "{name}");
+                self.tell(Input::Unreachable { attempt, error: *error })
+            }
+            Some(Step::DialConnects(address)) => {
+                assert_eq!(to.to_string(), *address, "{name}");
+                let local = "192.0.2.1:4660".parse().unwrap();
+                self.tell(Input::Connected { attempt, peer: to, local })
+            }
+            Some(Step::DialIsSilent(address)) => {
+                assert_eq!(to.to_string(), *address, "{name}");
+                self.now = self.machine.deadline().unwrap();
+                self.tell(Input::Deadline)
+            }
+            other => panic!("{name}: dials {to}, not {other:?}"),
+        }
+    }
+}
+
+fn addresses(texts: &[&str]) -> Addresses {
+    texts.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect()
+}
+
+/// Checks each login once: hashing at every split of every conversation would take minutes.
+fn verify_once(users: &Users, credentials: &rustsocks::auth::Credentials) -> Verdict {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    use rustsocks::auth::{Recent, RecentKey};
+    thread_local! {
+        static RECENT: Recent = Recent::new();
+        static KNOWN: RefCell<HashMap<RecentKey, Verdict>> = RefCell::default();
+    }
+    let key = RECENT.with(|recent| recent.key(credentials));
+    KNOWN.with_borrow_mut(|known| {
+        known.entry(key).or_insert_with(|| verify(users, credentials)).clone()
+    })
+}
