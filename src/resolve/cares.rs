@@ -114,12 +114,7 @@ impl Cares {
     pub fn ask(&mut self, name: &HostName, key: Key, query: u32) {
         {
             let mut answers = self.answers.lock();
-            if let Some(addresses) = self.hosts.find(name, self.family) {
-                answers.ready.push_back(Answered { key, query, answer: Ok(addresses) });
-                return;
-            }
-            if answers.in_flight >= IN_FLIGHT_MAX {
-                let answer = Err(LookupError::Overloaded);
+            if let Some(answer) = self.known(name, answers.in_flight) {
                 answers.ready.push_back(Answered { key, query, answer });
                 return;
             }
@@ -145,6 +140,20 @@ impl Cares {
             answers.in_flight -= 1;
             answers.ready.push_back(Answered { key, query, answer });
         });
+    }
+
+    /// What can be said of a name without c-ares.
+    fn known(&self, name: &HostName, in_flight: usize) -> Option<Result<Addresses, LookupError>> {
+        if let Some(addresses) = self.hosts.find(name, self.family) {
+            Some(Ok(addresses))
+        } else if name.as_str().len() > NAME_MAX {
+            // c-ares would ask for it.
+            Some(Err(LookupError::NotFound))
+        } else if in_flight >= IN_FLIGHT_MAX {
+            Some(Err(LookupError::Overloaded))
+        } else {
+            None
+        }
     }
 
     /// The next answer.
@@ -266,6 +275,10 @@ fn lookup_error(error: c_ares::Error) -> LookupError {
 
 /// The longest that one try may wait, unless the configured patience is longer than half of it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
+
+/// Octets of a name that DNS can carry, written without the root's dot (RFC 1035 §3.1: 255 on the
+/// wire, the first length and the root's included).
+const NAME_MAX: usize = 253;
 
 /// Questions that leave from one port, before another is taken: what a forger has to guess
 /// (RFC 5452 §9.2) stays fresh.

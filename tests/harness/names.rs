@@ -1,6 +1,7 @@
 //! A name server for tests, on a loopback port of its own: UDP and TCP, one thread, RFC 1035 by
 //! hand. What it answers is a function of the name and the type asked for.
 #![allow(dead_code, reason = "each test program uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -15,14 +16,14 @@ use rustsocks::clock;
 
 /// The type of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     A,
     Aaaa,
 }
 
 /// What the server does about a question.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers with those of the addresses that are of the type asked for, for a minute.
     Addresses(Vec<IpAddr>),
     /// NXDOMAIN.
@@ -40,7 +41,7 @@ pub enum Reply {
 }
 
 /// A running server; ends when dropped.
-pub struct NameServer {
+pub(crate) struct NameServer {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +56,7 @@ struct Shared {
 
 impl NameServer {
     /// Serves `zone` on a free port of 127.0.0.1.
-    pub fn start(zone: impl Fn(&str, Kind) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn start(zone: impl Fn(&str, Kind) -> Reply + Send + 'static) -> Self {
         let poll = Poll::new().unwrap();
         let (mut udp, mut tcp) = sockets();
         let address = udp.local_addr().unwrap();
@@ -82,17 +83,17 @@ impl NameServer {
     }
 
     /// Where it listens.
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Questions so far, by either way; each type and each repetition counts.
-    pub fn questions(&self) -> usize {
+    pub(crate) fn questions(&self) -> usize {
         self.shared.questions.load(Ordering::SeqCst)
     }
 
     /// Questions that came by TCP.
-    pub fn tcp_questions(&self) -> usize {
+    pub(crate) fn tcp_questions(&self) -> usize {
         self.shared.tcp_questions.load(Ordering::SeqCst)
     }
 }
