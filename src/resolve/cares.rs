@@ -171,7 +171,8 @@ impl Cares {
     /// Takes readiness of a descriptor. One that is no longer ours is passed over.
     pub fn on_event(&mut self, fd: RawFd, readable: bool, writable: bool) {
         let mut flags = FdEventFlags::empty();
-        flags.set(FdEventFlags::READ, readable);
+        // An event that is neither is an error (a port where nobody listens): reading fetches it.
+        flags.set(FdEventFlags::READ, readable || !writable);
         flags.set(FdEventFlags::WRITE, writable);
         self.process(&[FdEvents::new(fd, flags)], ProcessFlags::SKIP_NON_FD);
         self.stirred = true;

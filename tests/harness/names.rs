@@ -40,6 +40,9 @@ pub(crate) enum Reply {
     Truncated(Box<Reply>),
 }
 
+/// What there is to say of a name.
+type Zone = dyn Fn(&str, Kind) -> Reply + Send;
+
 /// A running server; ends when dropped.
 pub(crate) struct NameServer {
     address: SocketAddr,
@@ -113,7 +116,7 @@ struct Service {
     tcp: TcpListener,
     clients: Vec<(TcpStream, Vec<u8>)>,
     delayed: Vec<(Instant, SocketAddr, Vec<u8>)>,
-    zone: Box<dyn Fn(&str, Kind) -> Reply + Send>,
+    zone: Box<Zone>,
     shared: Arc<Shared>,
 }
 
@@ -179,7 +182,7 @@ impl Service {
 fn serve_client(
     client: &mut TcpStream,
     octets: &mut Vec<u8>,
-    zone: &(dyn Fn(&str, Kind) -> Reply + Send),
+    zone: &Zone,
     shared: &Shared,
 ) -> bool {
     match client.read_to_end(octets) {
