@@ -114,12 +114,7 @@ impl Cares {
     pub fn ask(&mut self, name: &HostName, key: Key, query: u32) {
         {
             let mut answers = self.answers.lock();
-            if let Some(addresses) = self.hosts.find(name, self.family) {
-                answers.ready.push_back(Answered { key, query, answer: Ok(addresses) });
-                return;
-            }
-            if answers.in_flight >= IN_FLIGHT_MAX {
-                let answer = Err(LookupError::Overloaded);
+            if let Some(answer) = self.known(name, answers.in_flight) {
                 answers.ready.push_back(Answered { key, query, answer });
                 return;
             }
@@ -147,6 +142,20 @@ impl Cares {
         });
     }
 
+    /// What can be said of a name without c-ares.
+    fn known(&self, name: &HostName, in_flight: usize) -> Option<Result<Addresses, LookupError>> {
+        if let Some(addresses) = self.hosts.find(name, self.family) {
+            Some(Ok(addresses))
+        } else if name.as_str().len() > NAME_MAX {
+            // c-ares would ask for it.
+            Some(Err(LookupError::NotFound))
+        } else if in_flight >= IN_FLIGHT_MAX {
+            Some(Err(LookupError::Overloaded))
+        } else {
+            None
+        }
+    }
+
     /// The next answer.
     #[must_use]
     pub fn drain(&mut self) -> Option<Answered> {
@@ -162,7 +171,8 @@ impl Cares {
     /// Takes readiness of a descriptor. One that is no longer ours is passed over.
     pub fn on_event(&mut self, fd: RawFd, readable: bool, writable: bool) {
         let mut flags = FdEventFlags::empty();
-        flags.set(FdEventFlags::READ, readable);
+        // An event that is neither is an error (a port where nobody listens): reading fetches it.
+        flags.set(FdEventFlags::READ, readable || !writable);
         flags.set(FdEventFlags::WRITE, writable);
         self.process(&[FdEvents::new(fd, flags)], ProcessFlags::SKIP_NON_FD);
         self.stirred = true;
@@ -266,6 +276,10 @@ fn lookup_error(error: c_ares::Error) -> LookupError {
 
 /// The longest that one try may wait, unless the configured patience is longer than half of it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
+
+/// Octets of a name that DNS can carry, written without the root's dot (RFC 1035 §3.1: 255 on the
+/// wire, the first length and the root's included).
+const NAME_MAX: usize = 253;
 
 /// Questions that leave from one port, before another is taken: what a forger has to guess
 /// (RFC 5452 §9.2) stays fresh.

@@ -67,6 +67,10 @@ impl Resolver {
     }
 
     /// Takes readiness of a descriptor that was registered under this resolver's token.
+    #[cfg_attr(
+        not(feature = "dns-cares"),
+        expect(unused_variables, reason = "only c-ares has descriptors")
+    )]
     pub fn on_event(&mut self, fd: RawFd, readable: bool, writable: bool) {
         match self {
             #[cfg(feature = "dns-cares")]
