@@ -19,9 +19,9 @@ fn conf(name: &str) -> PathBuf {
 }
 
 fn load(text: &str) -> Result<(Settings, Vec<String>), ConfigError> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("test.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("room for a file");
     Settings::load(Some(&path))
 }
 
@@ -34,22 +34,21 @@ fn refusal(text: &str) -> String {
 /// The dotted paths of all keys that hold values.
 fn keys(text: &str) -> BTreeSet<String> {
     fn walk(above: &str, value: &toml::Value, into: &mut BTreeSet<String>) {
-        match value {
-            toml::Value::Table(table) => {
-                for (key, value) in table {
-                    let path =
-                        if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
-                    walk(&path, value, into);
-                }
+        if let toml::Value::Table(table) = value {
+            for (key, value) in table {
+                let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+                walk(&path, value, into);
             }
-            toml::Value::Array(elements) if elements.iter().any(toml::Value::is_table) => {
-                elements.iter().for_each(|element| walk(above, element, into));
-            }
-            _ => drop(into.insert(above.to_owned())),
+        } else if let toml::Value::Array(elements) = value
+            && elements.iter().any(toml::Value::is_table)
+        {
+            elements.iter().for_each(|element| walk(above, element, into));
+        } else {
+            into.insert(above.to_owned());
         }
     }
     let mut all = BTreeSet::new();
-    walk("", &toml::Value::Table(toml::from_str(text).unwrap()), &mut all);
+    walk("", &toml::Value::Table(toml::from_str(text).expect("TOML")), &mut all);
     all
 }
 

@@ -11,7 +11,6 @@ impl Settings {
     #[must_use]
     pub fn to_toml(&self) -> String {
         // Invariant: the file has text keys only and no value that TOML lacks.
-        #[expect(clippy::expect_used, reason = "what was read from TOML can be written as TOML")]
         toml::to_string(&self.file).expect("a configuration is TOML")
     }
 }

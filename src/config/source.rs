@@ -115,12 +115,15 @@ impl Source<'_> {
             let field = quoted(rest).first().copied().unwrap_or_default();
             key = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
             "missing".to_owned()
+        } else if message == "duplicate key" {
+            key = self.text.get(span.clone()).unwrap_or_default().to_owned();
+            "written twice, expected once".to_owned()
         } else if key.ends_with(".password") || key.ends_with(".password_hash") {
             "expected a string".to_owned()
         } else {
             let plain = message.strip_prefix("invalid type: ");
             match plain.or_else(|| message.strip_prefix("invalid value: ")) {
-                Some(rest) => format!("got {}", rest.replace("expected i64", "expected a number")),
+                Some(rest) => format!("got {}", plainly(rest)),
                 None => message.lines().map(str::trim).collect::<Vec<_>>().join(", "),
             }
         };
@@ -199,6 +202,18 @@ pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     let slips = |known: &str| strsim::damerau_levenshtein(&word.to_lowercase(), known);
     let near = known.map(|known| (slips(known), known)).min_by_key(|(slips, _)| *slips)?;
     (near.0 <= (word.chars().count() / 3).max(1)).then_some(near.1)
+}
+
+/// What the parser expected and got, in the words of TOML.
+fn plainly(message: &str) -> String {
+    let words = [
+        (" as i128", ""),
+        ("expected i64", "expected a number"),
+        ("expected a sequence", "expected an array"),
+        ("map, expected", "a table, expected"),
+        ("sequence, expected", "an array, expected"),
+    ];
+    words.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 /// What stands in backquotes.

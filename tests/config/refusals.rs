@@ -62,7 +62,15 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &["server.workers: got string \"all\", expected \"auto\""],
         ),
         ("[server\n", &[":1:8: "]),
-        ("[server]\nbind_port = 1\nbind_port = 2\n", &[":3:1: ", "duplicate key"]),
+        (
+            "[server]\nbind_port = 1\nbind_port = 2\n",
+            &[":3:1: bind_port: written twice, expected once"],
+        ),
+        (
+            "[server]\ncommands = \"x\"\n",
+            &[":2:12: server.commands: got string \"x\", expected an array"],
+        ),
+        ("[auth.users]\nusername = \"a\"\n", &[": auth.users: got a table, expected an array"]),
         // Ranges.
         (
             "[server]\nbind_port = 65536\n",
