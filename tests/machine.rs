@@ -185,6 +185,25 @@ const CONVERSATIONS: &[Conversation] = &[
     },
 ];
 
+impl Conversation {
+    /// Everything that the client sends, up to its payload.
+    fn octets(&self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        match self.login {
+            None => octets.extend(b"\x05\x01\x00"),
+            Some((user, password)) => {
+                octets.extend(b"\x05\x01\x02\x01");
+                octets.push(u8::try_from(user.len()).unwrap());
+                octets.extend(user.as_bytes());
+                octets.push(u8::try_from(password.len()).unwrap());
+                octets.extend(password.as_bytes());
+            }
+        }
+        octets.extend(self.request);
+        octets
+    }
+}
+
 #[test]
 fn conversations_hold_whole_octet_by_octet_and_at_every_split() {
     let policies = Policies::new();
