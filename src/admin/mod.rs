@@ -1,1 +1,32 @@
-//! (to be filled)
+//! The HTTP API: what readers see of sessions, sums and health. It knows no worker and no SQL.
+//!
+//! ```text
+//!             TCP                        Unix socket, directory of mode 0700
+//!  client ──────────▶ gate ──────────────────────▶ tiny_http ──▶ handlers (2 threads)
+//!                     one thread, one Poll:                       panics caught
+//!                     caps, deadlines, head and body      ◀── whole answer, ≤ 4 MiB
+//!                     limits, Host and Origin
+//! ```
+//!
+//! tiny_http never owns a socket that a client can reach: an absurd `Content-Length` makes it
+//! abort the process, a silent or slow peer holds a thread for ever, a lack of descriptors ends
+//! its accept thread. So the gate takes one request, whole and bounded, hands a rewritten copy of
+//! it inwards, takes the whole answer, and writes it to the client at the client's pace.
+#![forbid(unsafe_code)]
+
+mod access;
+mod gate;
+mod page;
+mod reply;
+mod request;
+mod route;
+mod server;
+mod socket;
+
+pub use access::{Hosts, Token};
+pub use gate::{GateCounters, Limits};
+pub use page::{Cursor, Order, Sort, SortKey};
+pub use reply::ApiReply;
+pub use request::{ApiRequest, Method};
+pub use route::{ActiveQuery, Bounds, Miss, Route, StatsQuery};
+pub use server::{Admin, Handler, Options};

@@ -1,0 +1,441 @@
+//! One client of the gate: it reads one request, asks the server within, writes one answer.
+//!
+//! ```text
+//!  Reading ──whole, lawful──▶ Asking ──whole answer──▶ Writing ──last octet──▶ Parting ──▶ closed
+//!     │                         │                        ▲
+//!     └───────── refused ───────┴────────────────────────┘
+//! ```
+//!
+//! Readiness is not remembered: an event of either socket makes the client try all that its stage
+//! can do until the socket would block, which is what edge-triggered events ask for.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Instant;
+
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use super::answer;
+use super::counters::{GateCounters, bump};
+use super::head::{self, Head, Vantage};
+use super::limits::Limits;
+use super::refusal::Refusal;
+use crate::admin::access::Hosts;
+use crate::admin::socket::Inner;
+
+/// What a client needs of the gate to go on.
+pub(super) struct Surroundings<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) inner: &'a Inner,
+    pub(super) limits: &'a Limits,
+    pub(super) hosts: &'a Hosts,
+    pub(super) counters: &'a GateCounters,
+    pub(super) scratch: &'a mut [u8],
+}
+
+/// Whether a client is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stays,
+    Ends,
+}
+
+/// How willingly a full gate gives up a client: the first first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It has its answer.
+    Served,
+    /// We wait for it.
+    Awaited,
+    /// It waits for us.
+    Waiting,
+}
+
+pub(super) struct Client {
+    socket: TcpStream,
+    token: Token,
+    address: IpAddr,
+    local: SocketAddr,
+    stage: Stage,
+    deadline: Instant,
+    progress: Instant,
+}
+
+enum Stage {
+    Reading(Reading),
+    Asking(Asking),
+    Writing(Writing),
+    Parting { discarded: usize },
+}
+
+#[derive(Default)]
+struct Reading {
+    received: Vec<u8>,
+    scanned: usize,
+    /// Empty lines before the request, which RFC 9112 §2.2 wants ignored.
+    skipped: usize,
+    head: Option<Head>,
+}
+
+struct Asking {
+    server: UnixStream,
+    request: Vec<u8>,
+    sent: usize,
+    answer: Vec<u8>,
+    bodyless: bool,
+}
+
+struct Writing {
+    answer: Vec<u8>,
+    sent: usize,
+    until: Instant,
+}
+
+/// What a stage came to.
+enum Turn {
+    /// The socket would block.
+    Wait,
+    /// The next stage; try it at once.
+    Next(Stage),
+    Refuse(Refusal, Bodyless),
+    End,
+}
+
+type Bodyless = bool;
+
+impl Client {
+    pub(super) fn new(
+        socket: TcpStream,
+        token: Token,
+        (address, local): (IpAddr, SocketAddr),
+        now: Instant,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            socket,
+            token,
+            address,
+            local,
+            stage: Stage::Reading(Reading::default()),
+            deadline: now + limits.request,
+            progress: now,
+        }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The moment at which [`Client::expire`] has something to do.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The least of these makes room first: by rank, then the one longest without progress.
+    pub(super) fn standing(&self) -> (Rank, Instant) {
+        let rank = match self.stage {
+            Stage::Parting { .. } => Rank::Served,
+            Stage::Reading(_) | Stage::Writing(_) => Rank::Awaited,
+            Stage::Asking(_) => Rank::Waiting,
+        };
+        (rank, self.progress)
+    }
+
+    /// Whether an answer is on its way.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.stage, Stage::Asking(_) | Stage::Writing(_))
+    }
+
+    /// Does all that can be done now.
+    pub(super) fn advance(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Fate {
+        loop {
+            let turn = match &mut self.stage {
+                Stage::Reading(_) => self.read(now, around),
+                Stage::Asking(_) => self.ask(now, around),
+                Stage::Writing(_) => self.write(now, around),
+                Stage::Parting { .. } => self.part(around),
+            };
+            match turn {
+                Turn::Wait => return Fate::Stays,
+                Turn::End => return Fate::Ends,
+                Turn::Next(stage) => self.enter(stage, now, around.limits),
+                Turn::Refuse(refusal, bodyless) => self.refuse(refusal, bodyless, now, around),
+            }
+        }
+    }
+
+    /// What the deadline of the stage means.
+    pub(super) fn expire(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Fate {
+        match &self.stage {
+            Stage::Reading(reading) if reading.is_untouched() => {
+                bump(&around.counters.silent);
+                return Fate::Ends;
+            }
+            Stage::Reading(reading) => {
+                let bodyless = reading.head.as_ref().is_some_and(|head| head.bodyless);
+                self.refuse(Refusal::Late, bodyless, now, around);
+            }
+            Stage::Asking(asking) => {
+                let bodyless = asking.bodyless;
+                // With no handler at work nobody has even taken the request: the server within has
+                // died. A handler at work is slow, which another server would not mend.
+                let refusal = if around.inner.is_busy() {
+                    Refusal::AnswerLate
+                } else {
+                    // Where that fails now, the next who is refused a connection tries again.
+                    around.inner.rebuild().ok();
+                    Refusal::Unavailable
+                };
+                self.refuse(refusal, bodyless, now, around);
+            }
+            Stage::Writing(_) => {
+                bump(&around.counters.slow_readers);
+                return Fate::Ends;
+            }
+            Stage::Parting { .. } => return Fate::Ends,
+        }
+        self.advance(now, around)
+    }
+
+    fn enter(&mut self, stage: Stage, now: Instant, limits: &Limits) {
+        self.progress = now;
+        self.deadline = now
+            + match stage {
+                Stage::Reading(_) => limits.request,
+                Stage::Asking(_) => limits.answer,
+                Stage::Writing(_) => limits.write_idle,
+                Stage::Parting { .. } => limits.parting,
+            };
+        self.stage = stage;
+    }
+
+    fn refuse(
+        &mut self,
+        refusal: Refusal,
+        bodyless: bool,
+        now: Instant,
+        around: &Surroundings<'_>,
+    ) {
+        around.counters.count(refusal);
+        let answer = refusal.render(around.limits, bodyless);
+        let until = now + around.limits.write_total;
+        self.enter(Stage::Writing(Writing { answer, sent: 0, until }), now, around.limits);
+    }
+
+    fn read(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Turn {
+        let Stage::Reading(reading) = &mut self.stage else { return Turn::Wait };
+        let vantage = Vantage {
+            limits: around.limits,
+            hosts: around.hosts,
+            local: self.local,
+            client: self.address,
+        };
+        loop {
+            match reading.judge(&vantage, &mut self.socket) {
+                Judgement::More => {}
+                Judgement::Whole(request, bodyless) => {
+                    return ask(around, self.token, request, bodyless);
+                }
+                Judgement::Unlawful(refusal, bodyless) => return Turn::Refuse(refusal, bodyless),
+            }
+            match self.socket.read(around.scratch) {
+                Ok(0) => return Turn::End,
+                Ok(count) => {
+                    self.progress = now;
+                    reading.take(around.scratch.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::End,
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Turn {
+        let Stage::Asking(asking) = &mut self.stage else { return Turn::Wait };
+        while let Some(rest @ [_, ..]) = asking.request.get(asking.sent..) {
+            match asking.server.write(rest) {
+                Ok(0) => asking.sent = asking.request.len(),
+                Ok(count) => asking.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // It may have answered before it stopped listening.
+                Err(_) => asking.sent = asking.request.len(),
+            }
+        }
+        let most = around.limits.answer_max + around.limits.head_max;
+        loop {
+            match asking.server.read(around.scratch) {
+                Ok(0) => break,
+                Ok(count) => {
+                    asking
+                        .answer
+                        .extend_from_slice(around.scratch.get(..count).unwrap_or_default());
+                    if asking.answer.len() > most {
+                        return Turn::Refuse(Refusal::AnswerTooLarge, asking.bodyless);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        match answer::finish(std::mem::take(&mut asking.answer), asking.bodyless) {
+            Ok(answer) => {
+                let until = now + around.limits.write_total;
+                Turn::Next(Stage::Writing(Writing { answer, sent: 0, until }))
+            }
+            Err(refusal) => Turn::Refuse(refusal, asking.bodyless),
+        }
+    }
+
+    fn write(&mut self, now: Instant, around: &Surroundings<'_>) -> Turn {
+        let Stage::Writing(writing) = &mut self.stage else { return Turn::Wait };
+        while let Some(rest @ [_, ..]) = writing.answer.get(writing.sent..) {
+            match self.socket.write(rest) {
+                Ok(0) => return Turn::End,
+                Ok(count) => {
+                    writing.sent += count;
+                    self.progress = now;
+                    self.deadline = (now + around.limits.write_idle).min(writing.until);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::End,
+            }
+        }
+        bump(&around.counters.answered);
+        // To close with octets unread resets the connection, and the reset may overtake the answer.
+        // So say that nothing follows, and discard what still comes.
+        match self.socket.shutdown(Shutdown::Write) {
+            Ok(()) => Turn::Next(Stage::Parting { discarded: 0 }),
+            Err(_) => Turn::End,
+        }
+    }
+
+    fn part(&mut self, around: &mut Surroundings<'_>) -> Turn {
+        let Stage::Parting { discarded } = &mut self.stage else { return Turn::Wait };
+        loop {
+            match self.socket.read(around.scratch) {
+                Ok(0) => return Turn::End,
+                Ok(count) => {
+                    *discarded += count;
+                    if *discarded > DISCARDED_MAX {
+                        return Turn::End;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::End,
+            }
+        }
+    }
+}
+
+enum Judgement {
+    More,
+    Whole(Vec<u8>, Bodyless),
+    Unlawful(Refusal, Bodyless),
+}
+
+impl Reading {
+    /// Whether nothing has come that would want an answer.
+    fn is_untouched(&self) -> bool {
+        self.head.is_none() && self.received.is_empty()
+    }
+
+    fn take(&mut self, mut fresh: &[u8]) {
+        if self.received.is_empty() {
+            let blank = fresh.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+            self.skipped += blank;
+            fresh = fresh.get(blank..).unwrap_or_default();
+        }
+        self.received.extend_from_slice(fresh);
+    }
+
+    fn judge(&mut self, vantage: &Vantage<'_>, socket: &mut TcpStream) -> Judgement {
+        if self.head.is_none() {
+            let limit = vantage.limits.head_max;
+            let length = head::length(&self.received, self.scanned);
+            self.scanned = self.received.len();
+            if length.unwrap_or(self.scanned) + self.skipped > limit {
+                return Judgement::Unlawful(Refusal::HeadTooLarge, false);
+            }
+            let Some(length) = length else { return Judgement::More };
+            let body = self.received.split_off(length);
+            match head::check(&self.received, vantage) {
+                Ok(head) => {
+                    if head.expects_continue && body.is_empty() && !encourage(socket) {
+                        return Judgement::Unlawful(Refusal::Late, head.bodyless);
+                    }
+                    self.received = body;
+                    self.head = Some(head);
+                }
+                Err(unlawful) => {
+                    return Judgement::Unlawful(unlawful.refusal, unlawful.bodyless);
+                }
+            }
+        }
+        match self.head.take() {
+            Some(head) if self.received.len() >= head.body => {
+                let mut request = head.onward;
+                // What follows the body is another request, which nobody will read.
+                request.extend_from_slice(self.received.get(..head.body).unwrap_or_default());
+                Judgement::Whole(request, head.bodyless)
+            }
+            head => {
+                self.head = head;
+                Judgement::More
+            }
+        }
+    }
+}
+
+/// Asks for the body. The socket's buffer is empty at this point, so it takes all of it or the
+/// connection is broken.
+fn encourage(socket: &mut TcpStream) -> bool {
+    socket.write(CONTINUE).is_ok_and(|count| count == CONTINUE.len())
+}
+
+/// Hands the request to the server within, building it anew once if it does not listen.
+fn ask(around: &Surroundings<'_>, token: Token, request: Vec<u8>, bodyless: bool) -> Turn {
+    let connected = match UnixStream::connect(around.inner.path()) {
+        Err(error) if is_dead(&error) && around.inner.rebuild().is_ok() => {
+            UnixStream::connect(around.inner.path())
+        }
+        connected => connected,
+    };
+    let registered = connected.and_then(|mut server| {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        around.registry.register(&mut server, token, interest).map(|()| server)
+    });
+    match registered {
+        Ok(server) => {
+            bump(&around.counters.passed);
+            Turn::Next(Stage::Asking(Asking {
+                server,
+                request,
+                sent: 0,
+                answer: Vec::new(),
+                bodyless,
+            }))
+        }
+        Err(_) => Turn::Refuse(Refusal::Unavailable, bodyless),
+    }
+}
+
+/// Whether connecting failed because nobody accepts, and not for want of descriptors here.
+fn is_dead(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::WouldBlock
+    )
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const DISCARDED_MAX: usize = 1024 * 1024;

@@ -1,0 +1,72 @@
+//! Every bound of the gate in one place, so that a test can shorten what it would wait for.
+
+use std::time::Duration;
+
+/// What the gate allows a client, and itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once, over all listeners.
+    pub connections: usize,
+    /// Connections at once of one address that is not loopback.
+    pub connections_per_address: usize,
+    /// From accept to the last octet of the body.
+    pub request: Duration,
+    /// Octets of request line and headers together.
+    pub head_max: usize,
+    /// Headers of a request.
+    pub headers_max: usize,
+    /// Octets of a request's body.
+    pub body_max: usize,
+    /// From the whole request to the whole answer of the server within.
+    pub answer: Duration,
+    /// Octets of an answer's body.
+    pub answer_max: usize,
+    /// While an answer is written: how long the client may take nothing.
+    pub write_idle: Duration,
+    /// While an answer is written: how long it may take altogether.
+    pub write_total: Duration,
+    /// After the answer: how long the client may take to close.
+    pub parting: Duration,
+    /// How long a listener rests after an accept that failed for want of something.
+    pub accept_pause: Duration,
+    /// When stopping: how long answers under way may still take.
+    pub stop_grace: Duration,
+    /// Threads that run the handler.
+    pub handlers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+            request: REQUEST,
+            head_max: HEAD_MAX,
+            headers_max: HEADERS_MAX,
+            body_max: BODY_MAX,
+            answer: ANSWER,
+            answer_max: ANSWER_MAX,
+            write_idle: WRITE_IDLE,
+            write_total: WRITE_TOTAL,
+            parting: PARTING,
+            accept_pause: ACCEPT_PAUSE,
+            stop_grace: STOP_GRACE,
+            handlers: HANDLERS,
+        }
+    }
+}
+
+const CONNECTIONS: usize = 32;
+const CONNECTIONS_PER_ADDRESS: usize = 8;
+const REQUEST: Duration = Duration::from_secs(3);
+const HEAD_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+const BODY_MAX: usize = 64 * 1024;
+const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER_MAX: usize = 4 * 1024 * 1024;
+const WRITE_IDLE: Duration = Duration::from_secs(5);
+const WRITE_TOTAL: Duration = Duration::from_secs(60);
+const PARTING: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const STOP_GRACE: Duration = Duration::from_millis(400);
+const HANDLERS: usize = 2;

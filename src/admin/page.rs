@@ -1,0 +1,215 @@
+//! Keyset pages: a cursor says after which row the next page begins. Pure.
+//!
+//! A cursor is opaque to clients: hexadecimal digits of a version, sort, order, the sort key and
+//! the id of the last row of a page. It names no offset, so rows that come and go before it move
+//! nothing.
+
+use std::fmt::Write;
+
+use crate::session::SessionId;
+
+/// What a page of sessions is sorted by; equal keys are sorted by session id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// `start_time`.
+    #[default]
+    StartTime,
+    /// `user`.
+    User,
+    /// `source_ip`.
+    SourceIp,
+    /// `dest_ip`.
+    DestIp,
+    /// `bytes_sent`.
+    BytesSent,
+    /// `bytes_received`.
+    BytesReceived,
+    /// `bytes`: both ways together.
+    Bytes,
+}
+
+/// Which way a page is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `asc`: least first.
+    Ascending,
+    /// `desc`: greatest first.
+    Descending,
+}
+
+/// The sort key of a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortKey {
+    /// A number: octets, or milliseconds since the epoch.
+    Number(u64),
+    /// A text of at most 1 024 octets.
+    Text(String),
+}
+
+/// The last row of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// What the page was sorted by.
+    pub sort: Sort,
+    /// Which way.
+    pub order: Order,
+    /// The key of its last row.
+    pub key: SortKey,
+    /// The id of its last row.
+    pub id: SessionId,
+}
+
+impl Sort {
+    /// Every sort, with the word for it in a query.
+    pub(super) const ALL: [(Self, &'static str); 7] = [
+        (Self::StartTime, "start_time"),
+        (Self::User, "user"),
+        (Self::SourceIp, "source_ip"),
+        (Self::DestIp, "dest_ip"),
+        (Self::BytesSent, "bytes_sent"),
+        (Self::BytesReceived, "bytes_received"),
+        (Self::Bytes, "bytes"),
+    ];
+
+    fn octet(self) -> u8 {
+        match self {
+            Self::StartTime => 0,
+            Self::User => 1,
+            Self::SourceIp => 2,
+            Self::DestIp => 3,
+            Self::BytesSent => 4,
+            Self::BytesReceived => 5,
+            Self::Bytes => 6,
+        }
+    }
+
+    fn of_octet(octet: u8) -> Option<Self> {
+        Self::ALL.iter().map(|(sort, _)| *sort).find(|sort| sort.octet() == octet)
+    }
+}
+
+impl Order {
+    fn octet(self) -> u8 {
+        match self {
+            Self::Ascending => 0,
+            Self::Descending => 1,
+        }
+    }
+}
+
+impl Cursor {
+    /// The text that a client hands back.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let (high, low) = self.id.to_words();
+        let mut octets = vec![VERSION, self.sort.octet(), self.order.octet()];
+        octets.extend_from_slice(&high.to_be_bytes());
+        octets.extend_from_slice(&low.to_be_bytes());
+        match &self.key {
+            SortKey::Number(number) => {
+                octets.push(NUMBER);
+                octets.extend_from_slice(&number.to_be_bytes());
+            }
+            SortKey::Text(text) => {
+                octets.push(TEXT);
+                octets.extend_from_slice(text.as_bytes());
+            }
+        }
+        let mut text = String::with_capacity(octets.len() * 2);
+        for octet in octets {
+            // Invariant: writing to a String does not fail.
+            write!(text, "{octet:02x}").expect("a String takes all");
+        }
+        text
+    }
+
+    /// The inverse of [`Cursor::encode`]; `None` for any text that it does not make.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        if text.len() > 2 * (HEAD_LENGTH + TEXT_MAX) {
+            return None;
+        }
+        let octets = unhex(text)?;
+        let (head, key) = octets.split_first_chunk::<HEAD_LENGTH>()?;
+        let [version, sort, order, id @ .., kind] = head;
+        let (high, low) = id.split_first_chunk::<8>()?;
+        let order = match *order {
+            0 => Order::Ascending,
+            1 => Order::Descending,
+            _ => return None,
+        };
+        let key = match *kind {
+            NUMBER => SortKey::Number(u64::from_be_bytes(key.try_into().ok()?)),
+            TEXT => SortKey::Text(String::from_utf8(key.to_vec()).ok()?),
+            _ => return None,
+        };
+        let id = SessionId::from_words(
+            u64::from_be_bytes(*high),
+            u64::from_be_bytes(low.try_into().ok()?),
+        );
+        (*version == VERSION).then_some(Self { sort: Sort::of_octet(*sort)?, order, key, id })
+    }
+}
+
+/// Lower-case hexadecimal digits; another spelling of the same octets is not ours.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+fn digit(octet: u8) -> Option<u8> {
+    match octet {
+        b'0'..=b'9' => Some(octet - b'0'),
+        b'a'..=b'f' => Some(octet - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Octets of a sort key that is text; names of users and hosts have at most 255.
+const TEXT_MAX: usize = 1024;
+const VERSION: u8 = 1;
+const NUMBER: u8 = 0;
+const TEXT: u8 = 1;
+/// Version, sort, order, id, kind of key.
+const HEAD_LENGTH: usize = 3 + 16 + 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cursors() -> impl Strategy<Value = Cursor> {
+        let key = prop_oneof![
+            any::<u64>().prop_map(SortKey::Number),
+            ".{0,200}".prop_map(SortKey::Text),
+        ];
+        (0..Sort::ALL.len(), any::<bool>(), key, any::<(u64, u64)>()).prop_map(
+            |(sort, ascending, key, (high, low))| Cursor {
+                sort: Sort::ALL[sort].0,
+                order: if ascending { Order::Ascending } else { Order::Descending },
+                key,
+                id: SessionId::from_words(high, low),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_as_it_was(cursor in cursors()) {
+            let text = cursor.encode();
+            prop_assert!(text.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+            prop_assert_eq!(Cursor::decode(&text), Some(cursor));
+        }
+
+        #[test]
+        fn only_what_encode_makes_is_a_cursor(text in "01[0-9a-f]{36,64}|.{0,60}") {
+            if let Some(cursor) = Cursor::decode(&text) {
+                prop_assert_eq!(cursor.encode(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What is asked for: method, path and query to a [`Route`], or to why not. Pure.
+//!
+//! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`.
+
+mod query;
+
+use self::query::{Parameters, decode};
+use super::page::{Cursor, Order, Sort};
+use super::reply::ApiReply;
+use super::request::Method;
+use crate::session::SessionId;
+
+/// What a request asks for, its parameters checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /health`.
+    Health,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET /api/sessions/active`.
+    ActiveSessions(ActiveQuery),
+    /// `GET /api/sessions/{id}`.
+    Session(SessionId),
+    /// `GET /api/sessions/stats`.
+    Stats(StatsQuery),
+}
+
+/// Which live sessions, and in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveQuery {
+    /// Only those of this user.
+    pub user: Option<String>,
+    /// Only those to this target: a name or an address, with a port or without.
+    pub dest: Option<String>,
+    /// Only those from this address.
+    pub source: Option<String>,
+    /// The column they are sorted by.
+    pub sort: Sort,
+    /// Which way.
+    pub order: Order,
+    /// At most so many.
+    pub limit: u32,
+    /// After this row; its sort and order are those of the query.
+    pub cursor: Option<Cursor>,
+}
+
+/// Which sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatsQuery {
+    /// The window in hours.
+    pub window_hours: u32,
+    /// Entries of each list.
+    pub top: u32,
+}
+
+/// What the numbers of a query may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// `stats_window_hours`: the window when none is named.
+    pub window_hours: u32,
+    /// `stats_window_max_hours`: the longest window.
+    pub window_hours_max: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { window_hours: 24, window_hours_max: 168 }
+    }
+}
+
+/// Why a request leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// 404: there is no such path.
+    NotFound,
+    /// 405: the path is there, the method is not; these are.
+    WrongMethod(&'static str),
+    /// 400: what is wrong, by name.
+    Bad(String),
+}
+
+impl Route {
+    /// What `method` on `path` with `query` asks for; path and query as sent.
+    ///
+    /// # Errors
+    /// When there is no such path, not with this method, or not with these parameters.
+    pub fn of(
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        bounds: &Bounds,
+    ) -> Result<Self, Miss> {
+        let place = Place::of(path)?;
+        if !place.allows(method) {
+            return Err(Miss::WrongMethod(place.allow()));
+        }
+        let mut parameters = Parameters::parse(query)?;
+        let route = match place {
+            Place::Health => Self::Health,
+            Place::Metrics => Self::Metrics,
+            Place::ActiveSessions => Self::ActiveSessions(ActiveQuery::take(&mut parameters)?),
+            Place::Session(id) => Self::Session(id),
+            Place::Stats => Self::Stats(StatsQuery::take(&mut parameters, bounds)?),
+        };
+        parameters.finish()?;
+        Ok(route)
+    }
+}
+
+/// A path that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Health,
+    Metrics,
+    ActiveSessions,
+    Session(SessionId),
+    Stats,
+}
+
+impl Place {
+    fn of(path: &str) -> Result<Self, Miss> {
+        let path = path.strip_prefix('/').ok_or(Miss::NotFound)?;
+        // Split first: an encoded slash is part of a name, not the end of one.
+        let segments: Vec<String> = path
+            .split('/')
+            .map(|segment| decode(segment).ok_or_else(|| Miss::encoding("the path")))
+            .collect::<Result<_, _>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["health"] => Ok(Self::Health),
+            ["metrics"] if cfg!(feature = "metrics") => Ok(Self::Metrics),
+            ["api", "sessions", "active"] => Ok(Self::ActiveSessions),
+            ["api", "sessions", "stats"] => Ok(Self::Stats),
+            ["api", "sessions", id] if id.len() == UUID_LENGTH => {
+                id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
+            }
+            _ => Err(Miss::NotFound),
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Health
+            | Self::Metrics
+            | Self::ActiveSessions
+            | Self::Session(_)
+            | Self::Stats => READ,
+        }
+    }
+
+    fn allows(self, method: Method) -> bool {
+        let name = match method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+            Method::Other => return false,
+        };
+        self.allow().split(", ").any(|allowed| allowed == name)
+    }
+}
+
+impl ActiveQuery {
+    fn take(parameters: &mut Parameters) -> Result<Self, Miss> {
+        let sort = parameters.choice("sort", &Sort::ALL)?.unwrap_or_default();
+        let order = parameters.choice("order", &ORDERS)?.unwrap_or(Order::Descending);
+        let cursor = match parameters.text("cursor")? {
+            None => None,
+            Some(text) => match Cursor::decode(&text) {
+                Some(cursor) if cursor.sort == sort && cursor.order == order => Some(cursor),
+                Some(_) => {
+                    return Err(Miss::parameter("cursor", "is of another sort or order"));
+                }
+                None => return Err(Miss::parameter("cursor", "is not one of ours")),
+            },
+        };
+        Ok(Self {
+            user: parameters.text("user")?,
+            dest: parameters.text("dest")?,
+            source: parameters.text("source")?,
+            sort,
+            order,
+            limit: parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT),
+            cursor,
+        })
+    }
+}
+
+impl StatsQuery {
+    fn take(parameters: &mut Parameters, bounds: &Bounds) -> Result<Self, Miss> {
+        let window = parameters.number("window_hours", 1, bounds.window_hours_max)?;
+        Ok(Self {
+            window_hours: window.unwrap_or(bounds.window_hours),
+            top: parameters.number("top", 1, TOP_MAX)?.unwrap_or(TOP),
+        })
+    }
+}
+
+impl Miss {
+    fn parameter(name: &str, what: &str) -> Self {
+        Self::Bad(format!("parameter `{name}` {what}"))
+    }
+
+    fn encoding(name: &str) -> Self {
+        Self::Bad(format!("`{name}` is not percent-encoded UTF-8 text"))
+    }
+
+    /// The answer that says so.
+    #[must_use]
+    pub fn reply(&self) -> ApiReply {
+        match self {
+            Self::NotFound => ApiReply::problem(404, "there is no such path"),
+            Self::WrongMethod(allow) => {
+                ApiReply::problem(405, &format!("this path allows {allow}"))
+                    .with_header("Allow", *allow)
+            }
+            Self::Bad(what) => ApiReply::problem(400, what),
+        }
+    }
+}
+
+const READ: &str = "GET, HEAD";
+const ORDERS: [(Order, &str); 2] = [(Order::Ascending, "asc"), (Order::Descending, "desc")];
+/// Rows of a page when no limit is named, and at most.
+const LIMIT: u32 = 100;
+const LIMIT_MAX: u32 = 1000;
+/// Entries of a list of sums when no number is named, and at most.
+const TOP: u32 = 10;
+const TOP_MAX: u32 = 100;
+/// A UUID is spelled in one way, with hyphens.
+const UUID_LENGTH: usize = 36;
+
+#[cfg(test)]
+mod tests;

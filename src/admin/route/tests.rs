@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::admin::page::SortKey;
+
+const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+fn get(target: &str) -> Result<Route, Miss> {
+    ask(Method::Get, target)
+}
+
+fn ask(method: Method, target: &str) -> Result<Route, Miss> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    Route::of(method, path, query, &Bounds::default())
+}
+
+fn active(query: &str) -> ActiveQuery {
+    let route = get(&format!("/api/sessions/active?{query}")).unwrap();
+    let Route::ActiveSessions(query) = route else { panic!("{route:?}") };
+    query
+}
+
+/// What the 400 says.
+fn complaint(target: &str) -> String {
+    match get(target) {
+        Err(Miss::Bad(what)) => what,
+        other => panic!("{target}: {other:?}"),
+    }
+}
+
+#[test]
+fn each_path_leads_to_its_route() {
+    assert_eq!(get("/health"), Ok(Route::Health));
+    assert_eq!(get("/%68ealth"), Ok(Route::Health));
+    assert_eq!(get("/health?"), Ok(Route::Health));
+    assert_eq!(get(&format!("/api/sessions/{ID}")), Ok(Route::Session(ID.parse().unwrap())));
+    assert_eq!(
+        get("/api/sessions/stats"),
+        Ok(Route::Stats(StatsQuery { window_hours: 24, top: 10 }))
+    );
+    assert_eq!(
+        get("/api/sessions/stats?top=100&window_hours=168"),
+        Ok(Route::Stats(StatsQuery { window_hours: 168, top: 100 }))
+    );
+}
+
+#[test]
+#[cfg(feature = "metrics")]
+fn metrics_are_there_where_they_are_built_in() {
+    assert_eq!(get("/metrics"), Ok(Route::Metrics));
+}
+
+#[test]
+fn an_unknown_path_is_a_404_whatever_the_method() {
+    for path in [
+        "",
+        "/",
+        "health",
+        "//health",
+        "/health/",
+        "/health/x",
+        "/Health",
+        "/api",
+        "/api/sessions",
+        "/api/sessions/",
+        "/api/sessions/x",
+        "/api/sessions/01890a5dac96774bbcceb302099a8057",
+        "/api/sessions/%7b01890a5d-ac96-774b-bcce-b302099a8057%7d",
+        "/api%2Fsessions/stats",
+        "/api/../health",
+        "/health#x",
+    ] {
+        assert_eq!(get(path), Err(Miss::NotFound), "{path}");
+        assert_eq!(ask(Method::Other, path), Err(Miss::NotFound), "{path}");
+    }
+}
+
+#[test]
+fn a_known_path_with_another_method_is_a_405_that_names_what_is_allowed() {
+    for method in [Method::Post, Method::Delete, Method::Other] {
+        let miss = ask(method, "/health?nonsense").unwrap_err();
+        assert_eq!(miss, Miss::WrongMethod("GET, HEAD"));
+        let reply = miss.reply();
+        assert_eq!(reply.status, 405);
+        assert_eq!(reply.headers, [("Allow", "GET, HEAD".to_owned())]);
+    }
+    assert_eq!(ask(Method::Head, "/health"), Ok(Route::Health));
+}
+
+#[test]
+fn a_bad_parameter_is_a_400_that_names_it() {
+    for (target, name) in [
+        ("/health?x=1", "x"),
+        ("/api/sessions/stats?window_hours=0", "window_hours"),
+        ("/api/sessions/stats?window_hours=169", "window_hours"),
+        ("/api/sessions/stats?window_hours=+1", "window_hours"),
+        ("/api/sessions/stats?window_hours=%2B1", "window_hours"),
+        ("/api/sessions/stats?window_hours=1.5", "window_hours"),
+        ("/api/sessions/stats?window_hours=99999999999999999999", "window_hours"),
+        ("/api/sessions/stats?window_hours", "window_hours"),
+        ("/api/sessions/stats?top=101", "top"),
+        ("/api/sessions/stats?top=1&top=1", "top"),
+        ("/api/sessions/stats?top=1&t%6Fp=2", "top"),
+        ("/api/sessions/active?limit=0", "limit"),
+        ("/api/sessions/active?limit=1001", "limit"),
+        ("/api/sessions/active?sort=password", "sort"),
+        ("/api/sessions/active?order=up", "order"),
+        ("/api/sessions/active?user=", "user"),
+        ("/api/sessions/active?user=%", "user"),
+        ("/api/sessions/active?user=%4", "user"),
+        ("/api/sessions/active?user=%zz", "user"),
+        ("/api/sessions/active?user=%ff", "user"),
+        ("/api/sessions/active?user=a%00b", "user"),
+        ("/api/sessions/active?cursor=00", "cursor"),
+        ("/api/sessions/active?window_hours=1", "window_hours"),
+    ] {
+        assert!(complaint(target).contains(&format!("`{name}`")), "{target}");
+    }
+    assert!(complaint("/api/sessions/stats?window_hours=169").contains("from 1 to 168"));
+    assert!(complaint("/%zz").contains("path"));
+}
+
+#[test]
+fn filters_are_decoded_as_a_form_writes_them() {
+    let query = active("user=a+b%2Bc%26d&dest=%5B2001%3Adb8%3A%3A1%5D%3A443&source=192.0.2.1");
+    assert_eq!(query.user.as_deref(), Some("a b+c&d"));
+    assert_eq!(query.dest.as_deref(), Some("[2001:db8::1]:443"));
+    assert_eq!(query.source.as_deref(), Some("192.0.2.1"));
+    assert_eq!((query.sort, query.order, query.limit), (Sort::StartTime, Order::Descending, 100));
+    let query = active("sort=bytes&order=asc&limit=1000");
+    assert_eq!((query.sort, query.order, query.limit), (Sort::Bytes, Order::Ascending, 1000));
+}
+
+#[test]
+fn a_cursor_goes_on_only_with_the_page_it_came_from() {
+    let cursor = Cursor {
+        sort: Sort::Bytes,
+        order: Order::Descending,
+        key: SortKey::Number(7),
+        id: ID.parse().unwrap(),
+    };
+    let text = cursor.encode();
+    assert_eq!(active(&format!("sort=bytes&cursor={text}")).cursor, Some(cursor));
+    let other = complaint(&format!("/api/sessions/active?cursor={text}"));
+    assert!(other.contains("`cursor`"), "{other}");
+}
+
+proptest! {
+    #[test]
+    fn no_target_makes_it_panic(path in ".{0,80}", query in ".{0,80}") {
+        let bounds = Bounds::default();
+        Route::of(Method::Get, &path, Some(&query), &bounds).ok();
+        Route::of(Method::Get, "/api/sessions/active", Some(&query), &bounds).ok();
+    }
+}
