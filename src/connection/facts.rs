@@ -1,6 +1,6 @@
 //! What has become known of an attempt, for its record.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::acl::Ruling;
 use crate::auth::Identity;
@@ -30,12 +30,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Calls `then` with these facts as the opening of a session.
+    /// Calls `then` with these facts as the opening of a session: one that was `accepted` or not,
+    /// of a client that came at a time in milliseconds since the epoch.
     pub fn as_opening<R>(
         &self,
         id: SessionId,
-        start_ms: i64,
-        client: std::net::SocketAddr,
+        accepted: bool,
+        (client, start_ms): (SocketAddr, i64),
         anonymous: &Identity,
         then: impl FnOnce(&Opening<'_>) -> R,
     ) -> R {
@@ -52,6 +53,7 @@ impl Facts {
             command: self.request.as_ref().map(|request| request.command),
             ruling: self.ruling.as_ref(),
             policy_generation: self.policy_generation,
+            accepted,
         })
     }
 }

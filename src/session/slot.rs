@@ -92,6 +92,7 @@ const PRESENT_RULE_ID: u32 = 1 << 7;
 const PRESENT_TARGET: u32 = 1 << 8;
 const PRESENT_RULING: u32 = 1 << 9;
 const PRESENT_RELAYED: u32 = 1 << 10;
+const PRESENT_ACCEPTED: u32 = 1 << 11;
 
 const COMMAND_SHIFT: u32 = 0;
 const DECISION_SHIFT: u32 = 8;
@@ -118,6 +119,8 @@ pub struct Opening<'a> {
     pub ruling: Option<&'a Ruling>,
     /// The policy under which it was judged.
     pub policy_generation: u64,
+    /// Whether it was given its permit, and so counts as an accepted session.
+    pub accepted: bool,
 }
 
 /// Microseconds spent in each stage that happened.
@@ -305,7 +308,7 @@ impl Session {
     }
 
     fn store_kinds(&self, opening: &Opening<'_>) {
-        let mut present = 0;
+        let mut present = if opening.accepted { PRESENT_ACCEPTED } else { 0 };
         let mut kinds = 0;
         let mut target_port = 0;
         if let Some((_, port)) = opening.target {
@@ -397,6 +400,7 @@ impl Session {
             },
             last_activity_ms: self.last_activity_ms.load(Relaxed).cast_signed(),
             policy_generation: self.policy_generation.load(Relaxed),
+            accepted: has(PRESENT_ACCEPTED),
             command: command_from(kinds >> COMMAND_SHIFT),
             decision: decision_from(kinds >> DECISION_SHIFT).filter(|_| has(PRESENT_RULING)),
             rule_id: has(PRESENT_RULE_ID).then(|| self.rule_id.load(Relaxed)),
@@ -439,6 +443,7 @@ pub(crate) struct Copied {
     pub(crate) traffic: Traffic,
     pub(crate) last_activity_ms: i64,
     pub(crate) policy_generation: u64,
+    pub(crate) accepted: bool,
     pub(crate) command: Option<Command>,
     pub(crate) decision: Option<Decision>,
     pub(crate) rule_id: Option<u32>,

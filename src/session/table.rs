@@ -143,6 +143,7 @@ mod tests {
             command: None,
             ruling: None,
             policy_generation: 1,
+            accepted: true,
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct SessionView {
     pub rule_id: Option<u32>,
     /// The policy under which it was judged.
     pub policy_generation: u64,
+    /// Whether it was given its permit, and so counts as an accepted session.
+    pub accepted: bool,
     /// What it has moved so far.
     pub traffic: Traffic,
     /// When it last moved anything: milliseconds since the Unix epoch.
@@ -72,6 +74,7 @@ impl SessionView {
             decision: copied.decision,
             rule_id: copied.rule_id,
             policy_generation: copied.policy_generation,
+            accepted: copied.accepted,
             traffic: copied.traffic,
             last_activity_ms: copied.last_activity_ms,
             stages: copied.stages,

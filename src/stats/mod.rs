@@ -1,9 +1,21 @@
-//! Numbers for readers. A worker counts in plain single-writer cells of its own; readers add the
-//! workers up. Nothing here knows who asks.
+//! Numbers for readers. A worker counts in plain single-writer cells of its own, the writer sums up
+//! what it commits; readers add up and ask. Nothing here knows who asks.
 #![forbid(unsafe_code)]
 
 mod counters;
+mod gauges;
 mod readiness;
+mod record;
+mod report;
+mod ring;
+mod users;
 
 pub use counters::{Count, Counters, DURATION_BOUNDS_MS, Durations};
+pub use gauges::WriterGauges;
 pub use readiness::{Readiness, Stage};
+pub use record::Record;
+pub use report::{
+    History, Report, TopDestination, TopUser, Unavailable, WindowSums, destination, window_start,
+};
+pub use ring::Ring;
+pub use users::{OTHER, UserSum, UserSums};

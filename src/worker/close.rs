@@ -41,9 +41,10 @@ impl Connection {
             return;
         }
         let id = kit.ids.next(self.accepted.utc_ms);
+        let came = (self.address, self.accepted.utc_ms);
         let share = &mut kit.share;
         let anonymous = &front.machine.policy().anonymous;
-        let slot = facts.as_opening(id, self.accepted.utc_ms, self.address, anonymous, |opening| {
+        let slot = facts.as_opening(id, false, came, anonymous, |opening| {
             share.open(opening)
         });
         match slot {

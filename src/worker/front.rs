@@ -227,7 +227,7 @@ impl Connection {
                     return self.flush_waiting();
                 }
                 Next::Open => {
-                    self.open(key, kit);
+                    self.open(kit);
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     front.ask(Input::Opened, now)
                 }
@@ -269,7 +269,7 @@ impl Connection {
     }
 
     /// Puts the session into the table: from here on it is alive for everybody.
-    fn open(&mut self, key: Key, kit: &mut Kit) {
+    fn open(&mut self, kit: &mut Kit) {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
         kit.counters.sessions_opened.add(1);
@@ -280,8 +280,8 @@ impl Connection {
         let share = &mut kit.share;
         let slot = front.machine.facts().as_opening(
             id,
-            self.accepted.utc_ms,
-            self.address,
+            true,
+            (self.address, self.accepted.utc_ms),
             &front.machine.policy().anonymous,
             |opening| share.open(opening),
         );
@@ -294,7 +294,6 @@ impl Connection {
             kit.counters.openings_left_out.add(1);
         }
         self.session = Some(Live { id, slot });
-        let _ = key;
     }
 
     /// The success reply has left: the two sockets are joined, and the front is freed.

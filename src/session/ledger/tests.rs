@@ -26,6 +26,7 @@ fn opening<'a>(ids: &IdSource, user: &'a str, host: &'a str, rule: &'a Ruling) -
         command: Some(Command::Connect),
         ruling: Some(rule),
         policy_generation: 3,
+        accepted: true,
     }
 }
 

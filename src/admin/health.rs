@@ -1,0 +1,58 @@
+//! `GET /health`: whether clients are taken, and what is not as it should be.
+
+use serde::Serialize;
+
+use super::api::Api;
+use super::reply::ApiReply;
+use crate::stats::Stage;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    /// `starting`, `ready` or `draining`.
+    stage: &'static str,
+    /// `ok`, or why rows are not being stored.
+    writer: String,
+    /// `ok`, or how many sessions ran without a record.
+    ledger: String,
+    /// `ok`, or that every connection is taken.
+    connections: String,
+}
+
+impl Api {
+    pub(super) fn health(&self) -> ApiReply {
+        let stage = self.readiness.stage();
+        let trouble = self.gauges.trouble();
+        let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();
+        let ledger_used_up =
+            self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
+        let (taken, seats) = (self.admission.taken(), self.admission.seats_max());
+        let degraded = trouble.is_some() || ledger_used_up || taken >= seats;
+        let ok = |well: bool, text: String| if well { "ok".to_owned() } else { text };
+        let health = Health {
+            status: if degraded { "degraded" } else { "ok" },
+            version: env!("CARGO_PKG_VERSION"),
+            checks: Checks {
+                stage: match stage {
+                    Stage::Starting => "starting",
+                    Stage::Ready => "ready",
+                    Stage::Draining => "draining",
+                },
+                writer: trouble.unwrap_or_else(|| "ok".to_owned()),
+                ledger: ok(
+                    !ledger_used_up,
+                    format!("no slot is left; {unrecorded} sessions ran unrecorded"),
+                ),
+                connections: ok(taken < seats, format!("all {seats} are taken")),
+            },
+        };
+        let status = if stage == Stage::Ready { 200 } else { 503 };
+        ApiReply::json(&health).with_status(status)
+    }
+}

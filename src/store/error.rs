@@ -1,0 +1,73 @@
+//! What can be wrong with a database.
+
+use std::path::Path;
+
+/// What is wrong with a database, in one sentence that names it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL names no file.
+    #[error("sessions.database_url = {0:?}: expected sqlite:// and a path, such as sqlite://data/sessions.db")]
+    Url(String),
+    /// The directory or a file cannot be made or opened.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Another process owns it.
+    #[error("{path} is in use by process {holder}")]
+    InUse {
+        /// The lock's file.
+        path: String,
+        /// Who holds it, as far as it can be told.
+        holder: String,
+    },
+    /// It was written by a newer version.
+    #[error("{path} has schema version {found}, newer than this binary's {known}")]
+    Newer {
+        /// The database.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// The latest that this binary knows.
+        known: i64,
+    },
+    /// It is not ours, damaged, or SQLite refuses it.
+    #[error("{path} cannot be used as a database of sessions: {text}")]
+    Unusable {
+        /// The database.
+        path: String,
+        /// What SQLite says.
+        text: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn file(path: &Path, error: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), error }
+    }
+
+    pub(super) fn unusable(path: &Path, error: &impl ToString) -> Self {
+        Self::Unusable { path: path.display().to_string(), text: error.to_string() }
+    }
+
+    /// Whether it is for want of permission.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::File { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::Url(_) | Self::InUse { .. } | Self::Newer { .. } | Self::Unusable { .. } => false,
+        }
+    }
+
+    /// Whether the configuration is at fault.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Newer { .. } | Self::Unusable { .. } => true,
+            Self::File { .. } | Self::InUse { .. } => false,
+        }
+    }
+}

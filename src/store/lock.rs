@@ -1,0 +1,50 @@
+//! One owner per database: flock(2) on a file beside it, which ends with the process however it
+//! ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::StoreError;
+
+/// The right to write a database.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of `database`, without waiting.
+    pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let failure = |error| StoreError::file(&path, error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failure)?;
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(failure(error.into()));
+            }
+            let mut holder = String::new();
+            let holder = match file.read_to_string(&mut holder) {
+                Ok(1..) => holder.trim().to_owned(),
+                Ok(0) | Err(_) => "unknown".to_owned(),
+            };
+            return Err(StoreError::InUse { path: path.display().to_string(), holder });
+        }
+        file.set_len(0).map_err(failure)?;
+        file.rewind().map_err(failure)?;
+        writeln!(file, "{}", std::process::id()).map_err(failure)?;
+        Ok(Self { _file: file })
+    }
+}
