@@ -144,8 +144,10 @@ impl PrivateDirectory {
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        // A directory that cannot be removed is empty and private; nobody is harmed by it.
-        fs::remove_dir_all(&self.0).ok();
+        // Not remove_dir_all: that takes a descriptor, and there may be none. A directory that cannot
+        // be removed is empty and private; nobody is harmed by it.
+        fs::remove_file(self.socket()).ok();
+        fs::remove_dir(&self.0).ok();
     }
 }
 
