@@ -5,6 +5,7 @@ mod client;
 mod counters;
 mod head;
 mod limits;
+mod reading;
 mod refusal;
 
 use std::io::{self, ErrorKind};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use self::client::{Client, Fate, Surroundings};
+use self::client::{Client, Fate, Rank, Surroundings};
 pub use self::counters::GateCounters;
 pub(super) use self::counters::bump;
 pub use self::limits::Limits;
@@ -188,6 +189,10 @@ impl Gate {
                 Err(_) => {
                     bump(&self.counters.accept_failures);
                     door.rests_until = Some(now + self.limits.accept_pause);
+                    // Descriptors are what is mostly missing; whoever has its answer needs none.
+                    if let Some((slot, Rank::Served)) = self.first_to_go() {
+                        self.displace(slot);
+                    }
                 }
             }
         }
@@ -225,14 +230,24 @@ impl Gate {
         if let Some(slot) = self.clients.iter().position(Option::is_none) {
             return slot;
         }
-        let standings = self.clients.iter().map(|client| client.as_ref().map(Client::standing));
-        let slot = standings.enumerate().min_by_key(|(_, standing)| *standing);
-        let slot = slot.map_or(0, |(slot, _)| slot);
+        let slot = self.first_to_go().map_or(0, |(slot, _)| slot);
+        self.displace(slot);
+        slot
+    }
+
+    fn first_to_go(&self) -> Option<(usize, Rank)> {
+        let standings = self.clients.iter().enumerate();
+        let standings =
+            standings.filter_map(|(slot, place)| Some((slot, place.as_ref()?.standing())));
+        let (slot, (rank, _)) = standings.min_by_key(|(_, standing)| *standing)?;
+        Some((slot, rank))
+    }
+
+    fn displace(&mut self, slot: usize) {
         bump(&self.counters.displaced);
         if let Some(place) = self.clients.get_mut(slot) {
             *place = None;
         }
-        slot
     }
 
     fn expire(&mut self, now: Instant) {

@@ -58,7 +58,7 @@ impl Admin {
         let Options { limits, hosts, directory, counters } = options;
         let parent = directory.unwrap_or_else(runtime_directory);
         let threads = limits.handlers.max(1);
-        let inner = Arc::new(Inner::new(&parent, threads, Arc::clone(&counters))?);
+        let inner = Arc::new(Inner::new(parent, threads, Arc::clone(&counters))?);
         let (gate, bell) =
             Gate::new(listeners, Arc::clone(&inner), hosts, limits, Arc::clone(&counters))?;
         let mut handlers = Ending::new();
@@ -148,7 +148,7 @@ impl Post {
     fn serve(&self) {
         while let Some(server) = self.inner.server() {
             // An error means that the server has died or that we were woken to look again.
-            if let Ok(request) = server.recv() {
+            if let Ok(request) = server.receive() {
                 self.answer(request);
             }
         }

@@ -1,12 +1,12 @@
 //! The server within: tiny_http on a Unix socket in a private directory, built anew when it dies.
 //!
 //! Its accept thread ends for good at the first error, such as a lack of descriptors. The listener
-//! goes with it, so that the gate is refused when it connects, and asks for another server.
+//! goes with it (so nobody else may hold it open), the gate is refused when it connects, and asks
+//! for another server.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::Shutdown;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::panic::catch_unwind;
@@ -20,20 +20,19 @@ use super::gate::{GateCounters, bump};
 
 /// The server within, whichever it is now.
 pub(super) struct Inner {
-    directory: PrivateDirectory,
-    current: Mutex<Current>,
+    parent: PathBuf,
+    current: Mutex<Arc<Server>>,
     handlers: usize,
     busy: AtomicUsize,
     stopping: AtomicBool,
     counters: Arc<GateCounters>,
 }
 
-struct Current {
-    serial: u32,
-    path: PathBuf,
-    server: Arc<tiny_http::Server>,
-    /// The same socket as the server's own, to end its accept thread with.
-    listener: UnixListener,
+/// One server and where it listens. The server goes first: it ends its accept thread by connecting
+/// to itself.
+pub(super) struct Server {
+    http: tiny_http::Server,
+    directory: PrivateDirectory,
 }
 
 /// A handler at work; see [`Inner::begin`].
@@ -48,33 +47,23 @@ impl Drop for Work<'_> {
 impl Inner {
     /// A server in a new directory below `parent`, for `handlers` threads.
     pub(super) fn new(
-        parent: &Path,
+        parent: PathBuf,
         handlers: usize,
         counters: Arc<GateCounters>,
     ) -> io::Result<Self> {
-        let directory = PrivateDirectory::new(parent)?;
-        let current = Mutex::new(Current::new(&directory, 0)?);
-        Ok(Self {
-            directory,
-            current,
-            handlers,
-            busy: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            counters,
-        })
+        let current = Mutex::new(Arc::new(Server::new(&parent)?));
+        let (busy, stopping) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Ok(Self { parent, current, handlers, busy, stopping, counters })
     }
 
     /// Where the server listens.
     pub(super) fn path(&self) -> PathBuf {
-        self.current.lock().path.clone()
+        self.current.lock().directory.socket()
     }
 
     /// The server to take requests from; `None` when it is time to end.
-    pub(super) fn server(&self) -> Option<Arc<tiny_http::Server>> {
-        if self.stopping.load(Ordering::Acquire) {
-            return None;
-        }
-        Some(Arc::clone(&self.current.lock().server))
+    pub(super) fn server(&self) -> Option<Arc<Server>> {
+        (!self.stopping.load(Ordering::Acquire)).then(|| Arc::clone(&self.current.lock()))
     }
 
     /// Marks a handler as at work until the mark is dropped.
@@ -90,13 +79,11 @@ impl Inner {
 
     /// Puts a new server in the place of one that does not answer.
     pub(super) fn rebuild(&self) -> io::Result<()> {
-        let mut current = self.current.lock();
-        let next = Current::new(&self.directory, current.serial.wrapping_add(1))?;
-        tracing::warn!("the API's server within does not answer and was built anew");
+        let next = Arc::new(Server::new(&self.parent)?);
+        tracing::warn!("the API's server within did not answer and was built anew");
         bump(&self.counters.rebuilt);
-        let last = std::mem::replace(&mut *current, next);
-        drop(current);
-        last.end(self.handlers);
+        let last = std::mem::replace(&mut *self.current.lock(), next);
+        last.dismiss(self.handlers);
         Ok(())
     }
 
@@ -105,38 +92,30 @@ impl Inner {
         self.stopping.store(true, Ordering::Release);
         self.current.lock().dismiss(self.handlers);
     }
-
-    /// Kills the server within as a lack of descriptors would.
-    #[cfg(test)]
-    pub(super) fn sabotage(&self) {
-        let current = self.current.lock();
-        socket2::SockRef::from(&current.listener).shutdown(Shutdown::Both).unwrap();
-    }
 }
 
-impl Current {
-    fn new(directory: &PrivateDirectory, serial: u32) -> io::Result<Self> {
-        let path = directory.0.join(format!("{serial}.sock"));
-        let listener = UnixListener::bind(&path)?;
-        let lever = listener.try_clone()?;
+impl Server {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let directory = PrivateDirectory::new(parent)?;
+        let listener = UnixListener::bind(directory.socket())?;
         // It panics where the system gives it no thread, and the gate's own must live on.
-        let server = catch_unwind(|| tiny_http::Server::from_listener(listener, None))
+        let http = catch_unwind(|| tiny_http::Server::from_listener(listener, None))
             .map_err(|_| io::Error::other("no thread for the server within"))?
             .map_err(io::Error::other)?;
-        Ok(Self { serial, path, server: Arc::new(server), listener: lever })
+        Ok(Self { http, directory })
     }
 
-    /// Ends the accept thread and wakes every handler that waits for a request. tiny_http itself
-    /// ends its thread by connecting to it, which takes a descriptor and could block.
+    /// Waits for a request. An error means that the server has died, or that it is time to look
+    /// which server is the current one.
+    pub(super) fn receive(&self) -> io::Result<tiny_http::Request> {
+        self.http.recv()
+    }
+
+    /// Wakes every handler that waits for a request.
     fn dismiss(&self, handlers: usize) {
-        socket2::SockRef::from(&self.listener).shutdown(Shutdown::Both).ok();
         for _ in 0..handlers {
-            self.server.unblock();
+            self.http.unblock();
         }
-    }
-
-    fn end(self, handlers: usize) {
-        self.dismiss(handlers);
     }
 }
 
@@ -157,12 +136,18 @@ impl PrivateDirectory {
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a private directory"))
     }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("api.sock")
+    }
 }
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        // A directory that cannot be removed is empty and private; nobody is harmed by it.
-        fs::remove_dir_all(&self.0).ok();
+        // Not remove_dir_all: that takes a descriptor, and there may be none. A directory that cannot
+        // be removed is empty and private; nobody is harmed by it.
+        fs::remove_file(self.socket()).ok();
+        fs::remove_dir(&self.0).ok();
     }
 }
 

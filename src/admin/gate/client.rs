@@ -18,8 +18,9 @@ use mio::{Interest, Registry, Token};
 
 use super::answer;
 use super::counters::{GateCounters, bump};
-use super::head::{self, Head, Vantage};
+use super::head::Vantage;
 use super::limits::Limits;
+use super::reading::{Judgement, Reading};
 use super::refusal::Refusal;
 use crate::admin::access::Hosts;
 use crate::admin::socket::Inner;
@@ -69,15 +70,6 @@ enum Stage {
     Parting { discarded: usize },
 }
 
-#[derive(Default)]
-struct Reading {
-    received: Vec<u8>,
-    scanned: usize,
-    /// Empty lines before the request, which RFC 9112 §2.2 wants ignored.
-    skipped: usize,
-    head: Option<Head>,
-}
-
 struct Asking {
     server: UnixStream,
     request: Vec<u8>,
@@ -98,11 +90,10 @@ enum Turn {
     Wait,
     /// The next stage; try it at once.
     Next(Stage),
-    Refuse(Refusal, Bodyless),
+    /// Answer with an error; the flag says that the answer has no body.
+    Refuse(Refusal, bool),
     End,
 }
-
-type Bodyless = bool;
 
 impl Client {
     pub(super) fn new(
@@ -177,7 +168,7 @@ impl Client {
                 return Fate::Ends;
             }
             Stage::Reading(reading) => {
-                let bodyless = reading.head.as_ref().is_some_and(|head| head.bodyless);
+                let bodyless = reading.is_bodyless();
                 self.refuse(Refusal::Late, bodyless, now, around);
             }
             Stage::Asking(asking) => {
@@ -337,71 +328,6 @@ impl Client {
     }
 }
 
-enum Judgement {
-    More,
-    Whole(Vec<u8>, Bodyless),
-    Unlawful(Refusal, Bodyless),
-}
-
-impl Reading {
-    /// Whether nothing has come that would want an answer.
-    fn is_untouched(&self) -> bool {
-        self.head.is_none() && self.received.is_empty()
-    }
-
-    fn take(&mut self, mut fresh: &[u8]) {
-        if self.received.is_empty() {
-            let blank = fresh.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-            self.skipped += blank;
-            fresh = fresh.get(blank..).unwrap_or_default();
-        }
-        self.received.extend_from_slice(fresh);
-    }
-
-    fn judge(&mut self, vantage: &Vantage<'_>, socket: &mut TcpStream) -> Judgement {
-        if self.head.is_none() {
-            let limit = vantage.limits.head_max;
-            let length = head::length(&self.received, self.scanned);
-            self.scanned = self.received.len();
-            if length.unwrap_or(self.scanned) + self.skipped > limit {
-                return Judgement::Unlawful(Refusal::HeadTooLarge, false);
-            }
-            let Some(length) = length else { return Judgement::More };
-            let body = self.received.split_off(length);
-            match head::check(&self.received, vantage) {
-                Ok(head) => {
-                    if head.expects_continue && body.is_empty() && !encourage(socket) {
-                        return Judgement::Unlawful(Refusal::Late, head.bodyless);
-                    }
-                    self.received = body;
-                    self.head = Some(head);
-                }
-                Err(unlawful) => {
-                    return Judgement::Unlawful(unlawful.refusal, unlawful.bodyless);
-                }
-            }
-        }
-        match self.head.take() {
-            Some(head) if self.received.len() >= head.body => {
-                let mut request = head.onward;
-                // What follows the body is another request, which nobody will read.
-                request.extend_from_slice(self.received.get(..head.body).unwrap_or_default());
-                Judgement::Whole(request, head.bodyless)
-            }
-            head => {
-                self.head = head;
-                Judgement::More
-            }
-        }
-    }
-}
-
-/// Asks for the body. The socket's buffer is empty at this point, so it takes all of it or the
-/// connection is broken.
-fn encourage(socket: &mut TcpStream) -> bool {
-    socket.write(CONTINUE).is_ok_and(|count| count == CONTINUE.len())
-}
-
 /// Hands the request to the server within, building it anew once if it does not listen.
 fn ask(around: &Surroundings<'_>, token: Token, request: Vec<u8>, bodyless: bool) -> Turn {
     let connected = match UnixStream::connect(around.inner.path()) {
@@ -437,5 +363,4 @@ fn is_dead(error: &io::Error) -> bool {
     )
 }
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const DISCARDED_MAX: usize = 1024 * 1024;

@@ -274,7 +274,9 @@ fn a_request_may_come_octet_by_octet_and_a_body_may_be_waited_for() {
     let mut interim = [0; 25];
     socket.read_exact(&mut interim).unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
-    socket.write_all(&[b'x'; 65536]).unwrap();
+    // A body may begin like an empty line.
+    socket.write_all(b"\r\n").unwrap();
+    socket.write_all(&[b'x'; 65534]).unwrap();
     assert!(receive(socket).ends_with(" 65536"));
 }
 
@@ -342,10 +344,10 @@ fn a_slow_handler_is_a_504_for_its_client_alone() {
 }
 
 #[test]
-fn a_server_within_that_died_is_built_anew() {
+fn a_server_within_that_cannot_be_reached_is_built_anew() {
     let world = World::new(Limits::default());
     for count in 1..=3 {
-        world.admin.as_ref().unwrap().inner().sabotage();
+        fs::remove_dir_all(world.admin.as_ref().unwrap().inner().path().parent().unwrap()).unwrap();
         world.assert_alive();
         assert_eq!(load(&world.counters.rebuilt), count);
     }
