@@ -19,8 +19,10 @@ fn web(address: &str, body: &'static [u8]) -> Origin {
                 Ok(_) | Err(_) => return,
             }
         }
-        let answer =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         drop(stream.write_all(answer.as_bytes()));
         drop(stream.write_all(body));
     })

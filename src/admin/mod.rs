@@ -15,17 +15,26 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod api;
 mod gate;
+mod health;
 mod page;
+#[cfg(feature = "metrics")]
+mod prometheus;
 mod reply;
 mod request;
 mod route;
 mod server;
+mod sessions;
 mod socket;
+mod statistics;
 
 pub use access::{Hosts, Token};
+pub use api::Api;
 pub use gate::{GateCounters, Limits};
 pub use page::{Cursor, Order, Sort, SortKey};
+#[cfg(feature = "metrics")]
+pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
 pub use route::{ActiveQuery, Bounds, Miss, Route, StatsQuery};

@@ -84,8 +84,7 @@ fn matches(query: &ActiveQuery, view: &SessionView) -> bool {
         dest.eq_ignore_ascii_case(&view.target_host)
             || dest.eq_ignore_ascii_case(&destination(&view.target_host, view.target_port))
     });
-    let source =
-        query.source.as_ref().is_none_or(|source| *source == view.client.ip().to_string());
+    let source = query.source.as_ref().is_none_or(|source| *source == view.client.ip().to_string());
     dest && source && query.user.as_ref().is_none_or(|user| **user == *view.user)
 }
 

@@ -16,8 +16,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use failure::Failure;
-
 /// A SOCKS proxy whose accounting you can bill on.
 ///
 /// Without a command it runs the proxy: SOCKS on 127.0.0.1:1080, API and metrics on

@@ -1,14 +1,88 @@
-//! TEMPORARY
+//! The API's listener and what it answers from.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
 use super::start::{Failure, Shared};
 use super::storage::Storage;
+use crate::admin::{self, Admin, Bounds, GateCounters, Hosts, Options};
 use crate::config::Settings;
-pub(super) struct Api;
+
+/// The API, or its absence.
+pub(super) struct Api {
+    running: Option<(Admin, SocketAddr)>,
+}
+
 impl Api {
-    pub(super) fn start(_s: &Settings, _shared: &Shared, _st: &Storage) -> Result<Self, Failure> {
-        Ok(Self)
+    /// Binds its address and starts its threads, where it is switched on.
+    pub(super) fn start(
+        settings: &Settings,
+        shared: &Shared,
+        storage: &Storage,
+    ) -> Result<Self, Failure> {
+        let Some(configured) = settings.sessions.api else { return Ok(Self { running: None }) };
+        let failure =
+            |error| Failure::io(&format!("the API cannot listen on {configured}"), &error);
+        let listener = TcpListener::bind(configured).map_err(failure)?;
+        let address = listener.local_addr().map_err(failure)?;
+        let counters = Arc::new(GateCounters::default());
+        let api = admin::Api {
+            table: Arc::clone(&shared.table),
+            ledger: Arc::clone(&shared.ledger),
+            workers: Arc::clone(&shared.counters),
+            admission: Arc::clone(&shared.admission),
+            history: storage.history(),
+            gauges: Arc::clone(&shared.gauges),
+            readiness: Arc::clone(&shared.readiness),
+            node: shared.node.clone(),
+            records: settings.sessions.enabled,
+            bounds: Bounds {
+                window_hours: settings.sessions.window_hours,
+                window_hours_max: settings.sessions.window_max_hours,
+            },
+            #[cfg(feature = "metrics")]
+            metrics: metrics(settings, shared, &counters)?,
+        };
+        let hosts = Hosts::new(settings.server.api_hosts.iter().cloned());
+        let options = Options { hosts, counters, ..Options::default() };
+        let admin = Admin::start(vec![listener], options, api.into_handler())
+            .map_err(|error| Failure::io("the API cannot be started", &error))?;
+        Ok(Self { running: Some((admin, address)) })
     }
-    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
-        None
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.running.as_ref().map(|(_, address)| *address)
     }
-    pub(super) fn stop(self) {}
+
+    /// Ends its threads.
+    pub(super) fn stop(self) {
+        if let Some((admin, _)) = self.running
+            && !admin.stop()
+        {
+            tracing::debug!("a handler of the API was still at work at the end");
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+fn metrics(
+    settings: &Settings,
+    shared: &Shared,
+    gate: &Arc<GateCounters>,
+) -> Result<Option<admin::Exposition>, Failure> {
+    if !settings.metrics.enabled {
+        return Ok(None);
+    }
+    let sources = admin::Sources {
+        workers: Arc::clone(&shared.counters),
+        users: Arc::clone(&shared.users),
+        gauges: Arc::clone(&shared.gauges),
+        admission: Arc::clone(&shared.admission),
+        ledger: Arc::clone(&shared.ledger),
+        gate: Arc::clone(gate),
+    };
+    let exposition = admin::Exposition::new(sources)
+        .map_err(|error| Failure::Other(format!("the metrics cannot be set up: {error}")))?;
+    Ok(Some(exposition))
 }

@@ -19,6 +19,7 @@ use crate::auth::Identity;
 use crate::config::{self, Settings, Workers};
 use crate::limit::Admission;
 use crate::linux::affinity::{allowed_cores, allowed_parallelism};
+use crate::linux::host_name::host_name;
 use crate::linux::interfaces::local_addresses;
 use crate::linux::listener::{ListenerOptions, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
@@ -27,7 +28,7 @@ use crate::policy::{Policy, Timeouts};
 use crate::resolve::HostFiles;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::socks::MethodSet;
-use crate::stats::{Counters, Readiness};
+use crate::stats::{Counters, Readiness, UserSums, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let host_files = HostFiles::read().map_err(|error| Failure::io("cannot read", &error))?;
     let shared = Shared::new(settings, &plan);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
-    let storage = Storage::open(settings)?;
+    let storage = Storage::open(settings, &shared)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(settings, &shared, &storage)?;
     let policy = Arc::new(policy(settings, &plan, api.address()));
@@ -185,6 +186,14 @@ impl Plan {
     }
 }
 
+/// The configured name of this node, or the host's.
+fn node_name(settings: &Settings) -> String {
+    if !settings.sessions.node.is_empty() {
+        return settings.sessions.node.clone();
+    }
+    host_name()
+}
+
 /// Binds every address once for each worker. A plain bind without `SO_REUSEPORT` comes first, so
 /// that a busy port is an error and not a share of somebody else's.
 fn listen(
@@ -218,6 +227,9 @@ pub(super) struct Shared {
     pub(super) counters: Arc<[Arc<Counters>]>,
     pub(super) admission: Arc<Admission>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) users: Arc<UserSums>,
+    pub(super) gauges: Arc<WriterGauges>,
+    pub(super) node: String,
 }
 
 impl Shared {
@@ -228,6 +240,9 @@ impl Shared {
             counters: (0..plan.workers).map(|_| Arc::new(Counters::new())).collect(),
             admission: Admission::new(plan.connections_max),
             readiness: Arc::default(),
+            users: Arc::new(UserSums::new(settings.metrics.users_max)),
+            gauges: Arc::default(),
+            node: node_name(settings),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! other folder of the crate may have any.
 
 pub mod affinity;
+pub mod host_name;
 pub mod interfaces;
 pub mod listener;
 pub mod nofile;

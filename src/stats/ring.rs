@@ -6,9 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::record::Record;
-use super::report::{
-    History, TopDestination, TopUser, Unavailable, WindowSums, destination,
-};
+use super::report::{History, TopDestination, TopUser, Unavailable, WindowSums, destination};
 use crate::session::{Ledger, SessionId, SessionView, Status, Table};
 
 /// The last ended sessions; the live ones are looked up in the table.

@@ -6,7 +6,9 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no file.
-    #[error("sessions.database_url = {0:?}: expected sqlite:// and a path, such as sqlite://data/sessions.db")]
+    #[error(
+        "sessions.database_url = {0:?}: expected sqlite:// and a path, such as sqlite://data/sessions.db"
+    )]
     Url(String),
     /// The directory or a file cannot be made or opened.
     #[error("{path}: {error}")]

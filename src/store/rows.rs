@@ -54,8 +54,8 @@ impl Store {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
-            let mut statement = transaction
-                .prepare_cached(include_str!("../../sql/query/upsert_session.sql"))?;
+            let mut statement =
+                transaction.prepare_cached(include_str!("../../sql/query/upsert_session.sql"))?;
             for row in rows {
                 upsert(&mut statement, row, &self.options.node)?;
             }
@@ -92,9 +92,8 @@ impl Keep for Store {
 
     fn close(&mut self) {
         // Leaves one file instead of three where nobody else reads; with a reader it does less.
-        let truncated = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let truncated =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = truncated {
             tracing::debug!("the write-ahead log was not truncated: {error}");
         }

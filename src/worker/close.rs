@@ -44,9 +44,7 @@ impl Connection {
         let came = (self.address, self.accepted.utc_ms);
         let share = &mut kit.share;
         let anonymous = &front.machine.policy().anonymous;
-        let slot = facts.as_opening(id, false, came, anonymous, |opening| {
-            share.open(opening)
-        });
+        let slot = facts.as_opening(id, false, came, anonymous, |opening| share.open(opening));
         match slot {
             Some(slot) => {
                 slot.reference().set_stages(&facts.stages);

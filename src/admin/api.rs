@@ -1,0 +1,74 @@
+//! What the API answers from, and who answers what.
+
+use std::sync::Arc;
+
+#[cfg(feature = "metrics")]
+use super::prometheus::Exposition;
+use super::reply::ApiReply;
+use super::request::ApiRequest;
+use super::route::{Bounds, Route};
+use super::server::Handler;
+use crate::limit::Admission;
+use crate::session::{Ledger, Table};
+use crate::stats::{Counters, History, Readiness, WriterGauges};
+
+/// Everything that the API reads. It changes nothing.
+pub struct Api {
+    /// Live sessions.
+    pub table: Arc<Table>,
+    /// What they are made of.
+    pub ledger: Arc<Ledger>,
+    /// What each worker counts.
+    pub workers: Arc<[Arc<Counters>]>,
+    /// Connections in all.
+    pub admission: Arc<Admission>,
+    /// Ended sessions and windows; `None` when single sessions are not kept.
+    pub history: Option<Arc<dyn History>>,
+    /// How the writer is doing.
+    pub gauges: Arc<WriterGauges>,
+    /// Whether clients are taken.
+    pub readiness: Arc<Readiness>,
+    /// The name of this node; empty for none.
+    pub node: String,
+    /// Whether single sessions are kept.
+    pub records: bool,
+    /// What the numbers of a query may be.
+    pub bounds: Bounds,
+    /// The metrics; `None` when they are switched off.
+    #[cfg(feature = "metrics")]
+    pub metrics: Option<Exposition>,
+}
+
+impl Api {
+    /// As the handler of the server.
+    #[must_use]
+    pub fn into_handler(self) -> Handler {
+        Arc::new(move |request| self.answer(request))
+    }
+
+    fn answer(&self, request: &ApiRequest) -> ApiReply {
+        let query = request.query.as_deref();
+        match Route::of(request.method, &request.path, query, &self.bounds) {
+            Ok(Route::Health) => self.health(),
+            Ok(Route::Metrics) => self.metrics(),
+            Ok(Route::ActiveSessions(query)) => self.active(&query),
+            Ok(Route::Session(id)) => self.one(id),
+            Ok(Route::Stats(query)) => self.statistics(&query),
+            Err(miss) => miss.reply(),
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> ApiReply {
+        match &self.metrics {
+            Some(metrics) => metrics.reply(),
+            None => ApiReply::problem(404, "metrics.enabled is false"),
+        }
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, reason = "the other build needs it")]
+    fn metrics(&self) -> ApiReply {
+        ApiReply::problem(404, "this binary was built without metrics")
+    }
+}
