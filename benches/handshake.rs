@@ -1,4 +1,5 @@
 //! What a worker computes for one handshake: greeting to request, and up to the relay.
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,10 @@
 //! Logins end to end.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
 
 mod harness;
 

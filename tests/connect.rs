@@ -1,4 +1,10 @@
 //! CONNECT end to end: the real binary, real sockets, real SQLite.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
 
 mod harness;
 

@@ -1,4 +1,10 @@
 //! The client that everybody has: curl, by name and by address, with and without a login.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
 
 mod harness;
 

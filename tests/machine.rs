@@ -1,5 +1,11 @@
 //! The control machine without a socket: conversations, each whole, octet by octet and cut in two at
 //! every place, with payload behind the request.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -6,26 +6,26 @@ use std::net::{SocketAddr, TcpStream};
 use super::PATIENCE;
 
 /// An answer.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
 /// GET.
-pub fn get(api: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(api: SocketAddr, path: &str) -> Answer {
     exchange(api, &format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n"))
 }
 
 /// Sends `request` and reads the answer to its end.
-pub fn exchange(api: SocketAddr, request: &str) -> Answer {
+pub(crate) fn exchange(api: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(api).expect("the API accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(request.as_bytes()).expect("the API takes it");

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::PATIENCE;
 
 /// A connection to the proxy.
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
 }
 
 /// What the client asks for, as DST.ADDR.
-pub enum Asked<'a> {
+pub(crate) enum Asked<'a> {
     Address(SocketAddr),
     Name(&'a str, u16),
 }
@@ -31,7 +31,7 @@ impl<'a> From<(&'a str, u16)> for Asked<'a> {
 
 impl Client {
     /// A bare connection.
-    pub fn to(proxy: SocketAddr) -> Self {
+    pub(crate) fn to(proxy: SocketAddr) -> Self {
         let stream = TcpStream::connect(proxy).expect("the proxy accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
@@ -43,14 +43,14 @@ impl Client {
     ///
     /// # Panics
     /// When the proxy refuses.
-    pub fn connected<'a>(proxy: SocketAddr, target: impl Into<Asked<'a>>) -> Self {
+    pub(crate) fn connected<'a>(proxy: SocketAddr, target: impl Into<Asked<'a>>) -> Self {
         let mut client = Self::to(proxy);
         assert_eq!(client.negotiate(target), 0, "the reply code");
         client
     }
 
     /// Greets without login, asks, and returns the reply code.
-    pub fn negotiate<'a>(&mut self, target: impl Into<Asked<'a>>) -> u8 {
+    pub(crate) fn negotiate<'a>(&mut self, target: impl Into<Asked<'a>>) -> u8 {
         self.send(&[5, 1, 0]);
         assert_eq!(self.receive(2), [5, 0]);
         self.send(&connect(target));
@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// Greets and logs in; whether it was let in.
-    pub fn login(&mut self, user: &str, password: &str) -> bool {
+    pub(crate) fn login(&mut self, user: &str, password: &str) -> bool {
         self.send(&[5, 1, 2]);
         assert_eq!(self.receive(2), [5, 2]);
         self.send(&userpass(user, password));
@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// Reads a reply: its code, and BND.ADDR with BND.PORT.
-    pub fn reply(&mut self) -> (u8, SocketAddr) {
+    pub(crate) fn reply(&mut self) -> (u8, SocketAddr) {
         let head = self.receive(4);
         assert_eq!((head[0], head[2]), (5, 0), "{head:?}");
         let bound = match head[3] {
@@ -85,42 +85,42 @@ impl Client {
         (head[1], bound)
     }
 
-    pub fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).expect("the proxy takes it");
     }
 
-    pub fn receive(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn receive(&mut self, count: usize) -> Vec<u8> {
         let mut octets = vec![0; count];
         self.stream.read_exact(&mut octets).expect("the proxy sends it");
         octets
     }
 
     /// Everything up to EOF.
-    pub fn receive_all(&mut self) -> Vec<u8> {
+    pub(crate) fn receive_all(&mut self) -> Vec<u8> {
         let mut octets = Vec::new();
         self.stream.read_to_end(&mut octets).expect("the proxy sends it");
         octets
     }
 
     /// Closes the sending side.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
     }
 
     /// Makes the next drop of this client a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 }
 
 /// A CONNECT request.
-pub fn connect<'a>(target: impl Into<Asked<'a>>) -> Vec<u8> {
+pub(crate) fn connect<'a>(target: impl Into<Asked<'a>>) -> Vec<u8> {
     request(1, target)
 }
 
 /// A request with this command.
-pub fn request<'a>(command: u8, target: impl Into<Asked<'a>>) -> Vec<u8> {
+pub(crate) fn request<'a>(command: u8, target: impl Into<Asked<'a>>) -> Vec<u8> {
     let mut octets = vec![5, command, 0];
     let port = match target.into() {
         Asked::Address(SocketAddr::V4(address)) => {
@@ -145,7 +145,7 @@ pub fn request<'a>(command: u8, target: impl Into<Asked<'a>>) -> Vec<u8> {
 }
 
 /// An RFC 1929 request.
-pub fn userpass(user: &str, password: &str) -> Vec<u8> {
+pub(crate) fn userpass(user: &str, password: &str) -> Vec<u8> {
     let mut octets = vec![1, u8::try_from(user.len()).expect("a short name")];
     octets.extend(user.as_bytes());
     octets.push(u8::try_from(password.len()).expect("a short password"));

@@ -3,10 +3,10 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
-pub mod api;
-pub mod client;
-pub mod origin;
-pub mod proxy;
+pub(crate) mod api;
+pub(crate) mod client;
+pub(crate) mod origin;
+pub(crate) mod proxy;
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When it has not within 20 s; says what was waited for.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = condition() {
@@ -27,4 +27,4 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

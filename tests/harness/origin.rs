@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 /// A server that does the same with each connection, and counts.
-pub struct Origin {
-    pub address: SocketAddr,
-    pub count: Arc<Count>,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) count: Arc<Count>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What an origin has seen.
 #[derive(Default)]
-pub struct Count {
-    pub connections: AtomicU64,
-    pub received: AtomicU64,
-    pub sent: AtomicU64,
+pub(crate) struct Count {
+    pub(crate) connections: AtomicU64,
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
 }
 
 impl Origin {
     /// Sends back what it receives; closes when the other side has.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::on("127.0.0.1:0", |mut stream, count| {
             let mut buffer = [0; 65_536];
             while let Ok(read @ 1..) = stream.read(&mut buffer) {
@@ -38,7 +38,10 @@ impl Origin {
     }
 
     /// Does `serve` with each connection, in a thread of its own.
-    pub fn on(address: &str, serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static) -> Self {
+    pub(crate) fn on(
+        address: &str,
+        serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let count = Arc::new(Count::default());

@@ -14,37 +14,42 @@ use tempfile::TempDir;
 use super::{PATIENCE, wait_for};
 
 /// A proxy that runs.
-pub struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
     lines: Receiver<String>,
     log: Vec<String>,
     /// Where it listens for SOCKS.
-    pub socks: SocketAddr,
+    pub(crate) socks: SocketAddr,
     /// Where its API is; `None` when it is off.
-    pub api: Option<SocketAddr>,
+    pub(crate) api: Option<SocketAddr>,
     directory: TempDir,
 }
 
 impl Proxy {
     /// One with the defaults, but for its ports.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with("")
     }
 
     /// One with these further lines of configuration. `{dir}` stands for its directory; a key of
     /// `[server]` or `[sessions]` is to be given by [`Proxy::with_sections`].
-    pub fn with(further: &str) -> Self {
+    pub(crate) fn with(further: &str) -> Self {
         Self::with_sections("", "", further)
     }
 
     /// One with further keys in `[server]` and `[sessions]`, and further sections.
-    pub fn with_sections(server: &str, sessions: &str, further: &str) -> Self {
+    pub(crate) fn with_sections(server: &str, sessions: &str, further: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self::start_in(directory, server, sessions, further)
     }
 
     /// One in a directory that may hold the database of a predecessor.
-    pub fn start_in(directory: TempDir, server: &str, sessions: &str, further: &str) -> Self {
+    pub(crate) fn start_in(
+        directory: TempDir,
+        server: &str,
+        sessions: &str,
+        further: &str,
+    ) -> Self {
         let config = format!(
             "[server]\nbind_port = 0\nworkers = 2\n{server}\n\
              [sessions]\nstats_api_port = 0\nbatch_interval_ms = 50\n{sessions}\n{further}\n"
@@ -105,22 +110,22 @@ impl Proxy {
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Its database.
-    pub fn database_path(&self) -> PathBuf {
+    pub(crate) fn database_path(&self) -> PathBuf {
         self.directory.path().join("data/sessions.db")
     }
 
     /// Its directory.
-    pub fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
 
     /// Reads its database beside it.
-    pub fn database(&self) -> rusqlite::Connection {
+    pub(crate) fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let database = rusqlite::Connection::open_with_flags(self.database_path(), flags)
             .expect("the database opens");
@@ -129,18 +134,18 @@ impl Proxy {
     }
 
     /// One number from its database.
-    pub fn count(&self, sql: &str) -> i64 {
+    pub(crate) fn count(&self, sql: &str) -> i64 {
         self.database().query_row(sql, [], |row| row.get(0)).expect(sql)
     }
 
     /// Waits until a query of one number gives the expected one.
     #[track_caller]
-    pub fn wait_count(&self, sql: &str, expected: i64) {
+    pub(crate) fn wait_count(&self, sql: &str, expected: i64) {
         wait_for(&format!("{sql} = {expected}"), || (self.count(sql) == expected).then_some(()));
     }
 
     /// Sends it a signal, by name (`TERM`).
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.pid().to_string())
@@ -150,7 +155,7 @@ impl Proxy {
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         wait_for("the proxy's end", || {
             status = self.child.try_wait().expect("the child can be waited for");
@@ -159,7 +164,7 @@ impl Proxy {
     }
 
     /// SIGTERM, its end with status 0, and its directory.
-    pub fn stop(mut self) -> TempDir {
+    pub(crate) fn stop(mut self) -> TempDir {
         self.signal("TERM");
         let status = self.wait();
         let log = self.log();
@@ -169,7 +174,7 @@ impl Proxy {
     }
 
     /// What it has logged so far.
-    pub fn log(&mut self) -> String {
+    pub(crate) fn log(&mut self) -> String {
         while let Ok(line) = self.lines.try_recv() {
             self.log.push(line);
         }
