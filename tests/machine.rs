@@ -389,10 +389,7 @@ impl Driven<'_> {
     fn tell(&mut self, input: Input<'_>) -> Next {
         let next = self.machine.handle(input, self.now, &mut self.outbox).1;
         self.collect();
-        match next {
-            Next::Read if !self.inbox.is_empty() => self.feed(),
-            next => next,
-        }
+        if matches!(next, Next::Read) && !self.inbox.is_empty() { self.feed() } else { next }
     }
 
     fn collect(&mut self) {

@@ -12,9 +12,10 @@ use crate::session::Outcome;
 pub enum Input<'a> {
     /// The octets that the client has sent and the machine has not used yet.
     Bytes(&'a [u8]),
-    /// The client closed its sending side. `early` says whether payload waits behind the request.
+    /// The client closed its sending side, and what the machine wants to see it has seen.
     Eof {
-        /// Whether the client has sent anything that is still unused.
+        /// Whether the client has sent anything that is still unused: its request behind a login,
+        /// or payload behind the request.
         early: bool,
     },
     /// The connection to the client broke.

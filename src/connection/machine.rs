@@ -347,13 +347,20 @@ impl Machine {
 
     fn on_eof(&mut self, early: bool) -> Next {
         match &self.stage {
-            Stage::Negotiating { .. } | Stage::Verifying { .. } => self.end(Outcome::ClientGone),
-            // A client that has sent its payload and closed waits for the answer. One that has
-            // sent none has hung up.
-            Stage::Resolving { .. } | Stage::Opening(_) | Stage::Dialing(_) if !early => {
+            // It wants more, and there is no more.
+            Stage::Negotiating { .. } => self.end(Outcome::ClientGone),
+            // A client that has sent everything and closed waits for the answer. One that has sent
+            // nothing behind its login or request has hung up.
+            Stage::Verifying { .. }
+            | Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+                if !early =>
+            {
                 self.end(Outcome::ClientGone)
             }
-            Stage::Resolving { .. }
+            Stage::Verifying { .. }
+            | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Answering { .. }

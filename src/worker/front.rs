@@ -202,6 +202,7 @@ impl Connection {
             next = match next {
                 Next::Wait => return self.flush_waiting(),
                 Next::Read if front.inbox.fresh => front.feed(now),
+                Next::Read if front.inbox.eof => front.ask(Input::Eof { early: false }, now),
                 Next::Read => return Fate::Wait,
                 Next::Flush => match flush(&mut self.client, &mut front.outbox) {
                     Ok(true) => {
