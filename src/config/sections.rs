@@ -106,7 +106,7 @@ pub(super) fn sessions(
         retention_days: source.number(
             "sessions.retention_days",
             &sessions.retention_days,
-            1..=36_500,
+            0..=36_500,
         )?,
         cleanup_interval: Duration::from_hours(number(
             "sessions.cleanup_interval_hours",

@@ -349,16 +349,10 @@ impl Machine {
         match &self.stage {
             // It wants more, and there is no more.
             Stage::Negotiating { .. } => self.end(Outcome::ClientGone),
-            // A client that has sent everything and closed waits for the answer. One that has sent
-            // nothing behind its login or request has hung up.
-            Stage::Verifying { .. }
-            | Stage::Resolving { .. }
-            | Stage::Opening(_)
-            | Stage::Dialing(_)
-                if !early =>
-            {
-                self.end(Outcome::ClientGone)
-            }
+            // A login without a request behind it leads nowhere.
+            Stage::Verifying { .. } if !early => self.end(Outcome::ClientGone),
+            // Half-close: a client that has said all it has to say may wait for the answer. One
+            // that is gone for good resets the connection when the reply reaches it.
             Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)

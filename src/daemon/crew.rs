@@ -1,7 +1,6 @@
-//! The workers and the pools that they ask.
+//! The workers, and the threads that check passwords for them.
 
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,45 +9,39 @@ use crossbeam_channel::Sender;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
 
+use super::names::Names;
 use super::start::{Failure, Shared, spawn};
 use super::watch::{Ending, Event};
-use crate::config::{self, ResolverKind, Settings};
+use crate::config::Settings;
 use crate::linux::affinity::pin_this_thread;
 use crate::mailbox::{Post, mailbox};
 use crate::offload::{Job, Pool};
 use crate::policy::Policy;
-use crate::resolve::{self, HostFiles, IN_FLIGHT_MAX, Resolver, System};
+use crate::resolve::IN_FLIGHT_MAX;
 use crate::session::{Journal, Share};
 use crate::worker::token::{Role, Token};
 use crate::worker::{Worker, WorkerParts};
 
-/// The threads that do what blocks.
-pub(super) struct Pools {
-    hashes: Pool<Job>,
-    names: Option<Pool<Job>>,
-}
+/// The threads that check passwords.
+pub(super) struct Hashes(Pool<Job>);
 
-impl Pools {
-    pub(super) fn start(settings: &Settings, workers: usize) -> Result<Self, Failure> {
-        let failure = |error: io::Error| Failure::io("cannot start a thread", &error);
-        let hashes = Pool::start("hash", workers, HASHES_WAITING_MAX, Job::run).map_err(failure)?;
-        let names = match settings.resolver.kind {
-            ResolverKind::System => Some(
-                Pool::start("names", NAME_THREADS, NAMES_WAITING_MAX, Job::run).map_err(failure)?,
-            ),
-            ResolverKind::Cares => None,
-        };
-        Ok(Self { hashes, names })
+impl Hashes {
+    pub(super) fn start(workers: usize) -> Result<Self, Failure> {
+        Pool::start("hash", workers, HASHES_WAITING_MAX, Job::run)
+            .map(Self)
+            .map_err(|error| Failure::io("cannot start a thread", &error))
     }
 
     pub(super) fn close(self) {
-        let until = crate::clock::mono() + POOL_PATIENCE;
-        for pool in [Some(self.hashes), self.names].into_iter().flatten() {
-            let held = pool.close(until);
-            if held > 0 {
-                tracing::debug!("{held} threads were still held by the system at the end");
-            }
-        }
+        close(self.0);
+    }
+}
+
+/// Stops a pool; a thread that the system holds for long is left behind.
+pub(super) fn close(pool: Pool<Job>) {
+    let held = pool.close(crate::clock::mono() + POOL_PATIENCE);
+    if held > 0 {
+        tracing::debug!("{held} threads were still held by the system at the end");
     }
 }
 
@@ -57,9 +50,8 @@ pub(super) struct Outfit<'a> {
     pub(super) index: usize,
     pub(super) settings: &'a Settings,
     pub(super) shared: &'a Shared,
-    pub(super) pools: &'a Pools,
-    /// What the host's own files say of names.
-    pub(super) host_files: &'a HostFiles,
+    pub(super) hashes: &'a Hashes,
+    pub(super) names: &'a Names,
     /// The core that it is pinned to.
     pub(super) core: Option<usize>,
 }
@@ -95,12 +87,12 @@ impl Outfit<'_> {
         }
         let worker = Worker::new(WorkerParts {
             index: self.index,
-            resolver: self.resolver(&poll, &post)?,
+            resolver: self.names.resolver(&self.settings.resolver, &poll, &post)?,
             poll,
             listeners,
             mailbox,
             post: post.clone(),
-            hashes: self.pools.hashes.desk(),
+            hashes: self.hashes.0.desk(),
             policy: Arc::clone(policy),
             admission: Arc::clone(&self.shared.admission),
             table: Arc::clone(&self.shared.table),
@@ -123,63 +115,10 @@ impl Outfit<'_> {
         })?;
         Ok(Member { post, thread })
     }
-
-    fn resolver(&self, poll: &Poll, post: &Post) -> Result<Resolver, Failure> {
-        let settings = &self.settings.resolver;
-        let family = match settings.family {
-            config::Family::Any => resolve::Family::Any,
-            config::Family::V4 => resolve::Family::Ipv4,
-            config::Family::V6 => resolve::Family::Ipv6,
-        };
-        let Some(pool) = &self.pools.names else { return self.cares(poll, family) };
-        let (desk, post) = (pool.desk(), post.clone());
-        Ok(Resolver::System(System::new(
-            family,
-            Box::new(move |name, key, query| {
-                let (name, post) = (name.clone(), post.clone());
-                desk.submit(Job::Lookup { name, family, key, query, post }).is_ok()
-            }),
-        )))
-    }
-
-    #[cfg(feature = "dns-cares")]
-    fn cares(&self, poll: &Poll, family: resolve::Family) -> Result<Resolver, Failure> {
-        let settings = &self.settings.resolver;
-        let servers = if settings.servers.is_empty() {
-            &self.host_files.resolv.servers
-        } else {
-            &settings.servers
-        };
-        let options = resolve::ResolverOptions {
-            servers: servers.clone(),
-            hosts: Arc::clone(&self.host_files.hosts),
-            timeout: settings.timeout,
-            tries: settings.tries,
-            cache_max_ttl: settings.cache_max_ttl,
-            family,
-        };
-        let registry = poll
-            .registry()
-            .try_clone()
-            .map_err(|error| Failure::io("cannot start a resolver", &error))?;
-        let token = |fd: RawFd| Token::own(Role::Resolver, fd.cast_unsigned()).into();
-        resolve::Cares::new(&options, registry, token)
-            .map(Resolver::Cares)
-            .map_err(|error| Failure::Other(format!("cannot start a resolver: {error}")))
-    }
-
-    #[cfg(not(feature = "dns-cares"))]
-    fn cares(&self, _poll: &Poll, _family: resolve::Family) -> Result<Resolver, Failure> {
-        let text = "resolver.kind = \"cares\": this binary was built without c-ares";
-        Err(Failure::Configuration(text.to_owned()))
-    }
 }
 
 /// Password checks that wait for a thread at most; beyond it a login is refused.
 const HASHES_WAITING_MAX: usize = 1024;
-/// Threads that ask the system for names, and questions that wait for them.
-const NAME_THREADS: usize = 8;
-const NAMES_WAITING_MAX: usize = 1024;
 /// Answers that one worker may be sent before it reads them: all look-ups and all password checks.
 const JOBS_IN_FLIGHT_MAX: usize = IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX;
 /// How long the pools are waited for at the end; one that getaddrinfo holds is left behind.

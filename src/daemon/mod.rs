@@ -12,6 +12,7 @@ mod api;
 mod crew;
 mod drain;
 mod limits;
+mod names;
 mod signals;
 mod start;
 mod storage;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use mio::net::TcpListener;
 
 use super::api::Api;
-use super::crew::{Outfit, Pools};
+use super::crew::{Hashes, Outfit};
 use super::drain::Running;
 use super::limits::connections_max;
+use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
 use crate::acl::{Acl, Guard, OwnListeners};
@@ -25,7 +26,6 @@ use crate::linux::listener::{ListenerOptions, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
 use crate::linux::socket::keepalive;
 use crate::policy::{Policy, Timeouts};
-use crate::resolve::HostFiles;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::socks::MethodSet;
 use crate::stats::{Counters, Readiness, UserSums, WriterGauges};
@@ -76,7 +76,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let signals = Forwarder::new(events.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     let plan = Plan::new(settings)?;
-    let host_files = HostFiles::read().map_err(|error| Failure::io("cannot read", &error))?;
+    let names = Names::start(&settings.resolver)?;
     let shared = Shared::new(settings, &plan);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     let storage = Storage::open(settings, &shared)?;
@@ -84,15 +84,15 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let api = Api::start(settings, &shared, &storage)?;
     let policy = Arc::new(policy(settings, &plan, api.address()));
     let writer = storage.start_writer(settings, &shared, entries)?;
-    let pools = Pools::start(settings, plan.workers)?;
+    let hashes = Hashes::start(plan.workers)?;
     let mut crew = Vec::with_capacity(plan.workers);
     for (index, listeners) in plan.listeners.into_iter().enumerate() {
         let outfit = Outfit {
             index,
             settings,
             shared: &shared,
-            pools: &pools,
-            host_files: &host_files,
+            hashes: &hashes,
+            names: &names,
             core: plan.pin.get(index).copied(),
         };
         crew.push(outfit.start(listeners, &policy, journal.another(), &events)?);
@@ -117,7 +117,8 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     api.stop();
     handle.close();
     drop(signals.join());
-    pools.close();
+    hashes.close();
+    names.close();
     ended.and(stored)
 }
 

@@ -1,6 +1,6 @@
 //! The history of the memory mode: the last ended sessions, bounded in number.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -69,8 +69,12 @@ impl History for Ring {
     }
 
     fn sums(&self, window_start_ms: i64, top: u32) -> Result<WindowSums, Unavailable> {
-        let live = self.live();
+        let mut live = self.live();
         let ended = self.ended.lock();
+        // One that has ended since stands in both, and its ending counts.
+        let newest = ended.sessions.iter().rev().take(live.len().max(ENDED_MEANWHILE_MAX));
+        let just_ended: HashSet<_> = newest.map(|session| session.id).collect();
+        live.retain(|session| !just_ended.contains(&session.id));
         let mut sums = WindowSums {
             complete: ended.forgotten_ms.is_none_or(|forgotten| forgotten < window_start_ms),
             ..WindowSums::default()
@@ -116,3 +120,6 @@ impl History for Ring {
         Ok(sums)
     }
 }
+
+/// Sessions that may end while the live ones are copied, at least.
+const ENDED_MEANWHILE_MAX: usize = 4096;

@@ -97,6 +97,7 @@ impl Door {
     /// Takes in everybody who is in the queues, then closes the listeners. What comes later is
     /// refused by the kernel.
     pub(super) fn close(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        self.paused_until = None;
         for number in 0..self.listeners.len() {
             self.listeners[number].ready = true;
             let mut left = ACCEPTS_AT_CLOSE;
@@ -151,6 +152,7 @@ impl Door {
     /// and minute.
     fn turn_away(&mut self, stream: TcpStream, address: SocketAddr, kit: &mut Kit) {
         kit.counters.over_limit.add(1);
+        kit.counters.released.add(1);
         let minute = kit.now.utc_ms.div_euclid(60_000);
         if self.turned_away.len() >= TURNED_AWAY_MAX {
             self.turned_away.retain(|_, last| *last == minute);

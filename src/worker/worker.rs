@@ -196,6 +196,10 @@ impl Worker {
     fn expire_deadlines(&mut self) {
         for _ in 0..EXPIRIES_PER_TURN {
             let Some((at, key)) = self.kit.deadlines.pop_due(self.kit.now.mono) else { break };
+            if self.slots.get(key).is_none() {
+                // An entry of a connection that has ended: nothing unusual.
+                continue;
+            }
             self.with(key, |connection, kit| {
                 if connection.alarm.rings(at) { connection.expire(key, kit) } else { Fate::Wait }
             });

@@ -21,7 +21,8 @@ impl Batch {
     /// Whether it is time to commit: so many entries, or so long since the first.
     #[must_use]
     pub fn is_due(&self, now: Instant, size: usize, interval: Duration) -> bool {
-        self.entries.len() >= size || self.since.is_some_and(|since| now >= since + interval)
+        self.entries.len() >= size.min(BATCH_ROWS_MAX)
+            || self.since.is_some_and(|since| now.saturating_duration_since(since) >= interval)
     }
 
     /// Whether no more is to be taken in before a commit.
@@ -133,5 +134,9 @@ mod tests {
         assert!(batch.is_due(now + second, 2, second));
         batch.push(entry, now + second);
         assert_eq!(batch.age(now + second), second);
+        while !batch.is_full() {
+            batch.push(entry, now);
+        }
+        assert!(batch.is_due(now, usize::MAX, Duration::MAX), "a full batch is due");
     }
 }

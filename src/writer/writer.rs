@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use super::batch::{BATCH_ROWS_MAX, Batch};
 use super::keep::{Keep, KeepError};
 use crate::clock;
-use crate::session::{Entry, Ledger, SessionId, SessionView, Table, Traffic};
+use crate::session::{Entry, Kind, Ledger, SessionId, SessionView, Table, Traffic};
 use crate::stats::{Ring, UserSums, WriterGauges};
 
 /// What a writer is made of.
@@ -57,8 +57,6 @@ pub struct Writer {
     pause: Duration,
     retry_at: Option<Instant>,
     checkpoint_at: Instant,
-    /// Sessions that moved since then are checkpointed; milliseconds since the epoch.
-    checkpointed_ms: i64,
     cleanup_at: Instant,
 }
 
@@ -76,7 +74,6 @@ impl Writer {
             added: HashMap::new(),
             pause: RETRY_FIRST,
             retry_at: None,
-            checkpointed_ms: i64::MIN,
         }
     }
 
@@ -208,18 +205,18 @@ impl Writer {
         if self.retry_at.is_some() {
             return;
         }
-        let since = self.checkpointed_ms;
-        let now_ms = clock::utc_ms();
         let mut page = Vec::new();
         for worker in 0..self.parts.table.workers() {
             let mut after = None;
             loop {
                 page.clear();
                 after = self.parts.table.page(worker, after, &mut page);
-                let moved = page.iter().filter(|session| session.last_activity_ms() >= since);
-                let rows: Vec<_> = moved
+                // Compared by figures and not by time: clocks step, and a turn may be long.
+                let rows: Vec<_> = page
+                    .iter()
                     .filter_map(|session| self.parts.ledger.view(*session))
                     .filter(|view| view.ending.is_none())
+                    .filter(|view| self.added.get(&view.id) != Some(&view.traffic))
                     .collect();
                 if let Err(error) = self.commit(&rows) {
                     tracing::warn!("live sessions cannot be stored: {error}");
@@ -231,7 +228,6 @@ impl Writer {
                 }
             }
         }
-        self.checkpointed_ms = now_ms;
     }
 
     /// Deletes one slice of old rows; the next one follows at the next turn, so that no commit
@@ -281,7 +277,9 @@ impl Writer {
                 if now >= until {
                     let rest = self.batch.rows(&self.parts.ledger);
                     let endings = rest.iter().filter(|row| row.ending.is_some()).count();
-                    let lost = (endings + self.parts.receiver.len()) as u64;
+                    let queued = self.parts.receiver.try_iter();
+                    let queued = queued.filter(|entry| entry.kind == Kind::Closed).count();
+                    let lost = (endings + queued) as u64;
                     self.parts.gauges.lost.add(lost);
                     return lost;
                 }
