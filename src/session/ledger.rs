@@ -4,6 +4,9 @@
 //! worker, and freed by the writer alone ([`Ledger::free`]) once its row is committed. The worker
 //! keeps the order in which it settled, and takes back what the writer has freed, a few at each
 //! claim.
+//!
+//! With a [`LedgerFile`] the chunks lie in it and outlive the process; the next start reads them
+//! ([`Wreck`](super::Wreck)).
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -11,6 +14,7 @@ use std::sync::OnceLock;
 use parking_lot::Mutex;
 use zerocopy::FromZeros;
 
+use super::ledger_file::LedgerFile;
 use super::slot::{Ending, Opening, Session, SessionRef, needs_continuation};
 use super::view::SessionView;
 
@@ -18,8 +22,17 @@ use super::view::SessionView;
 #[derive(Debug)]
 pub struct Ledger {
     chunks: Box<[OnceLock<&'static [Session]>]>,
-    growth: Mutex<usize>,
+    growth: Mutex<Growth>,
     slots_max: u32,
+    /// Where the slots lie; `None` if they are not to outlive the process.
+    file: Option<LedgerFile>,
+}
+
+#[derive(Debug, Default)]
+struct Growth {
+    chunks: u32,
+    /// Why a crash would lose sessions, if it would.
+    trouble: Option<String>,
 }
 
 /// A chunk could not be added: the bound `ledger_slots_max` is reached, or memory is.
@@ -28,39 +41,93 @@ pub struct Ledger {
 pub struct Full;
 
 impl Ledger {
-    /// A ledger of at most `slots_max` slots, rounded up to whole chunks; empty so far.
+    /// A ledger of at most `slots_max` slots, rounded up to whole chunks; empty so far. Its slots lie
+    /// in plain memory.
     #[must_use]
     pub fn new(slots_max: u32) -> Self {
         let chunks = slots_max.div_ceil(SLOTS_PER_CHUNK).max(1);
         Self {
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
-            growth: Mutex::new(0),
+            growth: Mutex::default(),
             slots_max: chunks * SLOTS_PER_CHUNK,
+            file: None,
         }
     }
 
-    /// Adds a chunk and returns its slots, for one worker's [`Share`].
+    /// The same with the chunks to come in `file`, so that they outlive the process.
+    #[must_use]
+    pub fn in_file(self, file: LedgerFile) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// Adds a chunk and returns its slots, for one worker's [`Share`]. Where its file has no room the
+    /// chunk lies in plain memory, and [`Ledger::trouble`] says so.
     ///
     /// # Errors
     /// [`Full`] when the bound is reached or memory is.
     pub fn grow(&self) -> Result<Chunk, Full> {
-        let mut chunks = self.growth.lock();
-        let cell = self.chunks.get(*chunks).ok_or(Full)?;
-        let slots =
-            <[Session]>::new_box_zeroed_with_elems(SLOTS_PER_CHUNK as usize).map_err(|_| Full)?;
-        // Leaked on purpose: references to slots are handed to other threads and never move.
-        let slots: &'static [Session] = Box::leak(slots);
-        let number = u32::try_from(*chunks).map_err(|_| Full)?;
+        let mut growth = self.growth.lock();
+        let number = growth.chunks;
+        let cell = self.chunks.get(number as usize).ok_or(Full)?;
+        let mapped = self.file.as_ref().map(|file| file.chunk(number));
+        let slots = match mapped {
+            Some(Ok(slots)) => slots,
+            Some(Err(error)) => {
+                growth.fail(format!("the ledger's file has no room for more sessions: {error}"));
+                in_memory()?
+            }
+            None => in_memory()?,
+        };
         cell.set(slots).map_err(|_| Full)?;
-        *chunks += 1;
+        growth.chunks += 1;
         Ok(Chunk { slots, first: number * SLOTS_PER_CHUNK })
+    }
+
+    /// Looks whether the file can still be found after a crash.
+    pub fn inspect(&self) {
+        if let Some(file) = &self.file
+            && !file.has_name()
+        {
+            self.growth.lock().fail(format!("somebody removed the ledger's file {}", file.path()));
+        }
+    }
+
+    /// Says that the slots do not outlive the process although they should.
+    pub fn fail(&self, why: String) {
+        self.growth.lock().fail(why);
+    }
+
+    /// Why a crash would lose sessions; `None` if it would not, or if that is how it was wanted.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.growth.lock().trouble.clone()
+    }
+
+    /// Removes the file: everything in it is stored.
+    pub fn remove_file(&self) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.remove()
+        {
+            tracing::debug!("the ledger's file was not removed: {error}");
+        }
+    }
+
+    /// Leaves the file behind as a killed process does.
+    #[cfg(test)]
+    pub(super) fn abandon(self) {
+        self.file.unwrap().unlock();
+    }
+
+    /// Where the file is; `None` without one.
+    #[must_use]
+    pub fn file_path(&self) -> Option<String> {
+        self.file.as_ref().map(LedgerFile::path)
     }
 
     /// How many slots there are, and how many there may be.
     #[must_use]
     pub fn capacity(&self) -> (u32, u32) {
-        let chunks = u32::try_from(*self.growth.lock()).unwrap_or(u32::MAX);
-        (chunks.saturating_mul(SLOTS_PER_CHUNK), self.slots_max)
+        (self.growth.lock().chunks.saturating_mul(SLOTS_PER_CHUNK), self.slots_max)
     }
 
     /// Copies a session; `None` if its slot has been used again since.
@@ -96,6 +163,23 @@ impl Ledger {
         let chunk = self.chunks.get((index / SLOTS_PER_CHUNK) as usize)?.get()?;
         chunk.get((index % SLOTS_PER_CHUNK) as usize)
     }
+}
+
+impl Growth {
+    fn fail(&mut self, why: String) {
+        if self.trouble.is_none() {
+            tracing::error!("a crash would lose sessions: {why}");
+            self.trouble = Some(why);
+        }
+    }
+}
+
+/// A chunk that ends with the process.
+fn in_memory() -> Result<&'static [Session], Full> {
+    let slots =
+        <[Session]>::new_box_zeroed_with_elems(SLOTS_PER_CHUNK as usize).map_err(|_| Full)?;
+    // Leaked on purpose: references to slots are handed to other threads and never move.
+    Ok(Box::leak(slots))
 }
 
 /// A new chunk on its way to the worker that will own it.

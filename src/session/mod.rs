@@ -17,15 +17,19 @@
 mod id;
 mod journal;
 mod ledger;
+mod ledger_file;
 mod outcome;
 mod slot;
 mod table;
 mod view;
+mod wreck;
 
 pub use id::{IdSource, SessionId};
 pub use journal::{CHANNEL_ENTRIES_MAX, Entry, Journal, Kind, journal};
 pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};
+pub use ledger_file::{DatabaseIdentity, LedgerFile};
 pub use outcome::{Level, Outcome, Status};
 pub use slot::{Command, Decision, Ending, Opening, Session, SessionRef, Stages, Traffic};
 pub use table::{PAGE_SESSIONS_MAX, Table};
 pub use view::SessionView;
+pub use wreck::{Found, SetAside, Wreck};

@@ -17,11 +17,12 @@
 //! (Acquire), copies, fences (Acquire) and loads the head again: equal heads mean that the copy is
 //! of one session. Late facts are stored first and their presence bit after them (Release).
 
+use std::mem::offset_of;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
-use zerocopy::{FromZeros, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::SessionId;
 use super::outcome::Outcome;
@@ -30,7 +31,7 @@ use crate::acl::Ruling;
 pub use crate::socks::Command;
 
 /// One session, in one slot of the ledger.
-#[derive(FromZeros, KnownLayout, Debug)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Debug)]
 #[repr(C, align(64))]
 pub struct Session {
     head: AtomicU64,
@@ -62,6 +63,45 @@ pub struct Session {
 }
 
 const _: () = assert!(size_of::<Session>() == 512);
+
+/// Names the layout of a slot: a ledger with another one is not read. To be counted up when a field,
+/// a number of an outcome or a bit changes its meaning; moved fields change it by themselves.
+pub(super) const LAYOUT: u64 = {
+    const MEANING: u64 = 1;
+    let offsets = [
+        offset_of!(Session, head),
+        offset_of!(Session, id),
+        offset_of!(Session, start_ms),
+        offset_of!(Session, client_ip),
+        offset_of!(Session, resolved_ip),
+        offset_of!(Session, bytes_sent),
+        offset_of!(Session, bytes_received),
+        offset_of!(Session, packets_sent),
+        offset_of!(Session, packets_received),
+        offset_of!(Session, last_activity_ms),
+        offset_of!(Session, duration_ms),
+        offset_of!(Session, policy_generation),
+        offset_of!(Session, present),
+        offset_of!(Session, more),
+        offset_of!(Session, ports),
+        offset_of!(Session, kinds),
+        offset_of!(Session, rule_id),
+        offset_of!(Session, lengths),
+        offset_of!(Session, stages_us),
+        offset_of!(Session, rtt_us),
+        offset_of!(Session, retransmits),
+        offset_of!(Session, spare),
+        offset_of!(Session, text),
+    ];
+    // FNV-1a.
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ MEANING;
+    let mut at = 0;
+    while at < offsets.len() {
+        hash = (hash ^ offsets[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+};
 
 /// Octets of text in the slot itself.
 const TEXT_OCTETS: usize = TEXT_WORDS * 8;
@@ -271,6 +311,11 @@ impl Session {
     pub(crate) fn release(&self) {
         let generation = generation_of(self.head.load(Relaxed));
         self.head.store(head(generation, State::Free), Release);
+    }
+
+    /// The generation of whatever is in the slot.
+    pub(crate) fn generation(&self) -> u32 {
+        generation_of(self.head.load(Relaxed))
     }
 
     pub(crate) fn continuation(&self) -> Option<u32> {

@@ -1,0 +1,159 @@
+use std::fs::{self, OpenOptions};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::acl::{Decision, Ruling};
+use crate::session::{IdSource, Ledger, LedgerFile, Opening, SessionId, Share, Status, Traffic};
+
+struct World {
+    directory: TempDir,
+    database: DatabaseIdentity,
+    ids: IdSource,
+    rule: Ruling,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = DatabaseIdentity::of(&directory.path().join("s.db"));
+        let rule =
+            Ruling { decision: Decision::Allow, rule: "r".repeat(200).into(), rule_id: Some(7) };
+        Self { directory, database, ids: IdSource::new(), rule }
+    }
+
+    fn ledgers(&self) -> std::path::PathBuf {
+        self.directory.path().join("ledgers")
+    }
+
+    fn process(&self) -> (Ledger, Share) {
+        let file = LedgerFile::create(&self.ledgers(), &self.database).unwrap();
+        let ledger = Ledger::new(1).in_file(file);
+        let mut share = Share::new();
+        share.add(ledger.grow().unwrap());
+        assert_eq!(ledger.trouble(), None);
+        (ledger, share)
+    }
+
+    fn opening<'a>(&'a self, user: &'a str) -> Opening<'a> {
+        Opening {
+            id: self.ids.next(1_769_846_709_000),
+            start_ms: 1_769_846_709_000,
+            client: ([127, 0, 0, 1], 40_000).into(),
+            user,
+            claimed_user: None,
+            target: Some(("example.com", 443)),
+            command: None,
+            ruling: Some(&self.rule),
+            policy_generation: 3,
+            accepted: true,
+        }
+    }
+
+    fn find(&self) -> Found {
+        Wreck::find(&self.ledgers(), &self.database).unwrap()
+    }
+
+    fn only_file(&self) -> std::path::PathBuf {
+        let mut files = fs::read_dir(self.ledgers()).unwrap();
+        let file = files.next().unwrap().unwrap().path();
+        assert!(files.next().is_none());
+        file
+    }
+}
+
+const CLOSED: Ending = Ending { outcome: Outcome::ClientClosed, relayed: true, duration_ms: 77 };
+
+#[test]
+fn a_killed_process_leaves_settled_sessions_as_they_are_and_open_ones_cut_at_their_last_activity() {
+    let world = World::new();
+    let traffic =
+        Traffic { bytes_sent: 10, bytes_received: 1 << 40, packets_sent: 1, packets_received: 9 };
+    let long = "u".repeat(255);
+    let [open, settled, freed]: [SessionId; 3] = {
+        let (ledger, mut share) = world.process();
+        // Two slots: its text is longer than one holds.
+        let open = share.open(&world.opening(&long)).unwrap();
+        open.reference().publish(traffic, 1_769_846_711_500);
+        let settled = share.open(&world.opening("bob")).unwrap();
+        let settled = share.settle(settled, &CLOSED, 1_769_846_709_077);
+        let freed = share.open(&world.opening("carol")).unwrap();
+        let freed = share.settle(freed, &CLOSED, 0);
+        let ids = [open.reference(), settled, freed].map(|session| session.id().unwrap());
+        ledger.free(freed);
+        assert!(world.find().wrecks.is_empty(), "its process lives");
+        ledger.abandon();
+        ids
+    };
+    let mut found = world.find();
+    assert!(found.set_aside.is_empty());
+    let wreck = found.wrecks.pop().unwrap();
+    assert!(found.wrecks.is_empty());
+    assert_eq!(wreck.sessions().len(), 2);
+    let of = |id| wreck.sessions().iter().find(|session| session.id == id);
+    let cut = of(open).unwrap();
+    assert_eq!((&*cut.user, &*cut.rule, cut.traffic), (&*long, &*world.rule.rule, traffic));
+    let crash = Ending { outcome: Outcome::Crash, relayed: false, duration_ms: 2500 };
+    assert_eq!((cut.status(), cut.ending), (Status::Failed, Some(crash)));
+    assert_eq!(of(settled).unwrap().ending, Some(CLOSED));
+    assert!(of(freed).is_none());
+    assert!(world.find().wrecks.is_empty(), "it is being recovered");
+    wreck.remove().unwrap();
+    assert!(fs::read_dir(world.ledgers()).unwrap().next().is_none());
+}
+
+#[test]
+fn several_predecessors_are_found_and_those_of_other_databases_are_not() {
+    let world = World::new();
+    for _ in 0..3 {
+        let (ledger, mut share) = world.process();
+        share.open(&world.opening("alice")).unwrap();
+        ledger.abandon();
+    }
+    let other = DatabaseIdentity::of(&world.directory.path().join("other.db"));
+    drop(LedgerFile::create(&world.ledgers(), &other).unwrap());
+    let found = world.find();
+    assert_eq!(found.wrecks.len(), 3);
+    assert!(found.wrecks.iter().all(|wreck| wreck.sessions().len() == 1));
+    assert!(found.set_aside.is_empty());
+}
+
+#[test]
+fn what_another_version_another_boot_or_somebody_else_wrote_is_set_aside_and_never_read() {
+    // Octets of the header: magic, layout, boot.
+    for (at, why) in [(0, "not a ledger"), (8, "another version"), (64, "earlier boot")] {
+        let world = World::new();
+        world.process().0.abandon();
+        let path = world.only_file();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut octet = [0];
+        file.read_exact_at(&mut octet, at).unwrap();
+        file.write_all_at(&[octet[0] ^ 1], at).unwrap();
+        let found = world.find();
+        assert!(found.wrecks.is_empty());
+        assert!(found.set_aside[0].why.contains(why), "{:?}", found.set_aside);
+        assert!(found.set_aside[0].path.ends_with(".ledger.unreadable"));
+        assert!(fs::exists(&found.set_aside[0].path).unwrap());
+        assert!(world.find().set_aside.is_empty(), "it is said once");
+    }
+}
+
+#[test]
+fn a_file_whose_process_was_killed_before_it_had_a_header_is_removed() {
+    let world = World::new();
+    world.process().0.abandon();
+    let path = world.only_file();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    let found = world.find();
+    assert!(found.wrecks.is_empty() && found.set_aside.is_empty());
+    assert!(!fs::exists(&path).unwrap());
+}
+
+#[test]
+fn a_chunk_without_room_lies_in_memory_and_that_is_said() {
+    let world = World::new();
+    let (ledger, _share) = world.process();
+    fs::remove_file(world.only_file()).unwrap();
+    ledger.inspect();
+    assert!(ledger.trouble().unwrap().contains("removed"));
+}
