@@ -221,7 +221,18 @@ impl Sources {
 
     fn writer(&self, families: &mut Vec<MetricFamily>) {
         let gauges = &*self.gauges;
-        let WriterGauges { rows, commits, commit_us, retries, queue, deleted, lost, .. } = gauges;
+        let WriterGauges {
+            rows,
+            commits,
+            commit_us,
+            retries,
+            queue,
+            deleted,
+            checkpoints_skipped,
+            openings_left_out,
+            lost,
+            ..
+        } = gauges;
         families.extend([
             counter("rustsocks_writer_rows_total", "Rows written to the store.", rows.get()),
             counter("rustsocks_writer_commits_total", "Transactions committed.", commits.get()),
@@ -239,6 +250,16 @@ impl Sources {
                 "rustsocks_writer_deleted_rows_total",
                 "Rows deleted because their time was over.",
                 deleted.get(),
+            ),
+            counter(
+                "rustsocks_writer_checkpoints_skipped_total",
+                "Checkpoints of long sessions that were skipped or broken off.",
+                checkpoints_skipped.get(),
+            ),
+            counter(
+                "rustsocks_writer_openings_left_out_total",
+                "Openings that were not written, too many being on their way.",
+                openings_left_out.get(),
             ),
             counter(
                 "rustsocks_writer_lost_total",

@@ -21,6 +21,10 @@ pub struct WriterGauges {
     pub queue: Count,
     /// Rows deleted because their time was over.
     pub deleted: Count,
+    /// Checkpoints of long sessions that were skipped or broken off, under pressure or for a failure.
+    pub checkpoints_skipped: Count,
+    /// Openings that were not written, too many being on their way.
+    pub openings_left_out: Count,
     /// Endings that were not stored when the process had to end.
     pub lost: Count,
     last_commit_ms: AtomicI64,

@@ -2,6 +2,7 @@
 //! what it commits; readers add up and ask. Nothing here knows who asks.
 #![forbid(unsafe_code)]
 
+mod change;
 mod counters;
 mod gauges;
 mod readiness;
@@ -10,6 +11,7 @@ mod report;
 mod ring;
 mod users;
 
+pub use change::Change;
 pub use counters::{Count, Counters, DURATION_BOUNDS_MS, Durations};
 pub use gauges::WriterGauges;
 pub use readiness::{Readiness, Stage};

@@ -9,6 +9,7 @@ use super::lock::Lock;
 use super::schema::Location;
 use crate::clock::rfc3339;
 use crate::session::{Outcome, SessionView};
+use crate::stats::Change;
 use crate::writer::{Keep, KeepError};
 
 /// How rows are kept.
@@ -50,14 +51,14 @@ impl Store {
         Ok((Self { connection, options, _lock: lock }, crashed))
     }
 
-    fn insert(&mut self, rows: &[SessionView]) -> rusqlite::Result<()> {
+    fn insert(&mut self, rows: &[Change]) -> rusqlite::Result<()> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
             let mut statement =
                 transaction.prepare_cached(include_str!("../../sql/query/upsert_session.sql"))?;
             for row in rows {
-                upsert(&mut statement, row, &self.options.node)?;
+                upsert(&mut statement, &row.session, &self.options.node)?;
             }
         }
         transaction.commit()
@@ -79,7 +80,7 @@ impl Store {
 }
 
 impl Keep for Store {
-    fn commit(&mut self, rows: &[SessionView]) -> Result<(), KeepError> {
+    fn commit(&mut self, rows: &[Change]) -> Result<(), KeepError> {
         self.insert(rows).map_err(|error| KeepError(error.to_string()))
     }
 

@@ -1,85 +1,138 @@
 //! Entries on their way into one transaction. Pure.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::session::{Entry, Kind, Ledger, SessionRef, SessionView};
+use super::known::Known;
+use crate::session::{Entry, Kind, Ledger, SessionRef};
+use crate::stats::Change;
 
 /// Entries that wait for their commit.
+///
+/// An opening waits for a whole batch interval, because most sessions end sooner: their ending then
+/// is one plain insert, whatever the size of the batches.
 #[derive(Debug, Default)]
 pub struct Batch {
-    entries: Vec<Entry>,
-    since: Option<Instant>,
+    /// Each holds a slot of the ledger, which bounds them.
+    endings: VecDeque<(SessionRef, Instant)>,
+    openings: VecDeque<(SessionRef, Instant)>,
+    /// How many of each the rows of the running commit took.
+    taken: (usize, usize),
 }
 
 impl Batch {
-    /// Takes an entry in.
-    pub fn push(&mut self, entry: Entry, now: Instant) {
-        self.since.get_or_insert(now);
-        self.entries.push(entry);
+    /// Takes an entry in. Answers whether an opening had to give way for it; its row is written by
+    /// its next checkpoint or by its ending.
+    pub fn push(&mut self, entry: Entry, now: Instant) -> bool {
+        match entry.kind {
+            Kind::Closed => {
+                self.endings.push_back((entry.session, now));
+                false
+            }
+            Kind::Opened => {
+                let gives_way = self.openings.len() >= OPENINGS_WAITING_MAX;
+                if gives_way {
+                    self.openings.pop_front();
+                }
+                self.openings.push_back((entry.session, now));
+                gives_way
+            }
+        }
     }
 
-    /// Whether it is time to commit: so many entries, or so long since the first.
+    /// Whether it is time to commit: so many endings, or so long since the first entry.
     #[must_use]
     pub fn is_due(&self, now: Instant, size: usize, interval: Duration) -> bool {
-        self.entries.len() >= size.min(BATCH_ROWS_MAX)
-            || self.since.is_some_and(|since| now.saturating_duration_since(since) >= interval)
-    }
-
-    /// Whether no more is to be taken in before a commit.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH_ROWS_MAX
+        self.endings.len() >= size.min(BATCH_ROWS_MAX) || self.age(now) >= interval
     }
 
     /// Entries taken in.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.endings.len() + self.openings.len()
     }
 
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.endings.is_empty() && self.openings.is_empty()
+    }
+
+    /// Endings taken in.
+    #[must_use]
+    pub fn endings_len(&self) -> usize {
+        self.endings.len()
     }
 
     /// How long the first entry has been waiting.
     #[must_use]
     pub fn age(&self, now: Instant) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        let fronts = [self.endings.front(), self.openings.front()];
+        let since = fronts.into_iter().flatten().map(|(_, since)| *since).min();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// The rows to write. An opening is left out when its session has ended since: its ending is
-    /// here or on its way, and says everything.
-    #[must_use]
-    pub fn rows(&self, ledger: &Ledger) -> Vec<SessionView> {
-        let view = |entry: &Entry| {
-            let view = ledger.view(entry.session)?;
-            let fits = match entry.kind {
-                Kind::Opened => view.ending.is_none(),
-                Kind::Closed => view.ending.is_some(),
-            };
-            fits.then_some(view)
-        };
-        self.entries.iter().filter_map(view).collect()
+    /// Appends the rows to write, [`BATCH_ROWS_MAX`] at most: endings, then the openings that have
+    /// waited for `interval` and whose sessions live and have no row yet.
+    pub fn rows(
+        &mut self,
+        (now, interval): (Instant, Duration),
+        ledger: &Ledger,
+        known: &Known,
+        rows: &mut Vec<Change>,
+    ) {
+        self.taken = (self.endings.len().min(BATCH_ROWS_MAX), 0);
+        for (ending, _) in self.endings.range(..self.taken.0) {
+            if let Some(session) = ledger.view(*ending)
+                && session.ending.is_some()
+            {
+                rows.push(known.change(session));
+            }
+        }
+        for (opening, since) in &self.openings {
+            let waits = now.saturating_duration_since(*since) < interval;
+            if waits || rows.len() >= BATCH_ROWS_MAX {
+                return;
+            }
+            self.taken.1 += 1;
+            // One that has ended since is on its way as an ending, which says everything.
+            if let Some(session) = ledger.view(*opening)
+                && session.ending.is_none()
+                && !known.has(session.id)
+            {
+                rows.push(known.change(session));
+            }
+        }
     }
 
-    /// Empties the batch after its commit; the slots of these may be freed.
+    /// Forgets what the last [`Batch::rows`] took, after its commit and before anything is pushed.
+    /// The slots of these may be freed.
     pub fn take_ended(&mut self) -> impl Iterator<Item = SessionRef> + '_ {
-        self.since = None;
-        let ended = self.entries.drain(..).filter(|entry| entry.kind == Kind::Closed);
-        ended.map(|entry| entry.session)
+        let (endings, openings) = std::mem::take(&mut self.taken);
+        self.openings.drain(..openings);
+        self.endings.drain(..endings).map(|(ending, _)| ending)
     }
 }
 
-/// Entries that one transaction takes at most.
+/// Rows that one transaction writes at most.
 pub const BATCH_ROWS_MAX: usize = 4096;
+/// Openings that wait at most; beyond it the oldest gives way.
+const OPENINGS_WAITING_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
     use crate::session::{Ending, IdSource, Opening, Outcome, SessionSlot, Share};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn world() -> (Ledger, Share, Batch, Known) {
+        let ledger = Ledger::new(1);
+        let mut share = Share::new();
+        share.add(ledger.grow().unwrap());
+        (ledger, share, Batch::default(), Known::default())
+    }
 
     fn open(share: &mut Share) -> SessionSlot {
         let opening = Opening {
@@ -97,46 +150,99 @@ mod tests {
         share.open(&opening).unwrap()
     }
 
+    fn opened(session: SessionRef) -> Entry {
+        Entry { session, kind: Kind::Opened }
+    }
+
+    fn settle(share: &mut Share, slot: SessionSlot) -> Entry {
+        let ending = Ending { outcome: Outcome::ClientClosed, relayed: true, duration_ms: 1 };
+        Entry { session: share.settle(slot, &ending, 1), kind: Kind::Closed }
+    }
+
     #[test]
-    fn opened_and_closed_in_one_batch_are_one_row() {
-        let ledger = Ledger::new(1);
-        let mut share = Share::new();
-        share.add(ledger.grow().unwrap());
+    fn opened_and_closed_within_the_interval_are_one_row() {
+        let (ledger, mut share, mut batch, known) = world();
         let now = clock::mono();
         let (long, short) = (open(&mut share), open(&mut share));
-        let mut batch = Batch::default();
         for slot in [&long, &short] {
-            batch.push(Entry { session: slot.reference(), kind: Kind::Opened }, now);
+            assert!(!batch.push(opened(slot.reference()), now));
         }
-        let ending = Ending { outcome: Outcome::ClientClosed, relayed: true, duration_ms: 1 };
-        let ended = share.settle(short, &ending, 1);
-        batch.push(Entry { session: ended, kind: Kind::Closed }, now);
-        let rows = batch.rows(&ledger);
-        let endings: Vec<_> = rows.iter().map(|row| row.ending.is_some()).collect();
-        assert_eq!(endings, [false, true]);
+        let short = settle(&mut share, short);
+        batch.push(short, now);
+        let mut rows = Vec::new();
+        batch.rows((now, SECOND), &ledger, &known, &mut rows);
+        let ended = |rows: &[Change]| -> Vec<_> {
+            rows.iter().map(|row| row.session.ending.is_some()).collect()
+        };
+        assert_eq!(ended(&rows), [true], "the opening waits");
+        assert_eq!(batch.take_ended().count(), 1);
+        assert_eq!(batch.len(), 2, "both openings");
+        ledger.free(short.session);
+        rows.clear();
+        batch.rows((now + SECOND, SECOND), &ledger, &known, &mut rows);
+        assert_eq!(ended(&rows), [false], "the long one only");
+        assert_eq!(batch.take_ended().count(), 0);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn an_opening_that_a_checkpoint_has_written_is_not_written_again() {
+        let (ledger, mut share, mut batch, mut known) = world();
+        let now = clock::mono();
+        let slot = open(&mut share);
+        batch.push(opened(slot.reference()), now);
+        known.committed(&known.change(ledger.view(slot.reference()).unwrap()));
+        let mut rows = Vec::new();
+        batch.rows((now + SECOND, SECOND), &ledger, &known, &mut rows);
+        assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn what_a_failed_commit_took_is_taken_again() {
+        let (ledger, mut share, mut batch, known) = world();
+        let now = clock::mono();
+        let (long, short) = (open(&mut share), open(&mut share));
+        batch.push(opened(long.reference()), now);
+        batch.push(settle(&mut share, short), now);
+        for _ in 0..2 {
+            let mut rows = Vec::new();
+            batch.rows((now + SECOND, SECOND), &ledger, &known, &mut rows);
+            assert_eq!(rows.len(), 2);
+        }
         assert_eq!(batch.take_ended().count(), 1);
         assert!(batch.is_empty());
     }
 
     #[test]
     fn it_is_due_by_size_or_by_time() {
-        let ledger = Ledger::new(1);
-        let mut share = Share::new();
-        share.add(ledger.grow().unwrap());
+        let (_, mut share, mut batch, _) = world();
         let now = clock::mono();
-        let second = Duration::from_secs(1);
-        let mut batch = Batch::default();
-        assert!(!batch.is_due(now + second, 1, Duration::ZERO));
-        let entry = Entry { session: open(&mut share).reference(), kind: Kind::Opened };
+        assert!(!batch.is_due(now + SECOND, 1, SECOND));
+        let slot = open(&mut share);
+        batch.push(opened(slot.reference()), now);
+        assert!(!batch.is_due(now, 1, SECOND), "an opening makes no batch full");
+        assert!(batch.is_due(now + SECOND, 1, SECOND));
+        assert_eq!(batch.age(now + SECOND), SECOND);
+        let entry = settle(&mut share, slot);
         batch.push(entry, now);
-        assert!(!batch.is_due(now, 2, second));
-        assert!(batch.is_due(now, 1, second));
-        assert!(batch.is_due(now + second, 2, second));
-        batch.push(entry, now + second);
-        assert_eq!(batch.age(now + second), second);
-        while !batch.is_full() {
+        assert!(!batch.is_due(now, 2, SECOND));
+        assert!(batch.is_due(now, 1, SECOND));
+        while batch.endings_len() < BATCH_ROWS_MAX {
+            assert!(!batch.is_due(now, usize::MAX, Duration::MAX));
             batch.push(entry, now);
         }
-        assert!(batch.is_due(now, usize::MAX, Duration::MAX), "a full batch is due");
+        assert!(batch.is_due(now, usize::MAX, Duration::MAX), "a full transaction is due");
+    }
+
+    #[test]
+    fn the_oldest_opening_gives_way_when_too_many_wait() {
+        let (_, mut share, mut batch, _) = world();
+        let now = clock::mono();
+        let slot = open(&mut share);
+        for _ in 0..OPENINGS_WAITING_MAX {
+            assert!(!batch.push(opened(slot.reference()), now));
+        }
+        assert!(batch.push(opened(slot.reference()), now + SECOND));
+        assert_eq!(batch.len(), OPENINGS_WAITING_MAX);
     }
 }

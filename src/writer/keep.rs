@@ -1,6 +1,6 @@
 //! What the writer asks of a place that keeps rows.
 
-use crate::session::SessionView;
+use crate::stats::Change;
 
 /// A place that keeps rows.
 pub trait Keep: Send {
@@ -8,7 +8,7 @@ pub trait Keep: Send {
     ///
     /// # Errors
     /// [`KeepError`]; the same rows will be tried again.
-    fn commit(&mut self, rows: &[SessionView]) -> Result<(), KeepError>;
+    fn commit(&mut self, rows: &[Change]) -> Result<(), KeepError>;
 
     /// Deletes a slice of the rows whose time is over at `now_ms` (milliseconds since the epoch).
     /// Answers how many; fewer than a slice means that none is left.

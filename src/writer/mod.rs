@@ -2,18 +2,26 @@
 //! [`Keep`], and without one it does everything but the commit.
 //!
 //! ```text
-//! journal ─▶ Batch ─▶ Keep::commit ─▶ sums, ring ─▶ Ledger::free
+//! journal ─▶ Batch ─▶ Keep::commit ─▶ known, sums, ring ─▶ Ledger::free
 //!              ▲           │ error: the batch is kept, the pause grows, /health says why
 //!              └───────────┘
-//! table ─▶ checkpoint of long sessions every few seconds, only of those that moved
+//! table ─▶ Sweep: every few seconds the long sessions that moved, a slice at a time
 //! ```
+//!
+//! What is given up under pressure, in this order, and counted: checkpoints (half of the channel
+//! waits), openings (three quarters, at the sender; or too many wait here). Endings never are: each
+//! holds its slot of the ledger until it is committed.
 #![forbid(unsafe_code)]
 
 mod batch;
 mod keep;
+mod known;
+mod retry;
+mod sweep;
 #[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]
 mod writer;
 
 pub use batch::{BATCH_ROWS_MAX, Batch};
 pub use keep::{Keep, KeepError};
+pub use known::Known;
 pub use writer::{Options, Parts, Writer};

@@ -1,17 +1,19 @@
 //! The writer and the body of its thread.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
-use super::batch::{BATCH_ROWS_MAX, Batch};
+use super::batch::Batch;
 use super::keep::{Keep, KeepError};
+use super::known::Known;
+use super::retry::Retry;
+use super::sweep::Sweep;
 use crate::clock;
-use crate::session::{Entry, Kind, Ledger, SessionId, SessionView, Table, Traffic};
-use crate::stats::{Ring, UserSums, WriterGauges};
+use crate::session::{Entry, Ledger, Table};
+use crate::stats::{Change, Ring, UserSums, WriterGauges};
 
 /// What a writer is made of.
 pub struct Parts {
@@ -52,11 +54,11 @@ pub struct Options {
 pub struct Writer {
     parts: Parts,
     batch: Batch,
-    /// What was last added to the sums for sessions that live on.
-    added: HashMap<SessionId, Traffic>,
-    pause: Duration,
-    retry_at: Option<Instant>,
-    checkpoint_at: Instant,
+    known: Known,
+    /// The rows of the running commit; kept for its memory.
+    rows: Vec<Change>,
+    retry: Retry,
+    sweep: Sweep,
     cleanup_at: Instant,
 }
 
@@ -66,14 +68,14 @@ impl Writer {
     pub fn new(parts: Parts) -> Self {
         let now = clock::mono();
         Self {
-            checkpoint_at: now + parts.options.checkpoint_interval,
+            batch: Batch::default(),
+            known: Known::default(),
+            rows: Vec::new(),
+            retry: Retry::new(),
+            sweep: Sweep::new(parts.options.checkpoint_interval, now),
             // Soon after a start: the process may have been down for long.
             cleanup_at: now + parts.options.checkpoint_interval,
             parts,
-            batch: Batch::default(),
-            added: HashMap::new(),
-            pause: RETRY_FIRST,
-            retry_at: None,
         }
     }
 
@@ -95,26 +97,34 @@ impl Writer {
         lost
     }
 
-    /// Takes in what waits, and waits when nothing does. `false` once the journal is closed and
+    /// Takes in what waits, and waits when little does. `false` once the journal is closed and
     /// empty.
     ///
     /// The first entry wakes the writer; those behind it do not, because it then sleeps without
     /// listening: a wake-up costs the worker that sends a system call.
     fn gather(&mut self) -> bool {
-        if self.batch.is_empty() {
-            return match self.parts.receiver.recv_timeout(IDLE_WAIT) {
-                Ok(entry) => {
-                    self.batch.push(entry, clock::mono());
-                    true
-                }
-                Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) => false,
-            };
+        let Parts { receiver, options, .. } = &self.parts;
+        if self.batch.is_empty() && !self.sweep.is_under_way() {
+            match receiver.recv_timeout(IDLE_WAIT) {
+                Ok(entry) => self.take_in(entry, clock::mono()),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        } else if self.retry.is_failing()
+            || receiver.len() + self.batch.endings_len() < options.batch_size
+        {
+            thread::park_timeout(NAP);
         }
-        thread::park_timeout(TICK);
-        while !self.batch.is_full() {
+        self.drain()
+    }
+
+    /// Takes in all that waits. `false` once the journal is closed and empty.
+    fn drain(&mut self) -> bool {
+        let now = clock::mono();
+        // As many as the channel holds: senders that are as fast as this do not keep it here.
+        for _ in 0..self.parts.receiver.capacity().unwrap_or(usize::MAX) {
             match self.parts.receiver.try_recv() {
-                Ok(entry) => self.batch.push(entry, clock::mono()),
+                Ok(entry) => self.take_in(entry, now),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -122,118 +132,107 @@ impl Writer {
         true
     }
 
-    fn flush_if_due(&mut self, now: Instant) {
-        let Options { batch_size, batch_interval, .. } = self.parts.options;
-        let waits = self.retry_at.is_some_and(|at| now < at);
-        if waits || !self.batch.is_due(now, batch_size, batch_interval) {
-            return;
+    fn take_in(&mut self, entry: Entry, now: Instant) {
+        if self.batch.push(entry, now) {
+            self.parts.gauges.openings_left_out.add(1);
         }
-        self.flush(now);
     }
 
-    /// Commits the batch; on failure it is kept, and the pause grows.
-    fn flush(&mut self, now: Instant) {
-        let rows = self.batch.rows(&self.parts.ledger);
-        match self.commit(&rows) {
+    fn flush_if_due(&mut self, now: Instant) {
+        let Options { batch_size, batch_interval, .. } = self.parts.options;
+        if !self.retry.waits(now) && self.batch.is_due(now, batch_size, batch_interval) {
+            self.flush(now, batch_interval);
+        }
+    }
+
+    /// Commits what waits, openings only when they have waited for `interval`. On failure all is
+    /// kept, and the pause grows.
+    fn flush(&mut self, now: Instant, interval: Duration) {
+        self.rows.clear();
+        self.batch.rows((now, interval), &self.parts.ledger, &self.known, &mut self.rows);
+        match self.commit() {
             Ok(()) => {
                 for ended in self.batch.take_ended() {
                     self.parts.ledger.free(ended);
                 }
-                self.retry_at = None;
-                self.pause = RETRY_FIRST;
-            }
-            Err(error) => {
-                if self.retry_at.is_none() {
-                    tracing::warn!("sessions cannot be stored, will be tried again: {error}");
+                if self.retry.succeeded() {
+                    tracing::info!("sessions are stored again");
                 }
-                self.parts.gauges.retries.add(1);
-                self.parts.gauges.failed(error.0);
-                self.retry_at = Some(now + self.pause);
-                self.pause = (self.pause * 2).min(RETRY_LAST);
             }
+            Err(error) => self.commit_failed(now, error),
         }
     }
 
-    fn commit(&mut self, rows: &[SessionView]) -> Result<(), KeepError> {
-        if rows.is_empty() {
+    fn commit_failed(&mut self, now: Instant, error: KeepError) {
+        if !self.retry.is_failing() {
+            tracing::warn!("sessions cannot be stored, will be tried again: {error}");
+        }
+        self.parts.gauges.retries.add(1);
+        self.parts.gauges.failed(error.0);
+        self.retry.failed(now);
+    }
+
+    /// Commits the rows, and books what they change.
+    fn commit(&mut self) -> Result<(), KeepError> {
+        if self.rows.is_empty() {
             return Ok(());
         }
         let began = clock::mono();
         if let Some(keep) = &mut self.parts.keep {
-            keep.commit(rows)?;
+            keep.commit(&self.rows)?;
+        }
+        let took = clock::mono().saturating_duration_since(began);
+        for change in &self.rows {
+            self.known.committed(change);
+            self.add(change);
         }
         let gauges = &self.parts.gauges;
-        let took = clock::mono().saturating_duration_since(began);
         gauges.commit_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         gauges.commits.add(1);
-        gauges.rows.add(rows.len() as u64);
+        gauges.rows.add(self.rows.len() as u64);
         gauges.committed(clock::utc_ms());
-        for row in rows {
-            self.add(row);
-            if let (Some(ring), Some(_)) = (&self.parts.ring, row.ending) {
-                ring.push(row.clone());
-            }
+        if let Some(ring) = &self.parts.ring {
+            let ended = self.rows.drain(..).filter(|change| change.session.ending.is_some());
+            ended.for_each(|change| ring.push(change.session));
         }
         Ok(())
     }
 
-    /// Adds to the sums what a session has used since it was last added.
-    fn add(&mut self, row: &SessionView) {
-        let before = match row.ending {
-            Some(_) => self.added.remove(&row.id),
-            None => self.added.insert(row.id, row.traffic),
-        };
-        if !row.accepted {
-            return;
+    /// Adds what a commit has changed to all sums over rows.
+    fn add(&self, change: &Change) {
+        let session = &change.session;
+        if session.accepted {
+            self.parts.users.add(&session.user, change.is_first(), &change.moved());
         }
-        let known = before.unwrap_or_default();
-        let more = Traffic {
-            bytes_sent: row.traffic.bytes_sent.saturating_sub(known.bytes_sent),
-            bytes_received: row.traffic.bytes_received.saturating_sub(known.bytes_received),
-            ..Traffic::default()
-        };
-        self.parts.users.add(&row.user, before.is_none(), &more);
     }
 
-    /// Writes the figures of long sessions that moved since the last time, so that anyone who reads
-    /// the table sees them.
+    /// Writes a slice of the figures of long sessions that moved since the last time, so that
+    /// anyone who reads the table sees them, and so that a power cut costs no more.
     fn checkpoint_if_due(&mut self, now: Instant) {
-        if now < self.checkpoint_at {
+        if !self.sweep.is_due(now) {
             return;
         }
-        self.checkpoint_at = now + self.parts.options.checkpoint_interval;
-        if self.retry_at.is_some() {
+        let Parts { receiver, table, ledger, gauges, .. } = &self.parts;
+        let room = receiver.capacity().unwrap_or(usize::MAX);
+        let pressed = receiver.len() + self.batch.endings_len() >= room / 2;
+        if pressed || self.retry.is_failing() {
+            gauges.checkpoints_skipped.add(1);
+            self.sweep.skip(now);
             return;
         }
-        let mut page = Vec::new();
-        for worker in 0..self.parts.table.workers() {
-            let mut after = None;
-            loop {
-                page.clear();
-                after = self.parts.table.page(worker, after, &mut page);
-                // Compared by figures and not by time: clocks step, and a turn may be long.
-                let rows: Vec<_> = page
-                    .iter()
-                    .filter_map(|session| self.parts.ledger.view(*session))
-                    .filter(|view| view.ending.is_none())
-                    .filter(|view| self.added.get(&view.id) != Some(&view.traffic))
-                    .collect();
-                if let Err(error) = self.commit(&rows) {
-                    tracing::warn!("live sessions cannot be stored: {error}");
-                    self.parts.gauges.failed(error.0);
-                    return;
-                }
-                if after.is_none() {
-                    break;
-                }
-            }
+        self.rows.clear();
+        self.sweep.rows((now, clock::utc_ms()), (table, ledger), &self.known, &mut self.rows);
+        if let Err(error) = self.commit() {
+            self.parts.gauges.checkpoints_skipped.add(1);
+            self.sweep.skip(now);
+            self.commit_failed(now, error);
         }
     }
 
-    /// Deletes one slice of old rows; the next one follows at the next turn, so that no commit
-    /// waits for more than a slice.
+    /// Deletes one slice of old rows; the next one follows at a later turn, so that no commit waits
+    /// for more than a slice.
     fn clean_up_if_due(&mut self, now: Instant) {
-        if now < self.cleanup_at || self.retry_at.is_some() {
+        if now < self.cleanup_at || self.retry.is_failing() {
             return;
         }
         let Some(keep) = &mut self.parts.keep else { return };
@@ -245,7 +244,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!("old sessions cannot be deleted: {error}");
-                self.cleanup_at = now + RETRY_LAST;
+                self.cleanup_at = now + CLEANUP_RETRY;
             }
         }
     }
@@ -257,46 +256,32 @@ impl Writer {
         gauges.set_oldest_unsaved_ms(u64::try_from(age).unwrap_or(u64::MAX));
     }
 
-    /// The journal is closed: stores what is left, for as long as patience lasts.
+    /// The journal is closed: stores the endings that are left, for as long as patience lasts. An
+    /// opening without an ending is none of ours: its worker died, and the ledger has it.
     fn finish(&mut self) -> u64 {
         let until = clock::mono() + self.parts.options.stop_patience;
-        loop {
-            while !self.batch.is_full() {
-                match self.parts.receiver.try_recv() {
-                    Ok(entry) => self.batch.push(entry, clock::mono()),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
-            }
-            if self.batch.is_empty() {
-                self.measure(clock::mono());
-                return 0;
-            }
+        while self.batch.endings_len() > 0 {
             let now = clock::mono();
-            self.flush(now);
-            if self.retry_at.is_some() {
-                if now >= until {
-                    let rest = self.batch.rows(&self.parts.ledger);
-                    let endings = rest.iter().filter(|row| row.ending.is_some()).count();
-                    let queued = self.parts.receiver.try_iter();
-                    let queued = queued.filter(|entry| entry.kind == Kind::Closed).count();
-                    let lost = (endings + queued) as u64;
-                    self.parts.gauges.lost.add(lost);
-                    return lost;
-                }
-                thread::park_timeout(self.pause.min(until.saturating_duration_since(now)));
+            if !self.retry.waits(now) {
+                self.flush(now, Duration::MAX);
+            } else if now >= until {
+                break;
+            } else {
+                thread::park_timeout(NAP);
             }
         }
+        self.measure(clock::mono());
+        let lost = self.batch.endings_len() as u64;
+        self.parts.gauges.lost.add(lost);
+        lost
     }
 }
 
 /// How long the writer listens for a first entry before it looks at its other duties.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
-/// How often it looks for more while a batch is gathering.
-const TICK: Duration = Duration::from_millis(10);
-/// The first pause after a commit that failed; it doubles up to the last.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LAST: Duration = Duration::from_secs(5);
+/// How long it sleeps while a batch is gathering.
+const NAP: Duration = Duration::from_millis(10);
+/// The pause after a cleaning that failed.
+const CLEANUP_RETRY: Duration = Duration::from_secs(5);
 /// The pause between two slices of a cleaning.
 const BETWEEN_SLICES: Duration = Duration::from_millis(50);
-
-const _: () = assert!(BATCH_ROWS_MAX > 0);
