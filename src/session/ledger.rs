@@ -153,10 +153,8 @@ impl Ledger {
         if !reference.is_current() {
             return;
         }
-        if let Some(rest) = reference.session.continuation().and_then(|index| self.slot(index)) {
-            rest.release();
-        }
-        reference.session.release();
+        let rest = reference.session.continuation().and_then(|index| self.slot(index));
+        reference.session.free(rest);
     }
 
     fn slot(&self, index: u32) -> Option<&'static Session> {

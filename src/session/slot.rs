@@ -12,19 +12,18 @@
 //!
 //! Text that does not fit goes on in the text lines of a second slot.
 //!
-//! Order (a sequence lock whose sequence is the head): the owner sees *free* (Acquire), fences
-//! (Release), fills with relaxed stores, then stores *open* (Release). A reader loads the head
-//! (Acquire), copies, fences (Acquire) and loads the head again: equal heads mean that the copy is
-//! of one session. Late facts are stored first and their presence bit after them (Release).
+//! The order is that of [`Head`](super::head::Head). Late facts are stored first and their presence
+//! bit after them (Release).
 
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::SessionId;
+use super::head::{Head, State};
 use super::outcome::Outcome;
 pub use crate::acl::Decision;
 use crate::acl::Ruling;
@@ -109,20 +108,6 @@ const TEXT_WORDS: usize = 40;
 /// Octets of text of a continuation slot: its own 320 and nothing else, so that one function
 /// copies both.
 const TEXT_MAX: usize = TEXT_OCTETS * 2;
-
-/// State of a slot, the low octet of its head; the high half is the generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub(crate) enum State {
-    /// Nobody's; only its worker may fill it.
-    Free = 0,
-    /// A session that lives.
-    Open = 1,
-    /// A session that ended, and is not stored yet.
-    Settled = 2,
-    /// The rest of the text of another slot.
-    Continued = 3,
-}
 
 const PRESENT_RESOLVED: u32 = 1;
 const PRESENT_STAGE: u32 = 1 << 1; // four bits
@@ -265,10 +250,7 @@ impl SessionRef {
     /// Whether the slot still holds this session.
     #[must_use]
     pub fn is_current(self) -> bool {
-        fence(Acquire);
-        let head = self.session.head.load(Relaxed);
-        generation_of(head) == self.generation
-            && (state_is(head, State::Open) || state_is(head, State::Settled))
+        self.session.head().is_still(self.generation)
     }
 
     /// When the counters were last stored (milliseconds since the Unix epoch), without a check.
@@ -287,7 +269,7 @@ impl SessionRef {
         if ending.relayed {
             self.mark(PRESENT_RELAYED);
         }
-        session.head.store(head(self.generation, State::Settled), Release);
+        session.head().settle(self.generation);
     }
 
     fn mark(self, bits: u32) {
@@ -305,17 +287,21 @@ pub(crate) fn needs_continuation(opening: &Opening<'_>) -> bool {
 
 impl Session {
     pub(crate) fn is_free(&self) -> bool {
-        state_is(self.head.load(Acquire), State::Free)
+        self.head().is_free()
     }
 
-    pub(crate) fn release(&self) {
-        let generation = generation_of(self.head.load(Relaxed));
-        self.head.store(head(generation, State::Free), Release);
+    /// Frees the slot, and the one that continues it.
+    pub(crate) fn free(&self, rest: Option<&Self>) {
+        self.head().free(rest.map(Self::head));
+    }
+
+    const fn head(&self) -> Head<'_> {
+        Head(&self.head)
     }
 
     /// The generation of whatever is in the slot.
     pub(crate) fn generation(&self) -> u32 {
-        generation_of(self.head.load(Relaxed))
+        self.head().generation()
     }
 
     pub(crate) fn continuation(&self) -> Option<u32> {
@@ -329,26 +315,23 @@ impl Session {
         opening: &Opening<'_>,
         rest: Option<(&'static Self, u32)>,
     ) -> SessionRef {
-        // Pairs with the readers' Acquire fence: whoever sees one of the stores below also sees
-        // that the slot is no longer what it was.
-        fence(Release);
-        let generation = generation_of(self.head.load(Relaxed)).wrapping_add(1);
-        let (high, low) = opening.id.to_words();
-        self.id[0].store(high, Relaxed);
-        self.id[1].store(low, Relaxed);
-        self.start_ms.store(opening.start_ms.cast_unsigned(), Relaxed);
-        store_ip(&self.client_ip, opening.client.ip());
-        for counter in
-            [&self.bytes_sent, &self.bytes_received, &self.packets_sent, &self.packets_received]
-        {
-            counter.store(0, Relaxed);
-        }
-        self.last_activity_ms.store(opening.start_ms.cast_unsigned(), Relaxed);
-        self.duration_ms.store(0, Relaxed);
-        self.policy_generation.store(opening.policy_generation, Relaxed);
-        self.store_kinds(opening);
-        self.store_texts(opening, rest);
-        self.head.store(head(generation, State::Open), Release);
+        let generation = self.head().fill(State::Open, || {
+            let (high, low) = opening.id.to_words();
+            self.id[0].store(high, Relaxed);
+            self.id[1].store(low, Relaxed);
+            self.start_ms.store(opening.start_ms.cast_unsigned(), Relaxed);
+            store_ip(&self.client_ip, opening.client.ip());
+            for counter in
+                [&self.bytes_sent, &self.bytes_received, &self.packets_sent, &self.packets_received]
+            {
+                counter.store(0, Relaxed);
+            }
+            self.last_activity_ms.store(opening.start_ms.cast_unsigned(), Relaxed);
+            self.duration_ms.store(0, Relaxed);
+            self.policy_generation.store(opening.policy_generation, Relaxed);
+            self.store_kinds(opening);
+            self.store_texts(opening, rest);
+        });
         SessionRef { session: self, generation }
     }
 
@@ -395,9 +378,9 @@ impl Session {
         store_words(&self.text, &own[..used.min(TEXT_OCTETS)]);
         match rest {
             Some((slot, index)) => {
-                let generation = generation_of(slot.head.load(Relaxed)).wrapping_add(1);
-                store_words(&slot.text, &further[..used.saturating_sub(TEXT_OCTETS)]);
-                slot.head.store(head(generation, State::Continued), Release);
+                slot.head().fill(State::Continued, || {
+                    store_words(&slot.text, &further[..used.saturating_sub(TEXT_OCTETS)]);
+                });
                 self.more.store(index + 1, Relaxed);
             }
             None => self.more.store(0, Relaxed),
@@ -406,14 +389,10 @@ impl Session {
 
     /// Copies what the slot holds, if it still is the given use of it.
     pub(crate) fn copy(&self, generation: u32, rest: Option<&Self>) -> Option<Copied> {
-        let before = self.head.load(Acquire);
-        if generation_of(before) != generation {
-            return None;
-        }
-        let settled = state_is(before, State::Settled);
-        if !settled && !state_is(before, State::Open) {
-            return None;
-        }
+        self.head().read(generation, |settled| self.copy_words(settled, rest))
+    }
+
+    fn copy_words(&self, settled: bool, rest: Option<&Self>) -> Copied {
         let present = self.present.load(Acquire);
         let has = |bit: u32| present & bit != 0;
         let kinds = self.kinds.load(Relaxed);
@@ -431,7 +410,7 @@ impl Session {
         if let Some(rest) = rest {
             load_words(&rest.text, &mut text[TEXT_OCTETS..]);
         }
-        let copied = Copied {
+        Copied {
             id: SessionId::from_words(self.id[0].load(Relaxed), self.id[1].load(Relaxed)),
             start_ms: self.start_ms.load(Relaxed).cast_signed(),
             client: SocketAddr::new(load_ip(&self.client_ip), client_port),
@@ -470,11 +449,7 @@ impl Session {
                 .flatten(),
             lengths: self.lengths.load(Relaxed).to_le_bytes(),
             text,
-        };
-        fence(Acquire);
-        let after = self.head.load(Relaxed);
-        // Open may have become settled under the copy; the caller then asks again.
-        (before == after).then_some(copied)
+        }
     }
 }
 
@@ -516,18 +491,6 @@ fn floor_char_boundary(text: &str, max: usize) -> usize {
         return text.len();
     }
     (0..=max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
-}
-
-const fn head(generation: u32, state: State) -> u64 {
-    ((generation as u64) << 32) | state as u64
-}
-
-const fn generation_of(head: u64) -> u32 {
-    (head >> 32) as u32
-}
-
-const fn state_is(head: u64, state: State) -> bool {
-    head & 0xff == state as u64
 }
 
 fn store_ip(words: &[AtomicU64; 2], ip: IpAddr) {
