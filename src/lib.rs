@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              ┌──────── daemon (main thread: signals, drain) ────────┐
-//!              │ Letter::Drain / Stop / Policy                        │
+//!              │ Letter::Drain / Policy                               │
 //!              ▼                                                      ▼
 //!  ┌──────────────────┐  Entry (&'static Session, kind)  ┌────────┐ batch ┌────────┐
 //!  │ worker 0 … N-1   │ ───────────────────────────────▶ │ writer │ ────▶ │ SQLite │

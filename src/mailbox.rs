@@ -40,13 +40,15 @@ pub enum Letter {
     },
     /// More ledger slots.
     Chunk(Chunk),
-    /// Accept what waits, close the listeners, let sessions go on until the deadline.
+    /// Accept what waits, close the listeners, let sessions go on until the deadline, and return. A
+    /// second one can only hasten the end.
     Drain {
         /// When the rest is cut.
         until: Instant,
+        /// When to return even though endings have found no room in the journal. They stay in the
+        /// ledger.
+        leave_at: Instant,
     },
-    /// End every session now, and return.
-    Stop,
 }
 
 /// The lane was full, or its worker is gone; the letter was not taken.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -56,21 +55,15 @@ pub(super) struct Outfit<'a> {
     pub(super) core: Option<usize>,
 }
 
-/// A worker that runs.
-pub(super) struct Member {
-    pub(super) post: Post,
-    pub(super) thread: JoinHandle<()>,
-}
-
 impl Outfit<'_> {
-    /// Starts a worker on its listeners.
+    /// Starts a worker on its listeners; its end is an event.
     pub(super) fn start(
         &self,
         listeners: Vec<TcpListener>,
         policy: &Arc<Policy>,
         journal: Journal,
         events: &Sender<Event>,
-    ) -> Result<Member, Failure> {
+    ) -> Result<Post, Failure> {
         let failure = |error: io::Error| Failure::io("cannot start a worker", &error);
         let poll = Poll::new().map_err(failure)?;
         let waker = Token::own(Role::Waker, 0).into();
@@ -104,16 +97,17 @@ impl Outfit<'_> {
         })
         .map_err(failure)?;
         let (index, core, events) = (self.index, self.core, events.clone());
-        let thread = spawn(&format!("worker-{index}"), move || {
-            let mut ending = Ending { worker: index, events, result: None };
+        spawn(&format!("worker-{index}"), move || {
+            let panicked = Err(io::Error::other("it panicked"));
+            let ending = Ending::new(events, Event::WorkerEnded(index, panicked));
             if let Some(core) = core
                 && let Err(error) = pin_this_thread(core)
             {
                 tracing::warn!("worker {index} is not pinned to core {core}: {error}");
             }
-            ending.result = Some(worker.run());
+            ending.say(Event::WorkerEnded(index, worker.run()));
         })?;
-        Ok(Member { post, thread })
+        Ok(post)
     }
 }
 

@@ -1,10 +1,21 @@
-//! From the first signal to the last worker's end.
+//! From the first signal to the end of the last worker and of the writer.
+//!
+//! ```text
+//! SIGTERM ── drain_timeout ──▶ sessions are cut ── BACKLOG_PATIENCE ──▶ workers leave
+//!                                                                        │ journal closed
+//!                                           everything stored, or not ◀──┴── writer's patience
+//! ```
+//!
+//! Nothing here waits without a bound: the database may be gone, and a thread may hang in a system
+//! call. What is not stored by then is counted in the ledger, which keeps it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::start::{Failure, Shared};
+use super::storage::STOP_PATIENCE;
 use super::watch::Event;
 use crate::clock;
 use crate::mailbox::{Letter, Post};
@@ -18,53 +29,115 @@ pub(super) struct Running<'a> {
     pub(super) drain_timeout: Duration,
 }
 
+/// How far the process has come towards its end.
+struct Progress {
+    workers_left: usize,
+    writing: bool,
+    /// When it is given up; set by the first signal, moved by each step.
+    give_up_at: Option<Instant>,
+    /// A second signal has come: no step gets more time.
+    hurried: bool,
+    failure: Option<Failure>,
+}
+
 impl Running<'_> {
-    /// Waits for a signal, then for the workers. A worker that ends before it is told to ends the
-    /// process: half a server is none.
+    /// Waits for a signal, then for the workers, then for the writer. A worker that ends
+    /// before it is told to ends the process: half a server is none.
+    ///
+    /// # Errors
+    /// When one of them failed, did not end in time, or sessions could not be stored.
     pub(super) fn until_ended(&self) -> Result<(), Failure> {
-        let mut left = self.posts.len();
-        let mut stopping: Option<Instant> = None;
-        let mut failure = None;
-        while left > 0 {
+        let mut progress = Progress {
+            workers_left: self.posts.len(),
+            writing: true,
+            give_up_at: None,
+            hurried: false,
+            failure: None,
+        };
+        while progress.workers_left > 0 || progress.writing {
             match self.events.recv_timeout(TICK) {
-                Ok(Event::Stop) if stopping.is_none() => {
-                    stopping = Some(self.drain(self.drain_timeout));
-                }
-                Ok(Event::Stop) => {
-                    tracing::warn!("stopping at once");
-                    self.order(|| Letter::Stop);
-                }
+                Ok(Event::Stop) => self.stop(&mut progress),
                 Ok(Event::Reload) => {
                     tracing::warn!("SIGHUP: nothing can be reloaded yet; restart to apply changes");
                 }
                 Ok(Event::WorkerEnded(worker, result)) => {
-                    left -= 1;
-                    if let Err(error) = result {
-                        tracing::error!("worker {worker} failed: {error}");
-                        failure = Some(Failure::Other(format!("worker {worker} failed: {error}")));
+                    progress.workers_left -= 1;
+                    let told = progress.give_up_at.is_some();
+                    self.ended(&mut progress, &format!("worker {worker}"), result, told);
+                    if progress.workers_left == 0 {
+                        progress.allow(clock::mono() + STOP_PATIENCE + OVERTIME);
                     }
-                    if stopping.is_none() {
-                        stopping = Some(self.drain(Duration::ZERO));
-                    }
+                }
+                Ok(Event::WriterEnded(result)) => {
+                    progress.writing = false;
+                    self.ended(&mut progress, "the writer", result, true);
                 }
                 Err(RecvTimeoutError::Timeout) => self.grow_ledger(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if stopping.is_some_and(|until| clock::mono() > until + OVERTIME) {
-                let text = format!("{left} workers did not end in time");
-                return Err(Failure::Other(text));
+            if progress.give_up_at.is_some_and(|at| clock::mono() >= at) {
+                break;
             }
         }
-        failure.map_or(Ok(()), Err)
+        self.verdict(progress)
     }
 
-    fn drain(&self, patience: Duration) -> Instant {
+    /// The first signal drains, any further one hurries.
+    fn stop(&self, progress: &mut Progress) {
+        if progress.give_up_at.is_none() {
+            self.drain(progress, self.drain_timeout);
+        } else if !progress.hurried {
+            tracing::warn!("stopping at once");
+            let now = clock::mono();
+            self.order(|| Letter::Drain { until: now, leave_at: now + HURRIED_BACKLOG_PATIENCE });
+            progress.allow(now + HURRIED_PATIENCE);
+            progress.hurried = true;
+        }
+    }
+
+    fn drain(&self, progress: &mut Progress, patience: Duration) {
         self.shared.readiness.set_draining();
         let until = clock::mono() + patience;
         let live: u64 = self.shared.counters.iter().map(|counters| counters.active()).sum();
         tracing::info!("stopping: {live} sessions have {} s to end", patience.as_secs());
-        self.order(|| Letter::Drain { until });
-        until
+        let leave_at = until + BACKLOG_PATIENCE;
+        self.order(|| Letter::Drain { until, leave_at });
+        progress.allow(leave_at + OVERTIME);
+    }
+
+    /// Takes note of the end of a thread, and ends the others if it was not `told` to end.
+    fn ended(&self, progress: &mut Progress, who: &str, result: io::Result<()>, told: bool) {
+        let error = match result {
+            Ok(()) if told => return,
+            Ok(()) => "it ended before it was told to".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!("{who} failed: {error}");
+        progress.failure.get_or_insert(Failure::Other(format!("{who} failed: {error}")));
+        if !told {
+            let now = clock::mono();
+            let leave_at = now + BACKLOG_PATIENCE;
+            self.shared.readiness.set_draining();
+            self.order(|| Letter::Drain { until: now, leave_at });
+            progress.allow(leave_at + OVERTIME);
+        }
+    }
+
+    /// How it went, once it is over or given up.
+    fn verdict(&self, progress: Progress) -> Result<(), Failure> {
+        let Progress { workers_left, writing, failure, .. } = progress;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let unstored = self.shared.ledger.held();
+        let why = match (workers_left, writing) {
+            (0, false) if unstored == 0 => return Ok(()),
+            (0, false) => String::new(),
+            (0, true) => ": the writer did not end in time".to_owned(),
+            (left, _) => format!(": {left} workers did not end in time"),
+        };
+        let trouble = self.shared.gauges.trouble().map_or(String::new(), |why| format!(" ({why})"));
+        Err(Failure::Other(format!("{unstored} sessions could not be stored{why}{trouble}")))
     }
 
     fn order(&self, letter: impl Fn() -> Letter) {
@@ -92,7 +165,24 @@ impl Running<'_> {
     }
 }
 
+impl Progress {
+    /// The step that begins may take until `at`, unless the process is in a hurry.
+    const fn allow(&mut self, at: Instant) {
+        if !self.hurried {
+            self.give_up_at = Some(at);
+        }
+    }
+}
+
 /// How often the ledger is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// How long after the drain's end the workers may take to cut what is left.
-const OVERTIME: Duration = Duration::from_secs(5);
+/// How long after the last session's end a worker waits for room in the journal.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a thread may take beyond the time it was given.
+const OVERTIME: Duration = Duration::from_secs(2);
+/// The same after a second signal: for the workers, and for everything.
+const HURRIED_BACKLOG_PATIENCE: Duration = Duration::from_secs(1);
+const HURRIED_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -83,9 +83,9 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(settings, &shared, &storage)?;
     let policy = Arc::new(policy(settings, &plan, api.address()));
-    let writer = storage.start_writer(settings, &shared, entries)?;
+    storage.start_writer(settings, &shared, entries, events.clone())?;
     let hashes = Hashes::start(plan.workers)?;
-    let mut crew = Vec::with_capacity(plan.workers);
+    let mut posts = Vec::with_capacity(plan.workers);
     for (index, listeners) in plan.listeners.into_iter().enumerate() {
         let outfit = Outfit {
             index,
@@ -95,7 +95,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
             names: &names,
             core: plan.pin.get(index).copied(),
         };
-        crew.push(outfit.start(listeners, &policy, journal.another(), &events)?);
+        posts.push(outfit.start(listeners, &policy, journal.another(), &events)?);
     }
     drop(journal);
     let handle = signals.handle();
@@ -103,23 +103,16 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     announce(settings, &plan.addresses, api.address(), plan.workers);
     shared.readiness.set_ready();
 
-    let posts: Vec<_> = crew.iter().map(|member| member.post.clone()).collect();
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts: &posts, shared: &shared, drain_timeout };
     let ended = running.until_ended();
-    if ended.is_ok() {
-        for member in crew {
-            // How it ended was said by its own last message.
-            drop(member.thread.join());
-        }
-    }
-    let stored = writer.finish();
+    // A thread that has not ended by now hangs in the system, and is left behind.
     api.stop();
     handle.close();
     drop(signals.join());
     hashes.close();
     names.close();
-    ended.and(stored)
+    ended
 }
 
 fn announce(

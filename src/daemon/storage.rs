@@ -1,12 +1,13 @@
 //! Where sessions are kept: SQLite, memory, or nowhere.
 
+use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use super::start::{Failure, Shared, spawn};
+use super::watch::{Ending, Event};
 use crate::config::{self, Settings};
 use crate::session::Entry;
 use crate::stats::{History, Ring};
@@ -20,9 +21,6 @@ pub(super) struct Storage {
     ring: Option<Arc<Ring>>,
     history: Option<Arc<dyn History>>,
 }
-
-/// The writer's thread.
-pub(super) struct Writing(JoinHandle<u64>);
 
 impl Storage {
     /// Opens what the settings ask for.
@@ -45,13 +43,14 @@ impl Storage {
         self.history.clone()
     }
 
-    /// Starts the writer on the journal.
+    /// Starts the writer on the journal; its end is an event.
     pub(super) fn start_writer(
         self,
         settings: &Settings,
         shared: &Shared,
         receiver: Receiver<Entry>,
-    ) -> Result<Writing, Failure> {
+        events: Sender<Event>,
+    ) -> Result<(), Failure> {
         let sessions = &settings.sessions;
         let writer = Writer::new(Parts {
             receiver,
@@ -69,18 +68,14 @@ impl Storage {
                 stop_patience: STOP_PATIENCE,
             },
         });
-        Ok(Writing(spawn("writer", move || writer.run())?))
-    }
-}
-
-impl Writing {
-    /// Waits until everything is stored. The workers must have ended, which closes the journal.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        match self.0.join() {
-            Ok(0) => Ok(()),
-            Ok(lost) => Err(Failure::Other(format!("{lost} sessions could not be stored"))),
-            Err(_) => Err(Failure::Other("the writer panicked".to_owned())),
-        }
+        spawn("writer", move || {
+            let panicked = Event::WriterEnded(Err(io::Error::other("it panicked")));
+            let ending = Ending::new(events, panicked);
+            // What it could not store is counted where it stays: in the ledger.
+            let _unstored = writer.run();
+            ending.say(Event::WriterEnded(Ok(())));
+        })?;
+        Ok(())
     }
 }
 
@@ -117,4 +112,4 @@ fn sqlite(_settings: &Settings, _node: &str) -> Result<Storage, Failure> {
 }
 
 /// How long commits are retried at the end.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(10);

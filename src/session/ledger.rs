@@ -147,6 +147,18 @@ impl Ledger {
         None
     }
 
+    /// How many sessions it holds: the live ones, and those that ended and are not stored yet. Looks
+    /// at every slot.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.chunks
+            .iter()
+            .filter_map(|chunk| chunk.get())
+            .flat_map(|slots| slots.iter())
+            .filter(|slot| slot.is_held())
+            .count()
+    }
+
     /// Gives a settled slot back to its worker. Only the writer may call it, once its row is
     /// committed; a stale reference is ignored.
     pub fn free(&self, reference: SessionRef) {

@@ -290,6 +290,11 @@ impl Session {
         self.head().is_free()
     }
 
+    /// Whether a session is in it, live or ended.
+    pub(crate) fn is_held(&self) -> bool {
+        self.head().is_still(self.generation())
+    }
+
     /// Frees the slot, and the one that continues it.
     pub(crate) fn free(&self, rest: Option<&Self>) {
         self.head().free(rest.map(Self::head));

@@ -20,8 +20,7 @@ impl Worker {
                     self.with(key, |connection, kit| connection.verified(verdict, key, kit));
                 }
                 Letter::Chunk(chunk) => self.kit.share.add(chunk),
-                Letter::Drain { until } => self.drain(until),
-                Letter::Stop => self.drain(self.kit.now.mono),
+                Letter::Drain { until, leave_at } => self.drain(Drain { until, leave_at }),
             }
         }
     }
@@ -36,17 +35,21 @@ impl Worker {
         }
     }
 
-    /// Takes no new clients; what lives may go on until `until`.
-    fn drain(&mut self, until: Instant) {
+    /// Takes no new clients; what lives may go on until the drain's time is over.
+    fn drain(&mut self, drain: Drain) {
         if self.draining.is_none() {
             self.door.close(&mut self.slots, &mut self.kit);
         }
-        self.draining = Some(self.draining.map_or(until, |before| before.min(until)));
+        let before = self.draining.unwrap_or(drain);
+        self.draining = Some(Drain {
+            until: before.until.min(drain.until),
+            leave_at: before.leave_at.min(drain.leave_at),
+        });
     }
 
     /// Ends everybody once the drain's time is over.
     pub(super) fn finish_draining(&mut self) {
-        if self.draining.is_none_or(|until| self.kit.now.mono < until) {
+        if self.draining.is_none_or(|drain| self.kit.now.mono < drain.until) {
             return;
         }
         for slot in 0..self.slots.span() {
@@ -58,6 +61,29 @@ impl Worker {
             }
         }
     }
+
+    /// Whether it has been told to drain, nobody is left, and every ending has been sent, or there is
+    /// no more time for that: what is not sent waits in the ledger.
+    pub(super) fn has_drained(&self) -> bool {
+        self.draining.is_some_and(|drain| {
+            let sent = self.kit.journal.backlog_len() == 0;
+            self.slots.is_empty() && (sent || self.kit.now.mono >= drain.leave_at)
+        })
+    }
+
+    /// When the drain next asks for something.
+    pub(super) fn drain_due(&self) -> Option<Instant> {
+        self.draining.map(|drain| if self.slots.is_empty() { drain.leave_at } else { drain.until })
+    }
+}
+
+/// How a worker's last time is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    /// When those who still live are cut.
+    until: Instant,
+    /// When it leaves at the latest, once nobody is left.
+    leave_at: Instant,
 }
 
 /// Letters read per turn.

@@ -13,6 +13,7 @@ use super::accept::{Door, enqueue};
 use super::connection::{Connection, Fate, Link};
 use super::deadlines::Deadlines;
 use super::kit::Kit;
+use super::letters::Drain;
 use super::slots::Slots;
 use super::token::{Role, Token};
 use crate::auth::Recent;
@@ -67,7 +68,7 @@ pub struct Worker {
     pub(super) slots: Slots<Connection>,
     pub(super) door: Door,
     pub(super) mailbox: Mailbox,
-    pub(super) draining: Option<Instant>,
+    pub(super) draining: Option<Drain>,
     poll: Poll,
     events: Events,
 }
@@ -113,7 +114,8 @@ impl Worker {
         })
     }
 
-    /// Runs until it is told to drain and the last connection is gone.
+    /// Runs until it is told to drain, the last connection is gone and its ending is on its way to
+    /// the writer; or until the drain's time for that is over.
     ///
     /// # Errors
     /// When the poll itself fails, which ends the process: half a server is none.
@@ -136,10 +138,7 @@ impl Worker {
             self.kit.journal.flush();
             self.finish_draining();
             self.count_turn();
-            if self.draining.is_some()
-                && self.slots.is_empty()
-                && self.kit.journal.backlog_len() == 0
-            {
+            if self.has_drained() {
                 return Ok(());
             }
         }
@@ -152,7 +151,7 @@ impl Worker {
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
         let resolver = self.kit.resolver.timeout().map(|wait| now + wait);
-        [self.kit.deadlines.next(), self.door.wants(now), self.draining, unsent, resolver]
+        [self.kit.deadlines.next(), self.door.wants(now), self.drain_due(), unsent, resolver]
             .into_iter()
             .flatten()
             .min()

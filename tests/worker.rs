@@ -1,0 +1,149 @@
+//! One worker on a thread of the test, without a daemon: what it does when nobody takes what it
+//! sends, and when nobody wakes it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver as Entries;
+use harness::client::Client;
+use harness::{PATIENCE, wait_for};
+use mio::{Poll, Waker};
+use rustsocks::acl::{Acl, Guard};
+use rustsocks::auth::{Identity, Users};
+use rustsocks::clock;
+use rustsocks::limit::Admission;
+use rustsocks::linux::listener::{ListenerOptions, bind_listener};
+use rustsocks::mailbox::{Letter, Post, mailbox};
+use rustsocks::offload::{Job, Pool};
+use rustsocks::policy::{Policy, Timeouts};
+use rustsocks::resolve::{Family, Resolver, System};
+use rustsocks::session::{Entry, Ledger, Share, Table, journal};
+use rustsocks::socks::MethodSet;
+use rustsocks::stats::Counters;
+use rustsocks::worker::token::{Role, Token};
+use rustsocks::worker::{Worker, WorkerParts};
+
+/// A worker that runs on a thread, and the ends of what goes in and out of it.
+struct Lone {
+    address: SocketAddr,
+    post: Post,
+    entries: Entries<Entry>,
+    ledger: Ledger,
+    counters: Arc<Counters>,
+    ended: Receiver<std::io::Result<()>>,
+    /// Holds what an unheard waker would otherwise wake.
+    _elsewhere: Poll,
+}
+
+impl Lone {
+    /// A worker whose journal has room for so many entries. One that is not `woken` has a mailbox
+    /// that rings somewhere else.
+    fn start(entries_max: usize, woken: bool) -> Self {
+        let (poll, elsewhere) = (Poll::new().unwrap(), Poll::new().unwrap());
+        let registry = if woken { poll.registry() } else { elsewhere.registry() };
+        let waker = Waker::new(registry, Token::own(Role::Waker, 0).into()).unwrap();
+        let (post, mailbox) = mailbox(waker, 16);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = bind_listener(any, ListenerOptions::default()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let ledger = Ledger::new(1);
+        let mut share = Share::new();
+        share.add(ledger.grow().unwrap());
+        let (journal, entries) = journal(entries_max);
+        let hashes = Pool::start("hash", 1, 1, Job::run).unwrap();
+        let counters = Arc::new(Counters::new());
+        let worker = Worker::new(WorkerParts {
+            index: 0,
+            poll,
+            listeners: vec![listener],
+            mailbox,
+            post: post.clone(),
+            resolver: Resolver::System(System::new(Family::Any, Box::new(|_, _, _| false))),
+            hashes: hashes.desk(),
+            policy: Arc::new(policy()),
+            admission: Admission::new(16),
+            table: Arc::new(Table::new(1)),
+            journal,
+            share,
+            counters: Arc::clone(&counters),
+            publish_every: 1,
+            records: true,
+        })
+        .unwrap();
+        let (sender, ended) = channel();
+        std::thread::spawn(move || sender.send(worker.run()).unwrap());
+        Self { address, post, entries, ledger, counters, ended, _elsewhere: elsewhere }
+    }
+
+    /// A client that speaks no SOCKS, which is one record.
+    fn strange_client(&self) {
+        let mut client = Client::to(self.address);
+        client.send(b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(client.receive_all(), b"");
+    }
+
+    fn drain(&self, leave_after: Duration) {
+        let until = clock::mono();
+        let letter = Letter::Drain { until, leave_at: until + leave_after };
+        self.post.order(letter).unwrap();
+    }
+}
+
+fn policy() -> Policy {
+    let second = Duration::from_secs(1);
+    Policy {
+        generation: 1,
+        methods: MethodSet::NO_AUTH,
+        users: Arc::new(Users::new(Vec::new())),
+        anonymous: Identity::anonymous("anonymous"),
+        acl: Acl::new(Guard::Off),
+        timeouts: Timeouts {
+            handshake: 600 * second,
+            connect: second,
+            attempt: second,
+            idle: 600 * second,
+            half_close: 600 * second,
+            linger: second,
+        },
+    }
+}
+
+#[test]
+fn a_worker_leaves_in_time_though_nobody_takes_its_endings_and_does_not_spin_till_then() {
+    let lone = Lone::start(1, true);
+    for _ in 0..3 {
+        lone.strange_client();
+    }
+    wait_for("a backlog", || (lone.counters.journal_backlog.get() == 2).then_some(()));
+    let turns = lone.counters.turns.get();
+    lone.drain(Duration::from_millis(500));
+    lone.ended.recv_timeout(PATIENCE).unwrap().unwrap();
+    let turns = lone.counters.turns.get() - turns;
+    assert!(turns < 500, "{turns} turns while there was nothing to do");
+    assert_eq!(lone.entries.try_iter().count(), 1);
+    assert_eq!(lone.ledger.held(), 3, "what was not sent is still in the ledger");
+}
+
+#[test]
+fn a_worker_that_is_draining_sends_its_backlog_as_soon_as_there_is_room() {
+    let lone = Lone::start(1, true);
+    for _ in 0..3 {
+        lone.strange_client();
+    }
+    wait_for("a backlog", || (lone.counters.journal_backlog.get() == 2).then_some(()));
+    lone.drain(10 * PATIENCE);
+    for _ in 0..3 {
+        lone.entries.recv_timeout(PATIENCE).unwrap();
+    }
+    lone.ended.recv_timeout(PATIENCE).unwrap().unwrap();
+}
