@@ -41,7 +41,7 @@ struct Progress {
 }
 
 impl Running<'_> {
-    /// Waits for a signal, then for the workers, then for the writer. A worker that ends
+    /// Waits for a signal, then for the workers, then for the writer. A worker or a writer that ends
     /// before it is told to ends the process: half a server is none.
     ///
     /// # Errors
@@ -70,7 +70,8 @@ impl Running<'_> {
                 }
                 Ok(Event::WriterEnded(result)) => {
                     progress.writing = false;
-                    self.ended(&mut progress, "the writer", result, true);
+                    let told = progress.workers_left == 0;
+                    self.ended(&mut progress, "the writer", result, told);
                 }
                 Err(RecvTimeoutError::Timeout) => self.grow_ledger(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -115,8 +116,9 @@ impl Running<'_> {
         tracing::error!("{who} failed: {error}");
         progress.failure.get_or_insert(Failure::Other(format!("{who} failed: {error}")));
         if !told {
+            // With no writer nobody takes what workers wait to send.
             let now = clock::mono();
-            let leave_at = now + BACKLOG_PATIENCE;
+            let leave_at = if progress.writing { now + BACKLOG_PATIENCE } else { now };
             self.shared.readiness.set_draining();
             self.order(|| Letter::Drain { until: now, leave_at });
             progress.allow(leave_at + OVERTIME);

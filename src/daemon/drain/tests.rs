@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, unbounded};
 use mio::{Poll, Token, Waker};
 
 use super::*;
+use crate::daemon::watch::Ending;
 use crate::limit::Admission;
 use crate::mailbox::{Mailbox, mailbox};
 use crate::session::{IdSource, Ledger, Opening, Share, Table};
@@ -46,6 +48,52 @@ impl Scene {
         }
         .until_ended()
     }
+}
+
+/// A worker that does nothing but end when it is told to; answers with the time it was given.
+fn obedient(mailbox: Mailbox, events: Sender<Event>) -> JoinHandle<(Instant, Instant)> {
+    thread::spawn(move || {
+        let told = loop {
+            match mailbox.next() {
+                Some(Letter::Drain { until, leave_at }) => break (until, leave_at),
+                Some(letter) => panic!("{letter:?}"),
+                None => thread::park_timeout(Duration::from_millis(1)),
+            }
+        };
+        events.send(Event::WorkerEnded(0, Ok(()))).unwrap();
+        told
+    })
+}
+
+#[test]
+fn a_writer_that_panics_ends_the_process_with_an_error_at_once() {
+    let scene = Scene::new();
+    let events = scene.sender.clone();
+    let writer = thread::spawn(move || {
+        let panicked = Event::WriterEnded(Err(io::Error::other("it panicked")));
+        let _ending = Ending::new(events, panicked);
+        panic!("on purpose");
+    });
+    assert!(writer.join().is_err());
+    let Scene { sender, events, posts, mailbox, shared, .. } = scene;
+    let worker = obedient(mailbox, sender);
+    let began = clock::mono();
+    let drain_timeout = Duration::from_secs(3600);
+    let running = Running { events: &events, posts: &posts, shared: &shared, drain_timeout };
+    let failure = running.until_ended().unwrap_err();
+    assert_eq!(failure.to_string(), "the writer failed: it panicked");
+    let (until, leave_at) = worker.join().unwrap();
+    assert!(until < began + drain_timeout, "nobody is given the drain's time");
+    assert_eq!(until, leave_at, "nobody would take what it waits to send");
+}
+
+#[test]
+fn a_writer_that_ends_too_early_is_a_failure_even_if_it_says_nothing_is_wrong() {
+    let scene = Scene::new();
+    scene.sender.send(Event::WriterEnded(Ok(()))).unwrap();
+    scene.sender.send(Event::WorkerEnded(0, Ok(()))).unwrap();
+    let failure = scene.run().unwrap_err();
+    assert!(failure.to_string().contains("the writer failed"), "{failure}");
 }
 
 #[test]
