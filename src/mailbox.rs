@@ -118,9 +118,10 @@ impl Post {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(NoRoom),
         }
-        if !self.bell.rung.swap(true, Ordering::SeqCst) {
-            // A refused wake-up only delays the letter: the worker's poll has an upper bound.
-            self.bell.waker.wake().map_err(|_| NoRoom)?;
+        if !self.bell.rung.swap(true, Ordering::SeqCst) && self.bell.waker.wake().is_err() {
+            // The letter lies in its lane and is only delayed: a worker looks at its mailbox each
+            // second, whatever happens. The next post rings again.
+            self.bell.rung.store(false, Ordering::SeqCst);
         }
         Ok(())
     }

@@ -147,3 +147,10 @@ fn a_worker_that_is_draining_sends_its_backlog_as_soon_as_there_is_room() {
     }
     lone.ended.recv_timeout(PATIENCE).unwrap().unwrap();
 }
+
+#[test]
+fn a_letter_that_could_not_be_announced_is_read_all_the_same() {
+    let lone = Lone::start(1, false);
+    lone.drain(Duration::ZERO);
+    lone.ended.recv_timeout(PATIENCE).unwrap().unwrap();
+}

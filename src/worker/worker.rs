@@ -122,7 +122,7 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         loop {
             let wait = self.wait(clock::mono());
-            match self.poll.poll(&mut self.events, wait) {
+            match self.poll.poll(&mut self.events, Some(wait)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -144,10 +144,11 @@ impl Worker {
         }
     }
 
-    /// How long there is nothing to do, unless an event comes.
-    fn wait(&self, now: Instant) -> Option<Duration> {
+    /// How long there is nothing to do, unless an event comes; bounded, so that a letter whose
+    /// wake-up the kernel refused is read all the same.
+    fn wait(&self, now: Instant) -> Duration {
         if !self.kit.ready.is_empty() || !self.mailbox.is_empty() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
         let resolver = self.kit.resolver.timeout().map(|wait| now + wait);
@@ -155,7 +156,7 @@ impl Worker {
             .into_iter()
             .flatten()
             .min()
-            .map(|at| at.saturating_duration_since(now))
+            .map_or(WAIT_MAX, |at| at.saturating_duration_since(now).min(WAIT_MAX))
     }
 
     /// Events only mark: who has something to do is queued.
@@ -276,5 +277,7 @@ impl Worker {
 const EVENTS_PER_TURN: usize = 1024;
 /// Deadlines looked at per turn.
 const EXPIRIES_PER_TURN: usize = 256;
+/// The longest wait of all.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The longest wait while endings have not found room in the journal.
 const UNSENT_WAIT_MAX: Duration = Duration::from_millis(10);
