@@ -81,6 +81,32 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
     ("rustsocks_user_bandwidth_bytes_total", "counter", &["direction", "user"]),
 ];
 
+/// Further families: name, type, labels.
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 22] = [
+    ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
+    ("rustsocks_stage_duration_seconds", "histogram", &["le", "stage"]),
+    ("rustsocks_auth_failures_total", "counter", &[]),
+    ("rustsocks_over_limit_total", "counter", &[]),
+    ("rustsocks_connections", "gauge", &[]),
+    ("rustsocks_connections_limit", "gauge", &[]),
+    ("rustsocks_worker_accepted_total", "counter", &["worker"]),
+    ("rustsocks_worker_active_sessions", "gauge", &["worker"]),
+    ("rustsocks_worker_loop_lag_seconds", "gauge", &["worker"]),
+    ("rustsocks_worker_busy_seconds_total", "counter", &["worker"]),
+    ("rustsocks_writer_queue_entries", "gauge", &[]),
+    ("rustsocks_writer_oldest_unsaved_seconds", "gauge", &[]),
+    ("rustsocks_writer_commit_seconds", "histogram", &["le"]),
+    ("rustsocks_writer_degraded", "gauge", &[]),
+    ("rustsocks_writer_wal_bytes", "gauge", &[]),
+    ("rustsocks_records_dropped_total", "counter", &["kind"]),
+    ("rustsocks_ledger_slots_used", "gauge", &[]),
+    ("rustsocks_ledger_slots_max", "gauge", &[]),
+    ("rustsocks_build_info", "gauge", &["features", "version"]),
+    ("process_cpu_seconds_total", "counter", &[]),
+    ("process_resident_memory_bytes", "gauge", &[]),
+    ("process_open_fds", "gauge", &[]),
+];
+
 /// The first buckets of the durations, in seconds.
 const BUCKETS: [&str; 8] = ["0.1", "0.5", "1", "5", "10", "30", "60", "300"];
 
@@ -265,7 +291,7 @@ fn the_metric_families_have_their_names_types_labels_and_buckets() {
             labels.entry(family).or_default().extend(of_line);
         }
     }
-    for (name, kind, expected) in FAMILIES {
+    for (name, kind, expected) in FAMILIES.into_iter().chain(FURTHER_FAMILIES) {
         assert_eq!(kinds.get(name), Some(&kind), "{name}");
         assert_eq!(labels[name], BTreeSet::from_iter(expected.iter().copied()), "{name}");
     }

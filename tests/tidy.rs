@@ -56,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("rusqlite_migration", &["store/"]),
     ("tiny_http", &["admin/"]),
-    ("prometheus", &["admin/prometheus.rs", "admin/mod.rs"]),
+    ("prometheus", &["admin/prometheus", "admin/mod.rs"]),
     ("mio", &["worker/", "mailbox.rs", "linux/", "resolve/cares.rs", "admin/gate", "daemon/"]),
     ("c_ares", &["resolve/cares.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),

@@ -4,6 +4,9 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::histogram::Histogram;
+use super::peak::Peak;
+use super::stages::StageTimes;
 use crate::session::Outcome;
 
 /// One number with one writer and any number of readers.
@@ -57,8 +60,10 @@ pub struct Counters {
     pub packets_sent: Count,
     /// Relay transfers, target to client.
     pub packets_received: Count,
-    /// Durations of accepted sessions that ended.
-    pub durations: Durations,
+    /// Durations of accepted sessions that ended, milliseconds.
+    pub durations: Histogram<{ DURATION_BOUNDS_MS.len() }>,
+    /// Times of their stages, and of those that were refused.
+    pub stages: StageTimes,
     /// Endings by outcome, in the order of [`Outcome::ALL`].
     pub outcomes: [Count; Outcome::ALL.len()],
     /// Poll events and answers that came for a connection that was gone.
@@ -79,6 +84,8 @@ pub struct Counters {
     pub busy_us: Count,
     /// The longest turn so far, microseconds.
     pub turn_us_max: Count,
+    /// The longest turn of late, microseconds: what an event may have had to wait.
+    pub turn_us_peak: Peak,
     /// Generation of the policy that the worker uses (a gauge).
     pub policy_generation: Count,
     /// Ledger slots that the worker can claim (a gauge).
@@ -117,7 +124,8 @@ impl Default for Counters {
             bytes_received: Count::default(),
             packets_sent: Count::default(),
             packets_received: Count::default(),
-            durations: Durations::default(),
+            durations: Histogram::new(&DURATION_BOUNDS_MS),
+            stages: StageTimes::default(),
             outcomes: array::from_fn(|_| Count::default()),
             stale: Count::default(),
             budget_spent: Count::default(),
@@ -128,27 +136,10 @@ impl Default for Counters {
             turns: Count::default(),
             busy_us: Count::default(),
             turn_us_max: Count::default(),
+            turn_us_peak: Peak::default(),
             policy_generation: Count::default(),
             ledger_free: Count::default(),
         }
-    }
-}
-
-/// A histogram of session durations.
-#[derive(Debug, Default)]
-pub struct Durations {
-    /// Sessions per bucket (not cumulative); the last one is for those above every bound.
-    pub buckets: [Count; DURATION_BOUNDS_MS.len() + 1],
-    /// Sum, milliseconds.
-    pub sum_ms: Count,
-}
-
-impl Durations {
-    /// Counts one session that lasted `duration_ms`.
-    pub fn observe(&self, duration_ms: u64) {
-        let bucket = DURATION_BOUNDS_MS.partition_point(|&bound| bound < duration_ms);
-        self.buckets[bucket].add(1);
-        self.sum_ms.add(duration_ms);
     }
 }
 
@@ -159,17 +150,6 @@ pub const DURATION_BOUNDS_MS: [u64; 11] =
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_duration_falls_into_the_first_bucket_that_holds_it() {
-        let durations = Durations::default();
-        for ms in [0, 100, 101, 300_000, 21_600_001] {
-            durations.observe(ms);
-        }
-        let counts: Vec<_> = durations.buckets.iter().map(Count::get).collect();
-        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
-        assert_eq!(durations.sum_ms.get(), 21_900_202);
-    }
 
     #[test]
     fn two_workers_counters_share_no_cache_line() {

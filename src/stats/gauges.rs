@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::counters::Count;
+use super::histogram::Histogram;
 
-/// Set by the writer, read by health and metrics.
-#[derive(Debug, Default)]
+/// Set by the writer, read by health and metrics. As with [`Counters`](super::Counters), a new field
+/// does not compile until the metrics export it.
+#[derive(Debug)]
 pub struct WriterGauges {
     /// Rows committed, checkpoints included.
     pub rows: Count,
     /// Transactions committed.
     pub commits: Count,
-    /// Microseconds spent in them.
-    pub commit_us: Count,
+    /// What they took, microseconds.
+    pub commit_us: Histogram<{ COMMIT_BOUNDS_US.len() }>,
     /// Commits that failed and were tried again.
     pub retries: Count,
     /// Entries that waited in the channel when the writer last looked.
@@ -27,9 +29,31 @@ pub struct WriterGauges {
     pub openings_left_out: Count,
     /// Endings that were not stored when the process had to end.
     pub lost: Count,
-    last_commit_ms: AtomicI64,
-    oldest_unsaved_ms: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    /// Octets of the write-ahead log when the writer last looked; 0 without one.
+    pub wal_bytes: Count,
+    pub(crate) last_commit_ms: AtomicI64,
+    pub(crate) oldest_unsaved_ms: AtomicU64,
+    pub(crate) trouble: Mutex<Option<String>>,
+}
+
+impl Default for WriterGauges {
+    fn default() -> Self {
+        Self {
+            rows: Count::default(),
+            commits: Count::default(),
+            commit_us: Histogram::new(&COMMIT_BOUNDS_US),
+            retries: Count::default(),
+            queue: Count::default(),
+            deleted: Count::default(),
+            checkpoints_skipped: Count::default(),
+            openings_left_out: Count::default(),
+            lost: Count::default(),
+            wal_bytes: Count::default(),
+            last_commit_ms: AtomicI64::default(),
+            oldest_unsaved_ms: AtomicU64::default(),
+            trouble: Mutex::default(),
+        }
+    }
 }
 
 impl WriterGauges {
@@ -70,3 +94,9 @@ impl WriterGauges {
         self.oldest_unsaved_ms.load(Relaxed)
     }
 }
+
+/// Upper bounds of the commit buckets, microseconds: from memory's speed to a disk in trouble.
+pub const COMMIT_BOUNDS_US: [u64; 13] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000,
+];

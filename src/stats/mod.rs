@@ -5,19 +5,25 @@
 mod change;
 mod counters;
 mod gauges;
+mod histogram;
+mod peak;
 mod readiness;
 mod record;
 mod report;
 mod ring;
+mod stages;
 mod users;
 
 pub use change::Change;
-pub use counters::{Count, Counters, DURATION_BOUNDS_MS, Durations};
-pub use gauges::WriterGauges;
+pub use counters::{Count, Counters, DURATION_BOUNDS_MS};
+pub use gauges::{COMMIT_BOUNDS_US, WriterGauges};
+pub use histogram::{Distribution, Histogram};
+pub use peak::Peak;
 pub use readiness::{Readiness, Stage};
 pub use record::Record;
 pub use report::{
     History, Report, TopDestination, TopUser, Unavailable, WindowSums, destination, window_start,
 };
 pub use ring::Ring;
+pub use stages::{STAGE_BOUNDS_US, StageHistogram, StageTimes};
 pub use users::{OTHER, UserSum, UserSums};

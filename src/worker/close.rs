@@ -19,6 +19,9 @@ impl Connection {
         let duration_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
         let ending = Ending { outcome, relayed, duration_ms };
         self.count(&ending, &kit.counters);
+        if let Link::Front(front) = &self.link {
+            kit.counters.stages.observe(&front.machine.facts().stages);
+        }
         match self.session.take() {
             Some(Live { id, slot }) => {
                 if let Link::Front(front) = &self.link {

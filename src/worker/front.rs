@@ -304,8 +304,9 @@ impl Connection {
             self.settle(Outcome::Internal, kit);
             return Fate::Release;
         };
+        let facts = front.machine.facts();
+        kit.counters.stages.observe(&facts.stages);
         if let Some(live) = &self.session {
-            let facts = front.machine.facts();
             live.slot.reference().set_stages(&facts.stages);
             if let Some(address) = facts.resolved {
                 live.slot.reference().set_resolved(address);

@@ -11,6 +11,7 @@ use crate::connection::Patience;
 use crate::policy::Timeouts;
 use crate::relay::{Advance, BYTES_PER_TURN, Direction, Meter, Relay};
 use crate::session::{SessionRef, Stages, Traffic};
+use crate::stats::Counters;
 
 /// The relay with its upstream socket and what it has moved.
 pub(super) struct Relaying {
@@ -116,7 +117,8 @@ impl Connection {
             relaying.patience.progressed(now.mono);
             close::count_traffic(&kit.counters, &before, &relaying.traffic);
             if before.bytes_received == 0 && relaying.traffic.bytes_received > 0 {
-                first_byte(session, relaying.first_byte_since.take(), now.mono);
+                let since = relaying.first_byte_since.take();
+                first_byte(session, since, now.mono, &kit.counters);
             }
         }
         relaying.patience.set_half_closed(now.mono, relaying.relay.half_closed());
@@ -165,10 +167,18 @@ impl Connection {
     }
 }
 
-fn first_byte(session: Option<SessionRef>, since: Option<Instant>, now: Instant) {
-    if let (Some(session), Some(since)) = (session, since) {
-        let waited = now.saturating_duration_since(since).as_micros();
-        let first_byte_us = Some(u32::try_from(waited).unwrap_or(u32::MAX));
-        session.set_stages(&Stages { first_byte_us, ..Stages::default() });
+fn first_byte(
+    session: Option<SessionRef>,
+    since: Option<Instant>,
+    now: Instant,
+    counters: &Counters,
+) {
+    let Some(since) = since else { return };
+    let waited = now.saturating_duration_since(since).as_micros();
+    let first_byte_us = Some(u32::try_from(waited).unwrap_or(u32::MAX));
+    let stages = Stages { first_byte_us, ..Stages::default() };
+    counters.stages.observe(&stages);
+    if let Some(session) = session {
+        session.set_stages(&stages);
     }
 }

@@ -187,7 +187,7 @@ impl Writer {
             self.add(change);
         }
         let gauges = &self.parts.gauges;
-        gauges.commit_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        gauges.commit_us.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         gauges.commits.add(1);
         gauges.rows.add(self.rows.len() as u64);
         gauges.committed(clock::utc_ms());

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod scrape;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,93 @@
+//! Families of the way from a session's end to its record: the ledger, the writer, what was dropped.
+
+use prometheus::proto::MetricFamily;
+
+use super::family::{Kind, Unit, counter, gauge, histograms, labelled, sample, seconds};
+use super::{Sources, sum};
+use crate::stats::{Distribution, WriterGauges};
+
+pub(super) fn families(sources: &Sources) -> [MetricFamily; 13] {
+    let Sources { workers, gauges, ledger, .. } = sources;
+    let WriterGauges {
+        rows,
+        commits,
+        commit_us,
+        retries,
+        queue,
+        deleted,
+        checkpoints_skipped,
+        openings_left_out,
+        lost,
+        wal_bytes,
+        last_commit_ms: _,
+        oldest_unsaved_ms: _,
+        trouble: _,
+    } = &**gauges;
+    let free = sum(workers, |worker| &worker.ledger_free);
+    let openings_unsent = sum(workers, |worker| &worker.openings_left_out);
+    let (slots, slots_max) = ledger.capacity();
+    [
+        gauge("rustsocks_ledger_slots", "Ledger slots that exist.", f64::from(slots)),
+        gauge("rustsocks_ledger_slots_max", "Ledger slots that may exist.", f64::from(slots_max)),
+        gauge(
+            "rustsocks_ledger_slots_used",
+            "Ledger slots with a session that lives, is not stored yet, or was just stored.",
+            u64::from(slots).saturating_sub(free) as f64,
+        ),
+        dropped([
+            ("checkpoint", checkpoints_skipped.get()),
+            ("opening", openings_unsent + openings_left_out.get()),
+            ("session", sum(workers, |worker| &worker.unrecorded)),
+            ("ending", lost.get()),
+        ]),
+        counter("rustsocks_writer_rows_total", "Rows written to the store.", rows.get()),
+        counter("rustsocks_writer_commits_total", "Transactions committed.", commits.get()),
+        histograms(
+            "rustsocks_writer_commit_seconds",
+            "What transactions took that were committed.",
+            vec![seconds(&[], &Distribution::of([commit_us]), Unit::Microseconds)],
+        ),
+        counter(
+            "rustsocks_writer_retries_total",
+            "Transactions that failed and were tried again.",
+            retries.get(),
+        ),
+        counter(
+            "rustsocks_writer_deleted_rows_total",
+            "Rows deleted because their time was over.",
+            deleted.get(),
+        ),
+        gauge(
+            "rustsocks_writer_queue_entries",
+            "Entries that wait for the writer.",
+            queue.get() as f64,
+        ),
+        gauge(
+            "rustsocks_writer_oldest_unsaved_seconds",
+            "How long the oldest entry has been waiting.",
+            gauges.oldest_unsaved_ms() as f64 / 1e3,
+        ),
+        gauge(
+            "rustsocks_writer_degraded",
+            "1 while rows cannot be stored.",
+            f64::from(u8::from(gauges.trouble().is_some())),
+        ),
+        gauge(
+            "rustsocks_writer_wal_bytes",
+            "Octets of the database's write-ahead log.",
+            wal_bytes.get() as f64,
+        ),
+    ]
+}
+
+/// Whatever was left out under pressure.
+fn dropped<const KINDS: usize>(kinds: [(&str, u64); KINDS]) -> MetricFamily {
+    let kinds = kinds.map(|(kind, count)| sample(Kind::Counter, &[("kind", kind)], count as f64));
+    labelled(
+        "rustsocks_records_dropped_total",
+        "What was not recorded, by kind: a checkpoint or an opening is made good by what follows, a \
+         session found no ledger slot, an ending was not stored when the process had to end.",
+        Kind::Counter,
+        kinds.into(),
+    )
+}
