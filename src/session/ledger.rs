@@ -115,7 +115,7 @@ impl Ledger {
     /// Leaves the file behind as a killed process does.
     #[cfg(test)]
     pub(super) fn abandon(self) {
-        self.file.unwrap().unlock();
+        assert!(self.file.is_some_and(|file| file.unlock().is_ok()));
     }
 
     /// Where the file is; `None` without one.

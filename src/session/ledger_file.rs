@@ -98,8 +98,8 @@ impl LedgerFile {
     /// Lets go of the lock, as a kill does. Without that it lasts as long as the mappings, which are
     /// never undone.
     #[cfg(test)]
-    pub(super) fn unlock(&self) {
-        rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock).unwrap();
+    pub(super) fn unlock(&self) -> io::Result<()> {
+        Ok(rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock)?)
     }
 
     /// Removes the file, once everything in it is stored.
