@@ -19,7 +19,7 @@ struct Checks {
     stage: &'static str,
     /// `ok`, or why rows are not being stored.
     writer: String,
-    /// `ok`, or how many sessions ran without a record.
+    /// `ok`, or how many sessions ran without a record, or why a crash would lose some.
     ledger: String,
     /// `ok`, or that every connection is taken.
     connections: String,
@@ -33,7 +33,8 @@ impl Api {
         let ledger_used_up =
             self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
         let (taken, seats) = (self.admission.taken(), self.admission.seats_max());
-        let degraded = trouble.is_some() || ledger_used_up || taken >= seats;
+        let volatile = self.ledger.trouble();
+        let degraded = trouble.is_some() || volatile.is_some() || ledger_used_up || taken >= seats;
         let ok = |well: bool, text: String| if well { "ok".to_owned() } else { text };
         let health = Health {
             status: if degraded { "degraded" } else { "ok" },
@@ -45,10 +46,13 @@ impl Api {
                     Stage::Draining => "draining",
                 },
                 writer: trouble.unwrap_or_else(|| "ok".to_owned()),
-                ledger: ok(
-                    !ledger_used_up,
-                    format!("no slot is left; {unrecorded} sessions ran unrecorded"),
-                ),
+                ledger: match volatile {
+                    _ if ledger_used_up => {
+                        format!("no slot is left; {unrecorded} sessions ran unrecorded")
+                    }
+                    Some(why) => format!("a crash would lose sessions: {why}"),
+                    None => "ok".to_owned(),
+                },
                 connections: ok(taken < seats, format!("all {seats} are taken")),
             },
         };

@@ -166,6 +166,7 @@ pub(super) struct Sessions {
     pub(super) node: Placed<String>,
     pub(super) checkpoint_interval_secs: Placed<i64>,
     pub(super) ledger_slots_max: Placed<i64>,
+    pub(super) ledger_path: String,
 }
 
 impl Default for Sessions {
@@ -189,6 +190,7 @@ impl Default for Sessions {
             node: placed(String::new()),
             checkpoint_interval_secs: placed(5),
             ledger_slots_max: placed(262_144),
+            ledger_path: String::new(),
         }
     }
 }

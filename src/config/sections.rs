@@ -1,6 +1,7 @@
 //! `[acl]`, `[resolver]`, `[sessions]` and `[metrics]`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::{GuardMode, ResolverKind, Storage};
@@ -142,6 +143,7 @@ pub(super) fn sessions(
             &sessions.ledger_slots_max,
             1..=16_777_216,
         )?,
+        ledger_path: PathBuf::from(&sessions.ledger_path),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The configuration as meant: typed, checked, with every default filled in.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +129,8 @@ pub struct SessionSettings {
     pub checkpoint_interval: Duration,
     /// Sessions that the crash ledger has room for; 1 to 16 777 216.
     pub ledger_slots_max: u32,
+    /// The ledger's directory; empty means `$RUNTIME_DIRECTORY/ledger`, or `/dev/shm/rustsocks-<uid>`.
+    pub ledger_path: PathBuf,
 }
 
 /// `[logging]`

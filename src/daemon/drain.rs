@@ -73,7 +73,7 @@ impl Running<'_> {
                     let told = progress.workers_left == 0;
                     self.ended(&mut progress, "the writer", result, told);
                 }
-                Err(RecvTimeoutError::Timeout) => self.grow_ledger(),
+                Err(RecvTimeoutError::Timeout) => self.tend_ledger(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if progress.give_up_at.is_some_and(|at| clock::mono() >= at) {
@@ -150,8 +150,10 @@ impl Running<'_> {
         }
     }
 
-    /// Gives slots to workers that have used up half of a chunk.
-    fn grow_ledger(&self) {
+    /// Looks whether the ledger is still what it was, and gives slots to workers that have used up
+    /// half of a chunk.
+    fn tend_ledger(&self) {
+        self.shared.ledger.inspect();
         for (post, counters) in self.posts.iter().zip(self.shared.counters.iter()) {
             // 0 turns: it has not said yet what it has.
             if counters.turns.get() == 0

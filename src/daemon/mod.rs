@@ -2,13 +2,15 @@
 //! than its own floor and those below it.
 //!
 //! ```text
-//! start ──▶ descriptors ─▶ database ─▶ API ─▶ listeners ─▶ writer ─▶ workers ─▶ "ready"
+//! start ──▶ descriptors ─▶ listeners ─▶ lock, ledger, database ─▶ API ─▶ writer ─▶ workers ─▶ "ready"
 //! drain ◀── signal: workers take nobody new, sessions end or are cut, journal closes,
 //!           writer flushes, API stops, exit 0
 //! ```
 #![forbid(unsafe_code)]
 
 mod api;
+#[cfg_attr(not(feature = "database"), path = "no_database.rs")]
+mod claim;
 mod crew;
 mod drain;
 mod limits;

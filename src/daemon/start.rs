@@ -77,9 +77,10 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     let plan = Plan::new(settings)?;
     let names = Names::start(&settings.resolver)?;
-    let shared = Shared::new(settings, &plan);
+    let (claim, ledger) = Storage::claim(settings)?;
+    let shared = Shared::new(settings, &plan, ledger);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
-    let storage = Storage::open(settings, &shared)?;
+    let storage = Storage::open(settings, &shared, claim)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(settings, &shared, &storage)?;
     let policy = Arc::new(policy(settings, &plan, api.address()));
@@ -106,6 +107,12 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts: &posts, shared: &shared, drain_timeout };
     let ended = running.until_ended();
+    match (&ended, shared.ledger.file_path()) {
+        // Everything in it is in the database.
+        (Ok(()), _) => shared.ledger.remove_file(),
+        (Err(_), Some(path)) => tracing::error!("the next start recovers what is left in {path}"),
+        (Err(_), None) => {}
+    }
     // A thread that has not ended by now hangs in the system, and is left behind.
     api.stop();
     handle.close();
@@ -227,10 +234,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(settings: &Settings, plan: &Plan) -> Self {
+    fn new(settings: &Settings, plan: &Plan, ledger: Ledger) -> Self {
         Self {
             table: Arc::new(Table::new(plan.workers)),
-            ledger: Arc::new(Ledger::new(settings.sessions.ledger_slots_max)),
+            ledger: Arc::new(ledger),
             counters: (0..plan.workers).map(|_| Arc::new(Counters::new())).collect(),
             admission: Admission::new(plan.connections_max),
             readiness: Arc::default(),

@@ -6,36 +6,50 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::claim::Claim;
 use super::start::{Failure, Shared, spawn};
 use super::watch::{Ending, Event};
 use crate::config::{self, Settings};
-use crate::session::Entry;
+use crate::session::{Entry, Ledger};
 use crate::stats::{History, Ring};
-#[cfg(feature = "database")]
-use crate::store::{Location, Reader, Store, StoreError, StoreOptions};
 use crate::writer::{Keep, Options, Parts, Writer};
 
 /// The opened place.
 pub(super) struct Storage {
-    keep: Option<Box<dyn Keep>>,
-    ring: Option<Arc<Ring>>,
-    history: Option<Arc<dyn History>>,
+    pub(super) keep: Option<Box<dyn Keep>>,
+    pub(super) ring: Option<Arc<Ring>>,
+    pub(super) history: Option<Arc<dyn History>>,
 }
 
 impl Storage {
-    /// Opens what the settings ask for.
-    pub(super) fn open(settings: &Settings, shared: &Shared) -> Result<Self, Failure> {
+    /// What the settings ask for; with a database it is the claimed one.
+    pub(super) fn open(
+        settings: &Settings,
+        shared: &Shared,
+        claim: Option<Claim>,
+    ) -> Result<Self, Failure> {
         let sessions = &settings.sessions;
-        match (sessions.enabled, sessions.storage) {
-            (false, _) => Ok(Self { keep: None, ring: None, history: None }),
-            (true, config::Storage::Memory) => {
-                let (table, ledger) = (Arc::clone(&shared.table), Arc::clone(&shared.ledger));
-                let ring = Arc::new(Ring::new(sessions.history_max, table, ledger, &shared.node));
-                let history = Some(Arc::clone(&ring) as Arc<dyn History>);
-                Ok(Self { keep: None, ring: Some(ring), history })
-            }
-            (true, config::Storage::Sqlite) => sqlite(settings, &shared.node),
+        if let Some(claim) = claim {
+            return claim.open(settings, &shared.node);
         }
+        if !sessions.enabled {
+            return Ok(Self { keep: None, ring: None, history: None });
+        }
+        let (table, ledger) = (Arc::clone(&shared.table), Arc::clone(&shared.ledger));
+        let ring = Arc::new(Ring::new(sessions.history_max, table, ledger, &shared.node));
+        let history = Some(Arc::clone(&ring) as Arc<dyn History>);
+        Ok(Self { keep: None, ring: Some(ring), history })
+    }
+
+    /// The ledger, and the claim to the database if the settings ask for one.
+    pub(super) fn claim(settings: &Settings) -> Result<(Option<Claim>, Ledger), Failure> {
+        let sessions = &settings.sessions;
+        let ledger = Ledger::new(sessions.ledger_slots_max);
+        if !sessions.enabled || sessions.storage == config::Storage::Memory {
+            return Ok((None, ledger));
+        }
+        let (claim, ledger) = Claim::take(settings, ledger)?;
+        Ok((Some(claim), ledger))
     }
 
     /// Whom readers ask for ended sessions.
@@ -77,38 +91,6 @@ impl Storage {
         })?;
         Ok(())
     }
-}
-
-#[cfg(feature = "database")]
-fn sqlite(settings: &Settings, node: &str) -> Result<Storage, Failure> {
-    let sessions = &settings.sessions;
-    let failure = |error: StoreError| {
-        if error.is_permission() {
-            Failure::Permission(error.to_string())
-        } else if error.is_configuration() {
-            Failure::Configuration(error.to_string())
-        } else {
-            Failure::Other(error.to_string())
-        }
-    };
-    let location = Location::parse(&sessions.database_url).map_err(failure)?;
-    let options = StoreOptions {
-        full_sync: sessions.synchronous == config::Synchronous::Full,
-        retention_days: sessions.retention_days,
-        node: node.to_owned(),
-    };
-    let (store, crashed) = Store::open(&location, options).map_err(failure)?;
-    if crashed > 0 {
-        tracing::warn!("{crashed} sessions were cut when the proxy last ended without notice");
-    }
-    let reader = Reader::open(&location).map_err(failure)?;
-    Ok(Storage { keep: Some(Box::new(store)), ring: None, history: Some(Arc::new(reader)) })
-}
-
-#[cfg(not(feature = "database"))]
-fn sqlite(_settings: &Settings, _node: &str) -> Result<Storage, Failure> {
-    let text = "sessions.storage = \"sqlite\": this binary was built without the feature database";
-    Err(Failure::Configuration(text.to_owned()))
 }
 
 /// How long commits are retried at the end.

@@ -44,6 +44,14 @@ pub enum StoreError {
         /// What SQLite says.
         text: String,
     },
+    /// It cannot be used now, and may be later: locked by somebody, no room, an error of the disk.
+    #[error("{path}: {text}")]
+    Passing {
+        /// The database.
+        path: String,
+        /// What SQLite says.
+        text: String,
+    },
 }
 
 impl StoreError {
@@ -55,12 +63,37 @@ impl StoreError {
         Self::Unusable { path: path.display().to_string(), text: error.to_string() }
     }
 
+    /// What SQLite says of the database at `path`.
+    pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
+        let code = error.sqlite_error_code();
+        if matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure)) {
+            Self::Passing { path: path.display().to_string(), text: error.to_string() }
+        } else {
+            Self::unusable(path, error)
+        }
+    }
+
+    /// Whether waiting may mend it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Passing { .. } => true,
+            Self::File { error, .. } => error.kind() == std::io::ErrorKind::StorageFull,
+            Self::Url(_) | Self::InUse { .. } | Self::Newer { .. } | Self::Unusable { .. } => false,
+        }
+    }
+
     /// Whether it is for want of permission.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         match self {
             Self::File { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
-            Self::Url(_) | Self::InUse { .. } | Self::Newer { .. } | Self::Unusable { .. } => false,
+            Self::Url(_)
+            | Self::InUse { .. }
+            | Self::Newer { .. }
+            | Self::Unusable { .. }
+            | Self::Passing { .. } => false,
         }
     }
 
@@ -69,7 +102,7 @@ impl StoreError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Newer { .. } | Self::Unusable { .. } => true,
-            Self::File { .. } | Self::InUse { .. } => false,
+            Self::File { .. } | Self::InUse { .. } | Self::Passing { .. } => false,
         }
     }
 }

@@ -5,20 +5,24 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
+use crate::clock;
 
 /// The right to write a database.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock of `database`, without waiting.
-    pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
+    /// Takes the lock of `database`, for which it waits `patience` at most: a predecessor may still
+    /// be draining.
+    pub(super) fn take(database: &Path, patience: Duration) -> Result<Self, StoreError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -31,9 +35,14 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(failure)?;
-        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let until = clock::mono() + patience;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(failure(error.into()));
+            }
+            if clock::mono() < until {
+                thread::park_timeout(ASKED_EVERY);
+                continue;
             }
             let mut holder = String::new();
             let holder = match file.read_to_string(&mut holder) {
@@ -48,3 +57,6 @@ impl Lock {
         Ok(Self { _file: file })
     }
 }
+
+/// How often a lock that is taken is asked for.
+const ASKED_EVERY: Duration = Duration::from_millis(50);

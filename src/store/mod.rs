@@ -6,11 +6,14 @@
 
 mod error;
 mod lock;
+mod owner;
 mod read;
 mod rows;
 mod schema;
 
 pub use error::StoreError;
+pub use lock::Lock;
+pub use owner::{Claim, Owner};
 pub use read::Reader;
-pub use rows::{Store, StoreOptions};
+pub use rows::StoreOptions;
 pub use schema::{Location, migrate};

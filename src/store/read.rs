@@ -5,7 +5,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-use super::error::StoreError;
 use super::schema::Location;
 use crate::clock::{self, rfc3339};
 use crate::session::SessionId;
@@ -21,13 +20,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of this database, which must exist.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn open(location: &Location) -> Result<Self, StoreError> {
-        let first = location.open_to_read()?;
-        Ok(Self { location: location.clone(), idle: Mutex::new(vec![first]) })
+    /// A reader of this database; until it exists every question fails.
+    #[must_use]
+    pub fn new(location: &Location) -> Self {
+        Self { location: location.clone(), idle: Mutex::default() }
     }
 
     /// Asks with a connection that is interrupted when the time limit is over.

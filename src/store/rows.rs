@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
-use super::lock::Lock;
 use super::schema::Location;
 use crate::clock::rfc3339;
 use crate::session::{Outcome, SessionView};
@@ -25,38 +24,51 @@ pub struct StoreOptions {
 
 /// The one connection that writes.
 #[derive(Debug)]
-pub struct Store {
+pub(super) struct Store {
     connection: Connection,
     options: StoreOptions,
-    _lock: Lock,
 }
 
 impl Store {
-    /// Takes a database over, and settles what a predecessor left alive. Answers how many sessions
-    /// those were.
+    /// Opens a database whose lock is ours, and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError`]: in use, foreign, damaged, newer, not permitted.
-    pub fn open(location: &Location, options: StoreOptions) -> Result<(Self, usize), StoreError> {
-        let (lock, connection, _) = location.open_to_write()?;
-        let unusable = |error: rusqlite::Error| StoreError::unusable(location.path(), &error);
+    /// [`StoreError`]: foreign, damaged, newer, not permitted, locked for too long.
+    pub(super) fn open(location: &Location, options: StoreOptions) -> Result<Self, StoreError> {
+        let (connection, _) = location.open_to_write()?;
         let synchronous = if options.full_sync { "FULL" } else { "NORMAL" };
-        connection.pragma_update(None, "synchronous", synchronous).map_err(unusable)?;
-        let crashed = connection
-            .execute(
-                include_str!("../../sql/query/settle_crashed.sql"),
-                params![Outcome::Crash.close_code(), Outcome::Crash.close_reason()],
-            )
-            .map_err(unusable)?;
-        Ok((Self { connection, options, _lock: lock }, crashed))
+        connection
+            .pragma_update(None, "synchronous", synchronous)
+            .map_err(|error| StoreError::sqlite(location.path(), &error))?;
+        Ok(Self { connection, options })
+    }
+
+    /// Stores what a killed predecessor left: a row that it had finished stays as it is.
+    pub(super) fn recover(&mut self, sessions: &[SessionView]) -> rusqlite::Result<()> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = Transaction::new(&mut self.connection, behavior)?;
+        {
+            let mut statement = transaction.prepare_cached(UPSERT)?;
+            for session in sessions {
+                upsert(&mut statement, session, &self.options.node)?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Settles the rows that are still active: their ledger is gone. Answers how many those were.
+    pub(super) fn settle_crashed(&self) -> rusqlite::Result<usize> {
+        self.connection.execute(
+            include_str!("../../sql/query/settle_crashed.sql"),
+            params![Outcome::Crash.close_code(), Outcome::Crash.close_reason()],
+        )
     }
 
     fn insert(&mut self, rows: &[Change]) -> rusqlite::Result<()> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
-            let mut statement =
-                transaction.prepare_cached(include_str!("../../sql/query/upsert_session.sql"))?;
+            let mut statement = transaction.prepare_cached(UPSERT)?;
             for row in rows {
                 upsert(&mut statement, &row.session, &self.options.node)?;
             }
@@ -145,6 +157,7 @@ fn upsert(statement: &mut Statement<'_>, row: &SessionView, node: &str) -> rusql
     Ok(())
 }
 
+const UPSERT: &str = include_str!("../../sql/query/upsert_session.sql");
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Rows deleted in one transaction, so that no commit waits for long.

@@ -46,14 +46,22 @@ impl Location {
         Ok(connection)
     }
 
-    /// Takes its lock and opens it for writing: directory and file are made if they are missing,
-    /// and the schema is brought up to date.
-    pub(super) fn open_to_write(&self) -> Result<(Lock, Connection, usize), StoreError> {
+    /// Takes its lock, for which it waits `patience` at most. Its directory is made if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], or what the system says of directory and lock.
+    pub fn lock(&self, patience: Duration) -> Result<Lock, StoreError> {
         let path = &self.0;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(|error| StoreError::file(parent, error))?;
         }
-        let lock = Lock::take(path)?;
+        Lock::take(path, patience)
+    }
+
+    /// Opens it for writing: the file is made if it is missing, and the schema is brought up to
+    /// date. Its lock must be ours.
+    pub(super) fn open_to_write(&self) -> Result<(Connection, usize), StoreError> {
+        let path = &self.0;
         // SQLite would make it readable to all.
         OpenOptions::new()
             .create(true)
@@ -61,7 +69,7 @@ impl Location {
             .mode(0o600)
             .open(path)
             .map_err(|error| StoreError::file(path, error))?;
-        let unusable = |error: rusqlite::Error| StoreError::unusable(path, &error);
+        let unusable = |error: rusqlite::Error| StoreError::sqlite(path, &error);
         let mut connection = Connection::open(path).map_err(unusable)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
         // Only before the first table, so before WAL.
@@ -69,7 +77,7 @@ impl Location {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(unusable)?;
         let version = bring_up_to_date(path, &mut connection)?;
-        Ok((lock, connection, version))
+        Ok((connection, version))
     }
 }
 
@@ -78,27 +86,33 @@ impl Location {
 /// # Errors
 /// [`StoreError`].
 pub fn migrate(url: &str) -> Result<usize, StoreError> {
-    let (_lock, _connection, version) = Location::parse(url)?.open_to_write()?;
+    let location = Location::parse(url)?;
+    let _lock = location.lock(Duration::ZERO)?;
+    let (_connection, version) = location.open_to_write()?;
     Ok(version)
 }
 
 fn bring_up_to_date(path: &Path, connection: &mut Connection) -> Result<usize, StoreError> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| StoreError::unusable(path, &error))?;
+        .map_err(|error| StoreError::sqlite(path, &error))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::Newer { path: path.display().to_string(), found, known });
     }
     let foreign: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| StoreError::unusable(path, &error))?;
+        .map_err(|error| StoreError::sqlite(path, &error))?;
     if found == 0 && foreign > 0 {
         return Err(StoreError::unusable(path, &"it holds the tables of another program"));
     }
-    Migrations::from_slice(&MIGRATIONS)
-        .to_latest(connection)
-        .map_err(|error| StoreError::unusable(path, &error))?;
+    Migrations::from_slice(&MIGRATIONS).to_latest(connection).map_err(|error| {
+        if let rusqlite_migration::Error::RusqliteError { err, .. } = &error {
+            StoreError::sqlite(path, err)
+        } else {
+            StoreError::unusable(path, &error)
+        }
+    })?;
     Ok(MIGRATIONS.len())
 }
 
@@ -110,6 +124,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Claim;
+    use crate::writer::Keep;
 
     #[test]
     fn urls_name_files() {
@@ -155,12 +171,29 @@ mod tests {
     fn a_database_has_one_owner_at_a_time() {
         let directory = tempfile::tempdir().unwrap();
         let location = Location(directory.path().join("deep/down/s.db"));
-        let owner = location.open_to_write().unwrap();
-        let error = location.open_to_write().unwrap_err();
+        let owner = location.lock(Duration::ZERO).unwrap();
+        let error = location.lock(Duration::from_millis(60)).unwrap_err();
         let us = std::process::id().to_string();
         assert!(matches!(&error, StoreError::InUse { holder, .. } if *holder == us), "{error}");
         drop(owner);
-        assert!(location.open_to_write().is_ok());
+        assert!(location.lock(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_database_that_somebody_has_locked_is_opened_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("s.db"));
+        drop(location.open_to_write().unwrap());
+        let other = Connection::open(location.path()).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let options =
+            crate::store::StoreOptions { full_sync: true, retention_days: 0, node: String::new() };
+        let claim =
+            Claim::new(location.clone(), location.lock(Duration::ZERO).unwrap(), Vec::new());
+        let mut owner = claim.open(options, || {}).unwrap();
+        assert!(!owner.is_open() && owner.commit(&[]).is_err());
+        drop(other);
+        assert!(owner.commit(&[]).is_ok() && owner.is_open());
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Proxy {
     ) -> Self {
         let config = format!(
             "[server]\nbind_port = 0\nworkers = 2\n{server}\n\
-             [sessions]\nstats_api_port = 0\nbatch_interval_ms = 50\n{sessions}\n{further}\n"
+             [sessions]\nstats_api_port = 0\nbatch_interval_ms = 50\nledger_path = \"{{dir}}/ledger\"\n\
+             {sessions}\n{further}\n"
         )
         .replace("{dir}", directory.path().to_str().expect("a path of text"));
         let file = directory.path().join("rustsocks.toml");
@@ -169,6 +170,14 @@ impl Proxy {
         let status = self.wait();
         let log = self.log();
         assert!(status.success(), "{status}:\n{log}");
+        let empty = tempfile::tempdir().expect("a temporary directory");
+        std::mem::replace(&mut self.directory, empty)
+    }
+
+    /// SIGKILL, which it cannot notice, and its directory.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().expect("the proxy lives");
+        self.child.wait().expect("the child can be waited for");
         let empty = tempfile::tempdir().expect("a temporary directory");
         std::mem::replace(&mut self.directory, empty)
     }

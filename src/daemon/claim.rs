@@ -1,0 +1,84 @@
+//! What must be ours before anything else: the database's lock, what killed predecessors left for it,
+//! and a ledger of our own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::start::Failure;
+use super::storage::Storage;
+use crate::config::{Settings, Synchronous};
+use crate::linux::private::default_directory;
+use crate::session::{DatabaseIdentity, Found, Ledger, LedgerFile, Wreck};
+use crate::store::{self, Location, Reader, StoreError, StoreOptions};
+
+/// The right to write the database, once it can be opened.
+pub(super) struct Claim(store::Claim);
+
+impl Claim {
+    /// Takes the database's lock, for which it waits as long as a predecessor may be draining, and
+    /// gives `ledger` a file.
+    pub(super) fn take(settings: &Settings, ledger: Ledger) -> Result<(Self, Ledger), Failure> {
+        let location = Location::parse(&settings.sessions.database_url).map_err(failure)?;
+        let patience = settings.server.drain_timeout.max(LOCK_PATIENCE_MIN);
+        let lock = location.lock(patience).map_err(failure)?;
+        // Only now: the database's directory exists, and nobody else is recovering.
+        let database = DatabaseIdentity::of(location.path());
+        let directory = directory(settings);
+        let wrecks = wrecks(&directory, &database);
+        let ledger = match LedgerFile::create(&directory, &database) {
+            Ok(file) => ledger.in_file(file),
+            Err(error) => {
+                ledger.fail(format!("no ledger can be made in {}: {error}", directory.display()));
+                ledger
+            }
+        };
+        Ok((Self(store::Claim::new(location, lock, wrecks)), ledger))
+    }
+
+    /// Opens the database, or has the writer open it later.
+    pub(super) fn open(self, settings: &Settings, node: &str) -> Result<Storage, Failure> {
+        let options = StoreOptions {
+            full_sync: settings.sessions.synchronous == Synchronous::Full,
+            retention_days: settings.sessions.retention_days,
+            node: node.to_owned(),
+        };
+        let reader = Reader::new(self.0.location());
+        let owner = self.0.open(options, || {}).map_err(failure)?;
+        Ok(Storage { keep: Some(Box::new(owner)), ring: None, history: Some(Arc::new(reader)) })
+    }
+}
+
+fn wrecks(directory: &Path, database: &DatabaseIdentity) -> Vec<Wreck> {
+    let found = Wreck::find(directory, database).unwrap_or_else(|error| {
+        tracing::error!("ledgers cannot be looked for in {}: {error}", directory.display());
+        Found::default()
+    });
+    for aside in found.set_aside {
+        tracing::error!("a ledger was set aside as {}: {}", aside.path, aside.why);
+    }
+    found.wrecks
+}
+
+fn directory(settings: &Settings) -> PathBuf {
+    if settings.sessions.ledger_path.as_os_str().is_empty() {
+        default_directory()
+    } else {
+        settings.sessions.ledger_path.clone()
+    }
+}
+
+/// What is wrong with a database, as the process says it when it ends.
+fn failure(error: StoreError) -> Failure {
+    if error.is_permission() {
+        Failure::Permission(error.to_string())
+    } else if error.is_configuration() {
+        Failure::Configuration(error.to_string())
+    } else {
+        Failure::Other(error.to_string())
+    }
+}
+
+/// How long the database's lock is waited for at least: one that was killed lets go when the system
+/// has taken it apart.
+const LOCK_PATIENCE_MIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,141 @@
+//! The owner of a database: from the lock on, whether the database can be opened yet or not.
+//!
+//! ```text
+//! lock ─▶ open ─▶ store what killed predecessors left ─▶ settle rows left active ─▶ rows …
+//!           │ locked by somebody, disk full, I/O error: the proxy serves all the same, sessions wait
+//!           └─ in the ledger, and it is tried again with each commit
+//! ```
+//!
+//! A database that no waiting will mend (foreign, damaged, newer, not permitted) is an error at once.
+
+use super::error::StoreError;
+use super::lock::Lock;
+use super::rows::{Store, StoreOptions};
+use super::schema::Location;
+use crate::session::Wreck;
+use crate::stats::Change;
+use crate::writer::{BATCH_ROWS_MAX, Keep, KeepError};
+
+/// The right to write a database, and what is still to be written into it before anything else.
+#[derive(Debug)]
+pub struct Claim {
+    location: Location,
+    lock: Lock,
+    wrecks: Vec<Wreck>,
+}
+
+impl Claim {
+    /// The right that `lock` gives.
+    #[must_use]
+    pub fn new(location: Location, lock: Lock, wrecks: Vec<Wreck>) -> Self {
+        Self { location, lock, wrecks }
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Opens the database, and stores what predecessors left. `opened` is called once, when all that
+    /// is done and before the first row of this process.
+    ///
+    /// # Errors
+    /// [`StoreError`] that waiting will not mend.
+    pub fn open(
+        self,
+        options: StoreOptions,
+        opened: impl FnOnce() + Send + 'static,
+    ) -> Result<Owner, StoreError> {
+        let Self { location, lock, wrecks } = self;
+        let mut owner = Owner {
+            location,
+            options,
+            wrecks,
+            opened: Some(Box::new(opened)),
+            store: None,
+            _lock: lock,
+        };
+        match owner.open() {
+            Ok(()) => {}
+            Err(error) if error.is_passing() => {
+                tracing::error!("sessions cannot be stored yet, will be tried again: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(owner)
+    }
+}
+
+/// The one that writes a database.
+pub struct Owner {
+    location: Location,
+    options: StoreOptions,
+    wrecks: Vec<Wreck>,
+    opened: Option<Box<dyn FnOnce() + Send>>,
+    store: Option<Store>,
+    _lock: Lock,
+}
+
+impl Owner {
+    /// Whether rows can be stored, as far as is known.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.store.is_some()
+    }
+
+    fn open(&mut self) -> Result<(), StoreError> {
+        let path = self.location.path();
+        let sqlite = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+        let mut store = Store::open(&self.location, self.options.clone())?;
+        let mut recovered = 0;
+        while let Some(wreck) = self.wrecks.last() {
+            // Before the rows below are settled: what the ledger says of a session is more.
+            for sessions in wreck.sessions().chunks(BATCH_ROWS_MAX) {
+                store.recover(sessions).map_err(sqlite)?;
+            }
+            recovered += wreck.sessions().len();
+            if let Some(wreck) = self.wrecks.pop()
+                && let Err(error) = wreck.remove()
+            {
+                tracing::warn!("a ledger that is stored cannot be removed: {error}");
+            }
+        }
+        let cut = store.settle_crashed().map_err(sqlite)?;
+        if recovered > 0 || cut > 0 {
+            tracing::warn!(
+                "the proxy last ended without notice: {recovered} sessions recovered from its \
+                 ledger, {cut} known from the database alone"
+            );
+        }
+        if let Some(opened) = self.opened.take() {
+            opened();
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<&mut Store, KeepError> {
+        if self.store.is_none() {
+            self.open().map_err(|error| KeepError(error.to_string()))?;
+            tracing::info!("sessions are being stored in {}", self.location.path().display());
+        }
+        self.store.as_mut().ok_or_else(|| KeepError("the database is not open".to_owned()))
+    }
+}
+
+impl Keep for Owner {
+    fn commit(&mut self, rows: &[Change]) -> Result<(), KeepError> {
+        self.store()?.commit(rows)
+    }
+
+    fn clean_up(&mut self, now_ms: i64) -> Result<usize, KeepError> {
+        self.store()?.clean_up(now_ms)
+    }
+
+    fn close(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.close();
+        }
+    }
+}
