@@ -9,6 +9,9 @@
 
 mod harness;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use harness::client::{self, Client};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
@@ -81,4 +84,87 @@ fn every_ending_is_counted_under_its_code_and_none_under_two() {
     assert_eq!(scrape.value("rustsocks_sessions_rejected_total"), Some(1.0));
     assert_eq!(scrape.sum("rustsocks_worker_accepted_total"), 3.0);
     assert_eq!(scrape.value("rustsocks_session_duration_seconds_count"), Some(2.0));
+}
+
+#[test]
+fn a_thousand_users_have_a_hundred_series_exact_sums_and_counters_that_never_fall() {
+    const USERS: usize = 1000;
+    const THREADS: usize = 8;
+    let hash = cheap_hash();
+    let mut users = "[auth]\nsocks_method = \"userpass\"\n".to_owned();
+    for number in 0..USERS {
+        users += &format!(
+            "[[auth.users]]\nusername = \"user {number} \\\"quoted\\\"\"\n\
+             password_hash = \"{hash}\"\n"
+        );
+    }
+    let proxy = Proxy::with(&users);
+    let (api, socks, origin) = (proxy.api.unwrap(), proxy.socks, Origin::echo());
+    let target = origin.address;
+    let clients: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            std::thread::spawn(move || {
+                for number in (thread..USERS).step_by(THREADS) {
+                    let mut client = Client::to(socks);
+                    assert!(client.login(&format!("user {number} \"quoted\""), "secret"));
+                    client.send(&client::connect(target));
+                    assert_eq!(client.reply().0, 0);
+                    let octets = vec![7; number % 50 + 1];
+                    client.send(&octets);
+                    assert_eq!(client.receive(octets.len()), octets);
+                }
+            })
+        })
+        .collect();
+    let mut before = Scrape::of(api);
+    let mut scrapes = 0;
+    let last = wait_for("every session in the sums", || {
+        let scrape = Scrape::of(api);
+        for (series, value) in before.counters() {
+            let now = scrape.value(series).unwrap_or_else(|| panic!("{series} is gone"));
+            assert!(now >= value, "{series} fell from {value} to {now}");
+        }
+        let labels = scrape.family("rustsocks_user_sessions_total").count();
+        assert!(labels <= LABELS_MAX, "{labels} series");
+        scrapes += 1;
+        if scrapes == 3 {
+            promtool_is_silent(&scrape.text);
+        }
+        let sessions = scrape.sum("rustsocks_user_sessions_total");
+        before = scrape;
+        (sessions == USERS as f64).then(|| Scrape::of(api))
+    });
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    promtool_is_silent(&last.text);
+    assert_eq!(last.family("rustsocks_user_sessions_total").count(), LABELS_MAX);
+    assert_eq!(last.family("rustsocks_user_bandwidth_bytes_total").count(), 2 * LABELS_MAX);
+    let octets: usize = (0..USERS).map(|number| number % 50 + 1).sum();
+    assert_eq!(last.sum("rustsocks_user_bandwidth_bytes_total"), 2.0 * octets as f64);
+    assert_eq!(last.value("rustsocks_bytes_sent_total"), Some(octets as f64));
+    assert_eq!(last.value("rustsocks_user_sessions_total{user=\"_other\"}"), Some(900.0));
+}
+
+/// `metrics.users_max`, `_other` and `_gone`.
+const LABELS_MAX: usize = 102;
+
+/// A hash of `secret` that takes next to no time: a thousand logins are not what is tested.
+fn cheap_hash() -> String {
+    use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+    let params = Params::new(8, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password(b"secret").unwrap().to_string()
+}
+
+fn promtool_is_silent(text: &str) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (sh .ci/setup test)");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
 }

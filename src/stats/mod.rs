@@ -26,4 +26,4 @@ pub use report::{
 };
 pub use ring::Ring;
 pub use stages::{STAGE_BOUNDS_US, StageHistogram, StageTimes};
-pub use users::{OTHER, UserSum, UserSums};
+pub use users::{GONE, OTHER, UserSum, UserSums};

@@ -181,10 +181,11 @@ impl Writer {
         if let Some(keep) = &mut self.parts.keep {
             keep.commit(&self.rows)?;
         }
-        let took = clock::mono().saturating_duration_since(began);
+        let now = clock::mono();
+        let took = now.saturating_duration_since(began);
         for change in &self.rows {
             self.known.committed(change);
-            self.add(change);
+            self.add(change, now);
         }
         let gauges = &self.parts.gauges;
         gauges.commit_us.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -199,10 +200,10 @@ impl Writer {
     }
 
     /// Adds what a commit has changed to all sums over rows.
-    fn add(&self, change: &Change) {
+    fn add(&self, change: &Change, now: Instant) {
         let session = &change.session;
         if session.accepted {
-            self.parts.users.add(&session.user, change.is_first(), &change.moved());
+            self.parts.users.add(&session.user, change.is_first(), &change.moved(), now);
         }
     }
 

@@ -18,13 +18,14 @@ pub(super) fn families(users: &UserSums) -> [MetricFamily; 2] {
     [
         labelled(
             "rustsocks_user_sessions_total",
-            "Accepted sessions by user; `_other` has those without a series of their own.",
+            "Accepted sessions by user; `_other` has those of users without a series of their own, \
+             `_gone` what stood in series that are there no more.",
             Kind::Counter,
             sessions.collect(),
         ),
         labelled(
             "rustsocks_user_bandwidth_bytes_total",
-            "Payload octets by user and direction.",
+            "Payload octets by user and direction; `_other` and `_gone` as with the sessions.",
             Kind::Counter,
             bandwidth.collect(),
         ),
