@@ -157,11 +157,11 @@ impl Sums {
     }
 
     fn let_go(&mut self, now: Instant) {
-        let leaves = |_: &Box<str>, holder: &mut Holder| {
+        let is_long_outside = |holder: &Holder| {
             let outside = holder.outside_since;
             outside.is_some_and(|since| now.saturating_duration_since(since) >= OUTSIDE_MAX)
         };
-        for (user, holder) in self.holders.extract_if(.., leaves) {
+        for (user, holder) in self.holders.extract_if(.., |_, holder| is_long_outside(holder)) {
             self.gone.add(&holder.sum);
             self.waiting.insert(user, holder.weight);
         }
