@@ -149,7 +149,14 @@ fn with_an_unusable_database_a_stop_ends_in_time_and_says_how_much_is_not_stored
         Some(proxy.log()).filter(|log| log.contains("could not be stored"))
     });
     assert!(log.contains("3 sessions could not be stored"), "{log}");
+    assert!(log.contains("the next start recovers"), "{log}");
     drop(lock);
+    // Each as it had ended, not as cut by a crash.
+    let proxy = Proxy::start_in(proxy.into_directory(), "", "", "");
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE status = 'closed' AND bytes_received = 1",
+        3,
+    );
 }
 
 #[test]

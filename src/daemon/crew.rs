@@ -69,7 +69,10 @@ impl Outfit<'_> {
         let waker = Token::own(Role::Waker, 0).into();
         let waker = Waker::new(poll.registry(), waker).map_err(failure)?;
         let (post, mailbox) = mailbox(waker, JOBS_IN_FLIGHT_MAX);
-        let mut share = Share::new();
+        let (_, slots_max) = self.shared.ledger.capacity();
+        let workers = self.shared.counters.len().max(1);
+        let attempts_max = slots_max as usize / ATTEMPTS_PART / workers;
+        let mut share = Share::new().with_attempts_max(attempts_max);
         match self.shared.ledger.grow() {
             Ok(chunk) => share.add(chunk),
             Err(full) => {
@@ -111,6 +114,8 @@ impl Outfit<'_> {
     }
 }
 
+/// The part of the ledger that refused attempts may hold is one of so many.
+const ATTEMPTS_PART: usize = 4;
 /// Password checks that wait for a thread at most; beyond it a login is refused.
 const HASHES_WAITING_MAX: usize = 1024;
 /// Answers that one worker may be sent before it reads them: all look-ups and all password checks.

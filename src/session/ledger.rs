@@ -200,17 +200,46 @@ pub struct Chunk {
 }
 
 /// One worker's share of the ledger. Only that worker's thread touches it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Share {
-    free: Vec<(&'static Session, u32)>,
-    settled: VecDeque<(&'static Session, u32)>,
+    free: Vec<Place>,
+    settled: VecDeque<(Place, Use)>,
+    /// Attempts that hold a slot: refused before they were given a permit.
+    attempts: usize,
+    attempts_max: usize,
+}
+
+/// A slot and its index in the ledger.
+type Place = (&'static Session, u32);
+
+/// What a slot was claimed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Session,
+    Attempt,
+    /// The rest of the text of either.
+    Rest,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Share {
     /// A share without slots.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { free: Vec::new(), settled: VecDeque::new(), attempts: 0, attempts_max: usize::MAX }
+    }
+
+    /// The same in which attempts that were never given a permit hold at most `attempts_max` slots:
+    /// a flood of them must leave room for those who are let in.
+    #[must_use]
+    pub const fn with_attempts_max(mut self, attempts_max: usize) -> Self {
+        self.attempts_max = attempts_max;
+        self
     }
 
     /// Takes over a chunk.
@@ -231,36 +260,45 @@ impl Share {
         self.free.len()
     }
 
-    /// Claims a slot and opens a session in it; `None` when no slot is left.
+    /// Claims a slot and opens a session in it; `None` when no slot is left, or none for attempts.
     pub fn open(&mut self, opening: &Opening<'_>) -> Option<SessionSlot> {
         self.take_back(TAKEN_BACK_PER_CLAIM);
+        let attempt = !opening.accepted;
+        if attempt && self.attempts >= self.attempts_max {
+            return None;
+        }
         let continued = needs_continuation(opening);
         if continued && self.free.len() < 2 {
             self.take_back(usize::MAX);
         }
         let (session, index) = self.free.pop()?;
         let rest = if continued { self.free.pop() } else { None };
+        self.attempts += usize::from(attempt);
         let reference = session.open(opening, rest);
-        Some(SessionSlot { reference, index, rest })
+        let used = if attempt { Use::Attempt } else { Use::Session };
+        Some(SessionSlot { reference, index, used, rest })
     }
 
     /// Ends a session; afterwards its reference may be sent to the writer.
     pub fn settle(&mut self, slot: SessionSlot, ending: &Ending, now_ms: i64) -> SessionRef {
         slot.reference.settle(ending, now_ms);
         if let Some(rest) = slot.rest {
-            self.settled.push_back(rest);
+            self.settled.push_back((rest, Use::Rest));
         }
-        self.settled.push_back((slot.reference.session, slot.index));
+        self.settled.push_back(((slot.reference.session, slot.index), slot.used));
         slot.reference
     }
 
     fn take_back(&mut self, most: usize) {
         for _ in 0..most {
             match self.settled.front() {
-                Some((session, _)) if session.is_free() => {}
+                Some(((session, _), _)) if session.is_free() => {}
                 Some(_) | None => return,
             }
-            self.free.extend(self.settled.pop_front());
+            if let Some((place, used)) = self.settled.pop_front() {
+                self.attempts -= usize::from(used == Use::Attempt);
+                self.free.push(place);
+            }
         }
     }
 }
@@ -271,7 +309,8 @@ impl Share {
 pub struct SessionSlot {
     reference: SessionRef,
     index: u32,
-    rest: Option<(&'static Session, u32)>,
+    used: Use,
+    rest: Option<Place>,
 }
 
 impl SessionSlot {

@@ -70,7 +70,7 @@ pub struct Counters {
     pub stale: Count,
     /// Relay turns that used up their budget.
     pub budget_spent: Count,
-    /// Sessions that ran or failed without a ledger slot, and so without a record.
+    /// Sessions and refused attempts without a ledger slot, and so without a record.
     pub unrecorded: Count,
     /// Openings that were not announced because the journal was nearly full.
     pub openings_left_out: Count,

@@ -170,14 +170,18 @@ impl Proxy {
         let status = self.wait();
         let log = self.log();
         assert!(status.success(), "{status}:\n{log}");
-        let empty = tempfile::tempdir().expect("a temporary directory");
-        std::mem::replace(&mut self.directory, empty)
+        self.into_directory()
     }
 
     /// SIGKILL, which it cannot notice, and its directory.
     pub(crate) fn kill(mut self) -> TempDir {
         self.child.kill().expect("the proxy lives");
         self.child.wait().expect("the child can be waited for");
+        self.into_directory()
+    }
+
+    /// The directory of one that has ended.
+    pub(crate) fn into_directory(mut self) -> TempDir {
         let empty = tempfile::tempdir().expect("a temporary directory");
         std::mem::replace(&mut self.directory, empty)
     }

@@ -164,3 +164,20 @@ fn readers_never_see_a_mixture() {
         assert!(reader.join().is_ok());
     });
 }
+
+#[test]
+fn refused_attempts_leave_room_for_sessions() {
+    let ledger = Ledger::new(1);
+    let mut share = Share::new().with_attempts_max(2);
+    share.add(ledger.grow().unwrap());
+    let (ids, rule) = (IdSource::new(), ruling("r"));
+    let session = opening(&ids, "u", "h", &rule);
+    let attempt = Opening { accepted: false, ..session };
+    let [first, _second] = [(); 2].map(|()| share.open(&attempt).unwrap());
+    assert!(share.open(&attempt).is_none());
+    assert!(share.open(&session).is_some());
+    let ended = share.settle(first, &CLOSED, 0);
+    assert!(share.open(&attempt).is_none(), "it is not stored yet");
+    ledger.free(ended);
+    assert!(share.open(&attempt).is_some());
+}
