@@ -61,6 +61,7 @@ fn machine(c: &mut Criterion) {
             idle: Duration::from_secs(600),
             half_close: Duration::from_secs(120),
             linger: Duration::from_secs(2),
+            keepalive_secs: 0,
         },
     });
     let client = IpAddr::from([127, 0, 0, 1]);

@@ -41,4 +41,7 @@ pub struct Timeouts {
     pub half_close: Duration,
     /// For the last reply or the last octets to leave before the connection is cut.
     pub linger: Duration,
+    /// Seconds of silence after which the kernel asks the target's host whether it is still there; 0
+    /// is never. (Clients' sockets inherit this from their listener.)
+    pub keepalive_secs: u32,
 }

@@ -77,6 +77,38 @@ fn a_handshake_octet_by_octet_works_like_any_other() {
     assert_eq!(fact_after_close(&proxy, client, "dest_ip"), "localhost");
 }
 
+/// The timer that the kernel runs for the proxy's socket towards `peer` (proc_net_tcp: 2 is
+/// keepalive, 0 is none) and the seconds until it fires; `None` without such a socket.
+fn timer_towards(peer: SocketAddr) -> Option<(u8, u64)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!("0100007F:{:04X}", peer.port());
+    let line = table.lines().find(|line| line.split_whitespace().nth(2) == Some(&*remote))?;
+    let (kind, jiffies) = line.split_whitespace().nth(5)?.split_once(':')?;
+    Some((kind.parse().ok()?, u64::from_str_radix(jiffies, 16).ok()? / 100))
+}
+
+#[test]
+fn the_kernel_watches_over_a_silent_target_as_configured() {
+    let origin = Origin::echo();
+    let proxy = Proxy::with_sections("tcp_keepalive_secs = 30000", "", "");
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(b"x");
+    assert_eq!(client.receive(1), b"x");
+    // While an acknowledgement is awaited there is another timer.
+    let secs = wait_for("a keepalive timer", || match timer_towards(origin.address)? {
+        (2, secs) => Some(secs),
+        _ => None,
+    });
+    assert!((7_201..=30_000).contains(&secs), "{secs} s: neither ours nor the kernel's default");
+
+    let origin = Origin::echo();
+    let proxy = Proxy::with_sections("tcp_keepalive_secs = 0", "", "");
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(b"x");
+    assert_eq!(client.receive(1), b"x");
+    wait_for("no timer", || (timer_towards(origin.address)?.0 == 0).then_some(()));
+}
+
 fn fact_after_close(proxy: &Proxy, mut client: Client, column: &str) -> String {
     client.finish();
     client.receive_all();

@@ -290,6 +290,7 @@ impl Policies {
                     idle: Duration::from_secs(600),
                     half_close: Duration::from_secs(120),
                     linger: Duration::from_secs(2),
+                    keepalive_secs: 0,
                 },
             })
         };

@@ -114,6 +114,7 @@ fn policy() -> Policy {
             idle: 600 * second,
             half_close: 600 * second,
             linger: second,
+            keepalive_secs: 0,
         },
     }
 }

@@ -274,6 +274,7 @@ fn policy(settings: &Settings, plan: &Plan, api: Option<SocketAddr>) -> Policy {
             idle: server.idle_timeout,
             half_close: server.half_close_timeout,
             linger: LINGER,
+            keepalive_secs: server.keepalive_secs,
         },
     }
 }

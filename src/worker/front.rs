@@ -314,6 +314,10 @@ impl Connection {
         }
         let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
         let timeouts = front.machine.policy().timeouts;
+        if let Err(error) = keep_alive(&upstream, timeouts.keepalive_secs) {
+            // The idle timeout ends what this would have ended.
+            tracing::debug!("no keepalive towards {:?}: {error}", upstream.stream().peer_addr());
+        }
         let relaying = Relaying::new(upstream, early, timeouts, kit);
         self.link = Link::Relaying(Box::new(relaying));
         self.advance_relay(kit)
@@ -372,6 +376,14 @@ fn dial(permit: &Permit, attempt: Attempt, key: Key, kit: &Kit) -> io::Result<So
     let mut socket = Socket::dialled(stream);
     socket.register(&kit.registry, Token::of(key, role))?;
     Ok(socket)
+}
+
+/// Set once the relay begins: most failed attempts are spared the system calls.
+fn keep_alive(upstream: &Socket, idle_secs: u32) -> io::Result<()> {
+    if idle_secs == 0 {
+        return Ok(());
+    }
+    linux::socket::keepalive(upstream.stream(), idle_secs)
 }
 
 /// Writes the outbox; whether it is empty now.
