@@ -1,6 +1,8 @@
 //! Who looks names up: c-ares on each worker's own poll, or a pool that asks the system.
 
 #[cfg(feature = "dns-cares")]
+use std::net::SocketAddr;
+#[cfg(feature = "dns-cares")]
 use std::os::fd::RawFd;
 #[cfg(feature = "dns-cares")]
 use std::sync::Arc;
@@ -72,6 +74,20 @@ impl Names {
         }
     }
 
+    /// Descriptors that looking up names may take, in all of so many workers.
+    #[cfg_attr(not(feature = "dns-cares"), expect(unused_variables, reason = "for c-ares"))]
+    pub(super) fn descriptors_max(&self, settings: &ResolverSettings, workers: usize) -> usize {
+        match self {
+            #[cfg(feature = "dns-cares")]
+            Self::Cares(files) => {
+                // Without any, c-ares asks this host.
+                let servers = servers(settings, files).len().max(1);
+                workers * Cares::descriptors_max(servers)
+            }
+            Self::System(_) => THREADS * PER_THREAD,
+        }
+    }
+
     /// Ends the threads, if there are any.
     pub(super) fn close(self) {
         match self {
@@ -89,9 +105,8 @@ fn cares(
     files: &HostFiles,
     poll: &Poll,
 ) -> Result<Cares, Failure> {
-    let configured = &settings.servers;
     let options = ResolverOptions {
-        servers: if configured.is_empty() { &files.resolv.servers } else { configured }.clone(),
+        servers: servers(settings, files).to_vec(),
         hosts: Arc::clone(&files.hosts),
         timeout: settings.timeout,
         tries: settings.tries,
@@ -107,6 +122,15 @@ fn cares(
         .map_err(|error| Failure::Other(format!("cannot start a resolver: {error}")))
 }
 
+/// The configured servers, or else the host's.
+#[cfg(feature = "dns-cares")]
+fn servers<'a>(settings: &'a ResolverSettings, files: &'a HostFiles) -> &'a [SocketAddr] {
+    if settings.servers.is_empty() { &files.resolv.servers } else { &settings.servers }
+}
+
+/// Descriptors of one thread in getaddrinfo: two sockets towards servers, one that asks the kernel
+/// for addresses to sort by, and a file.
+const PER_THREAD: usize = 4;
 /// Threads that ask the system, and questions that wait for them at most.
 const THREADS: usize = 8;
 const WAITING_MAX: usize = 1024;

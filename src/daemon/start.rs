@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
-use super::limits::connections_max;
+use super::limits::{Others, connections_max};
 use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
@@ -75,8 +75,8 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let (events, inbox) = crossbeam_channel::unbounded();
     let signals = Forwarder::new(events.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
-    let plan = Plan::new(settings)?;
     let names = Names::start(&settings.resolver)?;
+    let plan = Plan::new(settings, &names)?;
     let (claim, ledger) = Storage::claim(settings)?;
     let shared = Shared::new(settings, &plan, ledger);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
@@ -157,7 +157,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(settings: &Settings) -> Result<Self, Failure> {
+    fn new(settings: &Settings, names: &Names) -> Result<Self, Failure> {
         let nofile = raise_nofile();
         let cores =
             allowed_cores().map_err(|error| Failure::io("cannot read the CPU affinity", &error))?;
@@ -174,7 +174,12 @@ impl Plan {
         } else {
             Vec::new()
         };
-        let connections_max = connections_max(settings.server.max_connections, &nofile, workers);
+        let others = Others {
+            workers,
+            listeners: settings.server.listen.len(),
+            resolvers: names.descriptors_max(&settings.resolver, workers),
+        };
+        let connections_max = connections_max(settings.server.max_connections, &nofile, &others);
         if connections_max < settings.server.max_connections {
             tracing::warn!(
                 "max_connections is held at {connections_max} of {}: the limit of descriptors is {}",

@@ -110,6 +110,16 @@ impl Cares {
         })
     }
 
+    /// Descriptors that one resolver with so many servers may have open: as many questions as may be
+    /// in flight, two queries each (A and AAAA), a port for so many of them; and for each server a
+    /// port that is not used up and a TCP connection. A port that waits for a single slow answer is
+    /// kept besides, so a flood of slow names can need more; what is refused then costs that
+    /// question and no session.
+    #[must_use]
+    pub const fn descriptors_max(servers: usize) -> usize {
+        (2 * IN_FLIGHT_MAX).div_ceil(PORT_QUERIES_MAX as usize) + 2 * servers
+    }
+
     /// See [`Resolver::ask`](super::Resolver::ask).
     pub fn ask(&mut self, name: &HostName, key: Key, query: u32) {
         {
