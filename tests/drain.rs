@@ -125,19 +125,11 @@ fn a_second_signal_ends_at_once_and_still_stores_everything() {
     assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE close_code = 'shutdown'"), 1);
 }
 
-/// Holds the database's write lock until it is dropped.
-fn lock_database(proxy: &Proxy) -> rusqlite::Connection {
-    let database = rusqlite::Connection::open(proxy.database_path()).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
-    database
-}
-
 #[test]
 fn with_an_unusable_database_a_stop_ends_in_time_and_says_how_much_is_not_stored() {
     let mut proxy = Proxy::with_sections("drain_timeout_secs = 0", "", "");
     let origin = Origin::echo();
-    let lock = lock_database(&proxy);
+    let lock = proxy.lock_database();
     for _ in 0..3 {
         let mut client = Client::connected(proxy.socks, origin.address);
         client.send(b"x");
@@ -163,7 +155,7 @@ fn with_an_unusable_database_a_stop_ends_in_time_and_says_how_much_is_not_stored
 fn a_second_signal_does_not_wait_for_a_database_that_is_locked() {
     let mut proxy = Proxy::with_sections("drain_timeout_secs = 600", "", "");
     let origin = Origin::echo();
-    let lock = lock_database(&proxy);
+    let lock = proxy.lock_database();
     let mut client = Client::connected(proxy.socks, origin.address);
     client.send(b"x");
     assert_eq!(client.receive(1), b"x");

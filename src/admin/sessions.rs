@@ -48,7 +48,9 @@ impl Api {
     /// `GET /api/sessions/{id}`
     pub(super) fn one(&self, id: SessionId) -> ApiReply {
         let live = self.table.find(id).and_then(|(_, session)| self.ledger.view(session));
-        if let Some(view) = live.filter(|view| view.id == id) {
+        // Off the table and not stored yet: its slot has it. Stored by now: the history has it. In
+        // this order, because that is the way that a session takes.
+        if let Some(view) = live.filter(|view| view.id == id).or_else(|| self.ledger.find(id)) {
             return ApiReply::json(&Record::of(&view, &self.node));
         }
         match self.history.as_ref().map(|history| history.one(id)) {

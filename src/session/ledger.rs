@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use parking_lot::Mutex;
 use zerocopy::FromZeros;
 
+use super::SessionId;
 use super::ledger_file::LedgerFile;
 use super::slot::{Ending, Opening, Session, SessionRef, needs_continuation};
 use super::view::SessionView;
@@ -147,16 +148,20 @@ impl Ledger {
         None
     }
 
+    /// The session of this id, live, or ended and not stored yet. Looks at every slot, of most of
+    /// them at one cache line; the [`Table`](super::Table) finds the live ones faster.
+    #[must_use]
+    pub fn find(&self, id: SessionId) -> Option<SessionView> {
+        let mut uses = self.slots().filter_map(Session::current_use);
+        let found = uses.find(|reference| reference.id() == Some(id))?;
+        self.view(found).filter(|view| view.id == id)
+    }
+
     /// How many sessions it holds: the live ones, and those that ended and are not stored yet. Looks
     /// at every slot.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.chunks
-            .iter()
-            .filter_map(|chunk| chunk.get())
-            .flat_map(|slots| slots.iter())
-            .filter(|slot| slot.is_held())
-            .count()
+        self.slots().filter_map(Session::current_use).count()
     }
 
     /// Gives a settled slot back to its worker. Only the writer may call it, once its row is
@@ -167,6 +172,10 @@ impl Ledger {
         }
         let rest = reference.session.continuation().and_then(|index| self.slot(index));
         reference.session.free(rest);
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &'static Session> {
+        self.chunks.iter().filter_map(OnceLock::get).flat_map(|slots| slots.iter())
     }
 
     fn slot(&self, index: u32) -> Option<&'static Session> {

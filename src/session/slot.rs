@@ -290,9 +290,10 @@ impl Session {
         self.head().is_free()
     }
 
-    /// Whether a session is in it, live or ended.
-    pub(crate) fn is_held(&self) -> bool {
-        self.head().is_still(self.generation())
+    /// A reference to the session that is in it, live or ended, if one is.
+    pub(crate) fn current_use(&'static self) -> Option<SessionRef> {
+        let reference = SessionRef { session: self, generation: self.generation() };
+        reference.is_current().then_some(reference)
     }
 
     /// Frees the slot, and the one that continues it.

@@ -134,6 +134,14 @@ impl Proxy {
         database
     }
 
+    /// Takes its database's write lock, and holds it until it is dropped.
+    pub(crate) fn lock_database(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.database_path()).expect("it opens");
+        database.busy_timeout(PATIENCE).expect("a timeout");
+        database.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        database
+    }
+
     /// One number from its database.
     pub(crate) fn count(&self, sql: &str) -> i64 {
         self.database().query_row(sql, [], |row| row.get(0)).expect(sql)

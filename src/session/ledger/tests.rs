@@ -75,6 +75,22 @@ fn the_longest_texts_survive_whole_in_a_continued_slot_which_is_freed_with_the_f
 }
 
 #[test]
+fn a_session_is_found_by_its_id_until_its_slot_is_freed() {
+    let (ledger, mut share) = share();
+    let (ids, rule) = (IdSource::new(), ruling("default policy"));
+    let slots: Vec<_> = (0..3)
+        .map(|_| share.open(&opening(&ids, "alice", "example.com", &rule)).unwrap())
+        .collect();
+    let sought: Vec<_> = slots.iter().map(|slot| slot.reference().id().unwrap()).collect();
+    assert_eq!((ledger.find(sought[1]).unwrap().id, ledger.held()), (sought[1], 3));
+    let settled: Vec<_> = slots.into_iter().map(|slot| share.settle(slot, &CLOSED, 0)).collect();
+    assert_eq!(ledger.find(sought[1]).unwrap().ending, Some(CLOSED));
+    ledger.free(settled[1]);
+    assert!(ledger.find(sought[1]).is_none());
+    assert_eq!(ledger.held(), 2);
+}
+
+#[test]
 fn texts_are_cut_between_characters() {
     let (ledger, mut share) = share();
     let user = "ü".repeat(200);
