@@ -30,7 +30,7 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// The name of this node; empty for none.
     pub node: String,
-    /// Whether single sessions are kept.
+    /// Whether single sessions are kept and shown. The table has them in any case, for the sums.
     pub records: bool,
     /// What the numbers of a query may be.
     pub bounds: Bounds,

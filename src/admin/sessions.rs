@@ -47,6 +47,9 @@ impl Api {
 
     /// `GET /api/sessions/{id}`
     pub(super) fn one(&self, id: SessionId) -> ApiReply {
+        if !self.records {
+            return ApiReply::problem(404, "sessions.enabled is false: there are only sums");
+        }
         let live = self.table.find(id).and_then(|(_, session)| self.ledger.view(session));
         // Off the table and not stored yet: its slot has it. Stored by now: the history has it. In
         // this order, because that is the way that a session takes.
@@ -60,9 +63,13 @@ impl Api {
         }
     }
 
-    /// A copy of every live session. Each shard is locked for a page at a time.
+    /// A copy of every live session. Each shard is locked for a page at a time. Where single sessions
+    /// are not to be shown there is none.
     fn live(&self) -> Vec<SessionView> {
         let mut views = Vec::new();
+        if !self.records {
+            return views;
+        }
         let mut page: Vec<SessionRef> = Vec::new();
         for worker in 0..self.table.workers() {
             let mut after = None;

@@ -274,9 +274,6 @@ impl Connection {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
         kit.counters.sessions_opened.add(1);
-        if !kit.records {
-            return;
-        }
         let id = kit.ids.next(self.accepted.utc_ms);
         let share = &mut kit.share;
         let slot = front.machine.facts().as_opening(

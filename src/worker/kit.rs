@@ -37,6 +37,6 @@ pub(super) struct Kit {
     pub(super) counters: Arc<Counters>,
     /// Transfers after which a relay stores its counters, at the latest.
     pub(super) publish_every: u32,
-    /// Whether single sessions are remembered at all.
+    /// Whether attempts that came to nothing are recorded; sums are made of accepted sessions only.
     pub(super) records: bool,
 }

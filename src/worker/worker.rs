@@ -58,7 +58,7 @@ pub struct WorkerParts {
     pub counters: Arc<Counters>,
     /// Transfers after which a relay stores its counters, at the latest; at least 1.
     pub publish_every: u32,
-    /// Whether single sessions are remembered at all.
+    /// Whether attempts that came to nothing are recorded; sums are made of accepted sessions only.
     pub records: bool,
 }
 
