@@ -19,7 +19,7 @@ pub struct Facts {
     pub request: Option<Request>,
     /// What the rules said, once they were asked.
     pub ruling: Option<Ruling>,
-    /// The address that was reached.
+    /// The address that was dialled last, or the one that was reached.
     pub resolved: Option<IpAddr>,
     /// Time spent in each stage.
     pub stages: Stages,

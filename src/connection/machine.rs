@@ -43,8 +43,8 @@ impl Machine {
     pub fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox) -> (usize, Next) {
         match input {
             Input::Bytes(octets) => self.on_bytes(octets, now, out),
-            Input::Eof { early } => (0, self.on_eof(early)),
-            Input::Gone(outcome) => (0, self.end(outcome)),
+            Input::Eof { early } => (0, self.on_eof(early, now)),
+            Input::Gone(outcome) => (0, self.end(outcome, now)),
             Input::Flushed => (0, self.on_flushed()),
             Input::Opened => (0, self.on_opened(now, out)),
             Input::Verdict(verdict) => (0, self.on_verdict(verdict, now, out)),
@@ -63,6 +63,21 @@ impl Machine {
     pub fn turned_away(&mut self) {
         self.facts.spoke = true;
         self.stage = Stage::Done;
+    }
+
+    /// The connection ends at `now`, whatever the machine was about: a stage that had begun has taken
+    /// so long, though it led to nothing.
+    pub fn leave(&mut self, now: Instant) {
+        let stages = &mut self.facts.stages;
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Verifying { asked, .. } => stages.auth_us = Some(micros(asked, now)),
+            Stage::Resolving { asked, .. } => stages.resolve_us = Some(micros(asked, now)),
+            Stage::Dialing(attempts) => stages.connect_us = Some(micros(attempts.began, now)),
+            Stage::Negotiating { .. }
+            | Stage::Opening(_)
+            | Stage::Answering { .. }
+            | Stage::Done => {}
+        }
     }
 
     /// When the machine wants `Input::Deadline`; `None` once it is done.
@@ -108,7 +123,7 @@ impl Machine {
             Ok((used, Progress::NeedMore)) => {
                 (used, if out.is_empty() { Next::Read } else { Next::Flush })
             }
-            Ok((used, Progress::NoMethod)) => (used, self.refuse(Outcome::NoAcceptableMethod)),
+            Ok((used, Progress::NoMethod)) => (used, self.refuse(Outcome::NoAcceptableMethod, now)),
             Ok((used, Progress::Verify(login))) => {
                 self.facts.claimed_user =
                     Some(String::from_utf8_lossy(&login.username).into_owned().into());
@@ -127,11 +142,11 @@ impl Machine {
                 (used, Next::Verify(credentials))
             }
             Ok((used, Progress::Requested(request))) => (used, self.on_request(request, now, out)),
-            Err(malformed) => (octets.len(), self.on_malformed(&malformed, out)),
+            Err(malformed) => (octets.len(), self.on_malformed(&malformed, now, out)),
         }
     }
 
-    fn on_malformed(&mut self, malformed: &Malformed, out: &mut Outbox) -> Next {
+    fn on_malformed(&mut self, malformed: &Malformed, now: Instant, out: &mut Outbox) -> Next {
         let outcome = match malformed {
             Malformed::Command(_) => Outcome::UnsupportedCommand,
             Malformed::AddressType(_) => Outcome::UnsupportedAddressType,
@@ -143,11 +158,11 @@ impl Machine {
         match malformed.reply() {
             Some(code) => {
                 Reply::failure(code).write(out);
-                self.refuse(outcome)
+                self.refuse(outcome, now)
             }
             // Answers to what came before it may still be on their way.
-            None if !out.is_empty() => self.refuse(outcome),
-            None => self.end(outcome),
+            None if !out.is_empty() => self.refuse(outcome, now),
+            None => self.end(outcome, now),
         }
     }
 
@@ -160,12 +175,12 @@ impl Machine {
         match command {
             Command::Connect => {}
             Command::Bind | Command::UdpAssociate => {
-                return self.reject(Outcome::UnsupportedCommand, out);
+                return self.reject(Outcome::UnsupportedCommand, now, out);
             }
         }
         let permit = match judged {
             Ok(permit) => permit,
-            Err(denial) => return self.deny(Outcome::AclDenied, denial, out),
+            Err(denial) => return self.deny(Outcome::AclDenied, denial, now, out),
         };
         self.facts.ruling = Some(permit.ruling().clone());
         let until = now + self.policy.timeouts.connect;
@@ -176,7 +191,7 @@ impl Machine {
                     self.stage = Stage::Resolving { permit, asked: now, until };
                     Next::Resolve(name.clone())
                 }
-                None => self.reject(Outcome::Internal, out),
+                None => self.reject(Outcome::Internal, now, out),
             },
         }
     }
@@ -195,8 +210,8 @@ impl Machine {
                 self.stage = Stage::Opening(attempts);
                 Next::Open
             }
-            Err(Some(denial)) => self.deny(Outcome::AclDeniedAddress, denial, out),
-            Err(None) => self.reject(Outcome::NameNotFound, out),
+            Err(Some(denial)) => self.deny(Outcome::AclDeniedAddress, denial, now, out),
+            Err(None) => self.reject(Outcome::NameNotFound, now, out),
         }
     }
 
@@ -211,7 +226,7 @@ impl Machine {
             | Stage::Resolving { .. }
             | Stage::Dialing(_)
             | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Opened"),
+            | Stage::Done => self.impossible("Opened", now),
         }
     }
 
@@ -230,11 +245,11 @@ impl Machine {
                     }
                     Verdict::Rejected => {
                         handshake.verdict(false, out);
-                        self.refuse(Outcome::AuthFailed)
+                        self.refuse(Outcome::AuthFailed, now)
                     }
                     Verdict::Overloaded => {
                         handshake.verdict(false, out);
-                        self.refuse(Outcome::ServerBusy)
+                        self.refuse(Outcome::ServerBusy, now)
                     }
                 }
             }
@@ -243,7 +258,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Verdict"),
+            | Stage::Done => self.impossible("Verdict", now),
         }
     }
 
@@ -258,11 +273,11 @@ impl Machine {
                 self.facts.stages.resolve_us = Some(micros(asked, now));
                 match answer {
                     Ok(addresses) => self.prepare(addresses, permit, now, until, out),
-                    Err(LookupError::NotFound) => self.reject(Outcome::NameNotFound, out),
+                    Err(LookupError::NotFound) => self.reject(Outcome::NameNotFound, now, out),
                     Err(LookupError::Failed | LookupError::TimedOut) => {
-                        self.reject(Outcome::NameLookupFailed, out)
+                        self.reject(Outcome::NameLookupFailed, now, out)
                     }
-                    Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, out),
+                    Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, now, out),
                 }
             }
             Stage::Negotiating { .. }
@@ -270,7 +285,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Resolved"),
+            | Stage::Done => self.impossible("Resolved", now),
         }
     }
 
@@ -295,7 +310,7 @@ impl Machine {
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Connected"),
+            | Stage::Done => self.impossible("Connected", now),
         }
     }
 
@@ -307,7 +322,7 @@ impl Machine {
         out: &mut Outbox,
     ) -> Next {
         let Stage::Dialing(attempts) = &mut self.stage else {
-            return self.impossible("Unreachable");
+            return self.impossible("Unreachable", now);
         };
         attempts.failed(attempt, error);
         self.dial_next(now, out)
@@ -316,18 +331,19 @@ impl Machine {
     /// Dials the next permitted address; refuses when none is left and nothing is pending.
     fn dial_next(&mut self, now: Instant, out: &mut Outbox) -> Next {
         let Stage::Dialing(attempts) = &mut self.stage else {
-            return self.impossible("dial");
+            return self.impossible("dial", now);
         };
         if let Some((attempt, permit)) =
             attempts.next(&self.policy.acl, now, self.policy.timeouts.attempt)
         {
+            self.facts.resolved = Some(permit.address().ip().to_canonical());
             return Next::Dial { attempt, permit };
         }
         if attempts.is_pending() {
             return Next::Wait;
         }
         let outcome = attempts.outcome();
-        self.reject(outcome, out)
+        self.reject(outcome, now, out)
     }
 
     fn on_flushed(&mut self) -> Next {
@@ -345,12 +361,12 @@ impl Machine {
         }
     }
 
-    fn on_eof(&mut self, early: bool) -> Next {
+    fn on_eof(&mut self, early: bool, now: Instant) -> Next {
         match &self.stage {
             // It wants more, and there is no more.
-            Stage::Negotiating { .. } => self.end(Outcome::ClientGone),
+            Stage::Negotiating { .. } => self.end(Outcome::ClientGone, now),
             // A login without a request behind it leads nowhere.
-            Stage::Verifying { .. } if !early => self.end(Outcome::ClientGone),
+            Stage::Verifying { .. } if !early => self.end(Outcome::ClientGone, now),
             // Half-close: a client that has said all it has to say may wait for the answer. One
             // that is gone for good resets the connection when the reply reaches it.
             Stage::Verifying { .. }
@@ -365,45 +381,45 @@ impl Machine {
     fn on_deadline(&mut self, now: Instant, out: &mut Outbox) -> Next {
         match &self.stage {
             Stage::Negotiating { .. } | Stage::Verifying { .. } => {
-                self.end(Outcome::HandshakeTimeout)
+                self.end(Outcome::HandshakeTimeout, now)
             }
-            Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, out),
+            Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, now, out),
             Stage::Opening(_) => Next::Wait,
             Stage::Dialing(attempts) if attempts.is_over(now) => {
-                self.reject(Outcome::ConnectTimeout, out)
+                self.reject(Outcome::ConnectTimeout, now, out)
             }
             Stage::Dialing(attempts) if attempts.may_join(now) => self.dial_next(now, out),
             Stage::Dialing(_) => Next::Wait,
-            Stage::Answering { .. } => self.end(Outcome::ClientGone),
+            Stage::Answering { .. } => self.end(Outcome::ClientGone, now),
             Stage::Done => Next::Wait,
         }
     }
 
-    fn deny(&mut self, outcome: Outcome, denial: Denial, out: &mut Outbox) -> Next {
+    fn deny(&mut self, outcome: Outcome, denial: Denial, now: Instant, out: &mut Outbox) -> Next {
         self.facts.ruling = Some(denial.ruling);
-        self.reject(outcome, out)
+        self.reject(outcome, now, out)
     }
 
     /// Refuses with the reply that belongs to the outcome.
-    fn reject(&mut self, outcome: Outcome, out: &mut Outbox) -> Next {
+    fn reject(&mut self, outcome: Outcome, now: Instant, out: &mut Outbox) -> Next {
         Reply::failure(reply_code(outcome)).write(out);
-        self.refuse(outcome)
+        self.refuse(outcome, now)
     }
 
-    fn refuse(&mut self, outcome: Outcome) -> Next {
-        self.stage = Stage::Done;
+    fn refuse(&mut self, outcome: Outcome, now: Instant) -> Next {
+        self.leave(now);
         Next::Refuse(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) -> Next {
-        self.stage = Stage::Done;
+    fn end(&mut self, outcome: Outcome, now: Instant) -> Next {
+        self.leave(now);
         Next::End(outcome)
     }
 
     /// An input that cannot come in this stage: a defect of ours, which ends the session only.
-    fn impossible(&mut self, input: &str) -> Next {
+    fn impossible(&mut self, input: &str, now: Instant) -> Next {
         debug_assert!(false, "{input} in {:?}", self.stage);
-        self.end(Outcome::Internal)
+        self.end(Outcome::Internal, now)
     }
 }
 

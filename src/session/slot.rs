@@ -155,7 +155,7 @@ pub struct Stages {
     pub auth_us: Option<u32>,
     /// From the question to the addresses.
     pub resolve_us: Option<u32>,
-    /// From the first dial to the connection.
+    /// From the first dial to the connection, or until no more was tried.
     pub connect_us: Option<u32>,
     /// From the success reply to the target's first octet.
     pub first_byte_us: Option<u32>,

@@ -76,7 +76,7 @@ impl Record {
             command: view.command_word().map(str::to_owned),
             close_code: ended.map(|ending| ending.outcome.close_code().to_owned()),
             rule_id: view.rule_id,
-            policy_generation: Some(view.policy_generation),
+            policy_generation: view.decision.map(|_| view.policy_generation),
             node: text(node),
             auth_us: view.stages.auth_us,
             resolve_us: view.stages.resolve_us,

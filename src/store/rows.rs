@@ -142,7 +142,7 @@ fn upsert(statement: &mut Statement<'_>, row: &SessionView, node: &str) -> rusql
         row.command_word(),
         ended.map(|ending| ending.outcome.close_code()),
         row.rule_id,
-        signed(row.policy_generation),
+        row.decision.map(|_| signed(row.policy_generation)),
         text(node),
         row.stages.auth_us,
         row.stages.resolve_us,

@@ -2,8 +2,11 @@
 
 use super::connection::{Connection, Link, Live};
 use super::kit::Kit;
+use super::socket::Socket;
+use crate::connection::Facts;
+use crate::linux::tcp_info::TcpInfo;
 use crate::relay::{RelayEnd, Side};
-use crate::session::{Ending, Outcome, Status, Traffic};
+use crate::session::{Ending, Outcome, SessionRef, Status, Traffic};
 use crate::stats::Counters;
 
 impl Connection {
@@ -19,13 +22,18 @@ impl Connection {
         let duration_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
         let ending = Ending { outcome, relayed, duration_ms };
         self.count(&ending, &kit.counters);
-        if let Link::Front(front) = &self.link {
+        if let Link::Front(front) = &mut self.link {
+            front.machine.leave(kit.now.mono);
             kit.counters.stages.observe(&front.machine.facts().stages);
         }
         match self.session.take() {
             Some(Live { id, slot }) => {
-                if let Link::Front(front) = &self.link {
-                    slot.reference().set_stages(&front.machine.facts().stages);
+                match &self.link {
+                    Link::Front(front) => set_late_facts(slot.reference(), front.machine.facts()),
+                    Link::Relaying(relaying) => {
+                        set_tcp(slot.reference(), &self.client, &relaying.upstream);
+                    }
+                    Link::Parting(_) => {}
                 }
                 kit.table.remove(kit.index, id);
                 kit.journal.closed(kit.share.settle(slot, &ending, kit.now.utc_ms));
@@ -50,7 +58,7 @@ impl Connection {
         let slot = facts.as_opening(id, false, came, anonymous, |opening| share.open(opening));
         match slot {
             Some(slot) => {
-                slot.reference().set_stages(&facts.stages);
+                set_late_facts(slot.reference(), facts);
                 kit.journal.closed(kit.share.settle(slot, ending, kit.now.utc_ms));
             }
             None => kit.counters.unrecorded.add(1),
@@ -70,6 +78,25 @@ impl Connection {
             counters.sessions_closed.add(1);
             counters.durations.observe(ending.duration_ms);
         }
+    }
+}
+
+/// What became known of a session after it was opened.
+pub(super) fn set_late_facts(session: SessionRef, facts: &Facts) {
+    session.set_stages(&facts.stages);
+    if let Some(address) = facts.resolved {
+        session.set_resolved(address);
+    }
+}
+
+/// What the kernel knows of both legs at the end of a relay. It is asked once per session; a socket
+/// that it will not speak of has no figures.
+fn set_tcp(session: SessionRef, client: &Socket, upstream: &Socket) {
+    if let Ok(info) = TcpInfo::of(client.stream()) {
+        session.set_client_tcp(info.rtt_us, info.retransmits);
+    }
+    if let Ok(info) = TcpInfo::of(upstream.stream()) {
+        session.set_upstream_tcp(info.rtt_us, info.retransmits);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use mio::event::Event;
 use zeroize::Zeroize;
 
+use super::close::set_late_facts;
 use super::connection::{Connection, Fate, Link, Live};
 use super::kit::Kit;
 use super::parting::Parting;
@@ -304,10 +305,7 @@ impl Connection {
         let facts = front.machine.facts();
         kit.counters.stages.observe(&facts.stages);
         if let Some(live) = &self.session {
-            live.slot.reference().set_stages(&facts.stages);
-            if let Some(address) = facts.resolved {
-                live.slot.reference().set_resolved(address);
-            }
+            set_late_facts(live.slot.reference(), facts);
         }
         let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
         let timeouts = front.machine.policy().timeouts;
