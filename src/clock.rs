@@ -4,7 +4,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 /// One reading of both clocks. Timeouts and durations use `mono`; `utc_ms` only labels records, so
 /// a step of the wall clock fires no timeout and makes no negative duration.
@@ -48,6 +48,30 @@ pub fn rfc3339(utc_ms: i64) -> String {
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Reads a moment: RFC 3339 with any offset (`2026-01-31T08:05:09.123+01:00`), or a date, which is
+/// its midnight UTC (`2026-01-31`). Milliseconds since the epoch, a fraction of one rounded up, so that
+/// comparisons with whole milliseconds come out right. `None` for another text, or a year that
+/// [`rfc3339`] has no four digits for.
+#[must_use]
+pub fn moment(text: &str) -> Option<i64> {
+    let moment = match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => moment.to_utc(),
+        Err(_) if text.len() == DATE_LENGTH => {
+            text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN).and_utc()
+        }
+        Err(_) => return None,
+    };
+    let fraction = moment.timestamp_subsec_nanos() % 1_000_000;
+    let ms = moment.timestamp_millis() + i64::from(fraction > 0);
+    (FIRST_MS..=LAST_MS).contains(&ms).then_some(ms)
+}
+
+/// Of `2026-01-31`; a shorter spelling is no date of RFC 3339.
+const DATE_LENGTH: usize = 10;
+/// The years 0 to 9999.
+const FIRST_MS: i64 = -62_167_219_200_000;
+const LAST_MS: i64 = 253_402_300_799_999;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +80,19 @@ mod tests {
     fn record_time_is_fixed_width_utc_with_milliseconds() {
         assert_eq!(rfc3339(1_769_846_709_123), "2026-01-31T08:05:09.123Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn moments_are_read_with_their_offset_and_dates_as_midnight() {
+        assert_eq!(moment("2026-01-31T08:05:09.123Z"), Some(1_769_846_709_123));
+        assert_eq!(moment("2026-01-31T09:05:09.123+01:00"), Some(1_769_846_709_123));
+        assert_eq!(moment("2026-01-31T08:05:09.1230001Z"), Some(1_769_846_709_124));
+        assert_eq!(moment("2026-01-31"), Some(1_769_817_600_000));
+        assert_eq!(moment("1970-01-01").map(rfc3339), Some("1970-01-01T00:00:00.000Z".to_owned()));
+        assert_eq!(rfc3339(FIRST_MS), "0000-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(LAST_MS), "9999-12-31T23:59:59.999Z");
+        for bad in ["", "1769846709", "yesterday", "2026-01-31T08:05", "2026-02-30", "2026-1-31"] {
+            assert_eq!(moment(bad), None, "{bad}");
+        }
     }
 }

@@ -27,7 +27,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("policy", "socks auth acl limit"),
     ("resolve", "target key clock"),
     ("mailbox", "key auth resolve policy session clock"),
-    ("stats", "clock session"),
+    ("stats", "target clock session"),
     ("relay", "clock linux"),
     ("connection", "target clock socks auth acl limit session policy resolve"),
     ("config", "target clock socks auth acl limit policy"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gate::GateCounters;
 #[cfg(feature = "metrics")]
 use super::prometheus::Exposition;
 use super::reply::ApiReply;
@@ -32,6 +33,8 @@ pub struct Api {
     pub node: String,
     /// Whether single sessions are kept and shown. The table has them in any case, for the sums.
     pub records: bool,
+    /// What the gate and the handlers count.
+    pub gate: Arc<GateCounters>,
     /// What the numbers of a query may be.
     pub bounds: Bounds,
     /// The metrics; `None` when they are switched off.
@@ -52,6 +55,7 @@ impl Api {
             Ok(Route::Health) => self.health(),
             Ok(Route::Metrics) => self.metrics(),
             Ok(Route::ActiveSessions(query)) => self.active(&query),
+            Ok(Route::History(asked)) => self.history(request, &asked),
             Ok(Route::Session(id)) => self.one(id),
             Ok(Route::Stats(query)) => self.statistics(&query),
             Err(miss) => miss.reply(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             TCP                        Unix socket, directory of mode 0700
-//!  client ──────────▶ gate ──────────────────────▶ tiny_http ──▶ handlers (2 threads)
+//!  client ──────────▶ gate ──────────────────────▶ tiny_http ──▶ handlers (4 threads)
 //!                     one thread, one Poll:                       panics caught
 //!                     caps, deadlines, head and body      ◀── whole answer, ≤ 4 MiB
 //!                     limits, Host and Origin
@@ -18,6 +18,7 @@ mod access;
 mod api;
 mod gate;
 mod health;
+mod history;
 mod page;
 #[cfg(feature = "metrics")]
 mod prometheus;
@@ -32,10 +33,10 @@ mod statistics;
 pub use access::{Hosts, Token};
 pub use api::Api;
 pub use gate::{GateCounters, Limits};
-pub use page::{Cursor, Order, Sort, SortKey};
+pub use page::{Cursor, HistoryCursor, Sort, SortKey};
 #[cfg(feature = "metrics")]
 pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
-pub use route::{ActiveQuery, Bounds, Miss, Route, StatsQuery};
+pub use route::{ActiveQuery, Bounds, HistoryRequest, Miss, Route, StatsQuery};
 pub use server::{Admin, Handler, Options};

@@ -1,12 +1,12 @@
 //! Keyset pages: a cursor says after which row the next page begins. Pure.
 //!
-//! A cursor is opaque to clients: hexadecimal digits of a version, sort, order, the sort key and
-//! the id of the last row of a page. It names no offset, so rows that come and go before it move
-//! nothing.
+//! A cursor is opaque to clients: hexadecimal digits of a version, the order, and what the last row
+//! of a page is sorted by. It names no offset, so rows that come and go before it move nothing.
 
 use std::fmt::Write;
 
 use crate::session::SessionId;
+use crate::stats::{Order, Place};
 
 /// What a page of sessions is sorted by; equal keys are sorted by session id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,15 +28,6 @@ pub enum Sort {
     Bytes,
 }
 
-/// Which way a page is sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// `asc`: least first.
-    Ascending,
-    /// `desc`: greatest first.
-    Descending,
-}
-
 /// The sort key of a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SortKey {
@@ -46,7 +37,7 @@ pub enum SortKey {
     Text(String),
 }
 
-/// The last row of a page.
+/// The last row of a page of live sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// What the page was sorted by.
@@ -57,6 +48,15 @@ pub struct Cursor {
     pub key: SortKey,
     /// The id of its last row.
     pub id: SessionId,
+}
+
+/// Where a page of the history goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryCursor {
+    /// Which way the page was read.
+    pub order: Order,
+    /// The last row that was looked at.
+    pub place: Place,
 }
 
 impl Sort {
@@ -88,12 +88,18 @@ impl Sort {
     }
 }
 
-impl Order {
-    fn octet(self) -> u8 {
-        match self {
-            Self::Ascending => 0,
-            Self::Descending => 1,
-        }
+const fn octet(order: Order) -> u8 {
+    match order {
+        Order::Ascending => 0,
+        Order::Descending => 1,
+    }
+}
+
+const fn order(octet: u8) -> Option<Order> {
+    match octet {
+        0 => Some(Order::Ascending),
+        1 => Some(Order::Descending),
+        _ => None,
     }
 }
 
@@ -102,7 +108,7 @@ impl Cursor {
     #[must_use]
     pub fn encode(&self) -> String {
         let (high, low) = self.id.to_words();
-        let mut octets = vec![VERSION, self.sort.octet(), self.order.octet()];
+        let mut octets = vec![VERSION, self.sort.octet(), octet(self.order)];
         octets.extend_from_slice(&high.to_be_bytes());
         octets.extend_from_slice(&low.to_be_bytes());
         match &self.key {
@@ -115,12 +121,7 @@ impl Cursor {
                 octets.extend_from_slice(text.as_bytes());
             }
         }
-        let mut text = String::with_capacity(octets.len() * 2);
-        for octet in octets {
-            // Invariant: writing to a String does not fail.
-            write!(text, "{octet:02x}").expect("a String takes all");
-        }
-        text
+        hex(&octets)
     }
 
     /// The inverse of [`Cursor::encode`]; `None` for any text that it does not make.
@@ -131,13 +132,9 @@ impl Cursor {
         }
         let octets = unhex(text)?;
         let (head, key) = octets.split_first_chunk::<HEAD_LENGTH>()?;
-        let [version, sort, order, id @ .., kind] = head;
+        let [version, sort, way, id @ .., kind] = head;
         let (high, low) = id.split_first_chunk::<8>()?;
-        let order = match *order {
-            0 => Order::Ascending,
-            1 => Order::Descending,
-            _ => return None,
-        };
+        let order = order(*way)?;
         let key = match *kind {
             NUMBER => SortKey::Number(u64::from_be_bytes(key.try_into().ok()?)),
             TEXT => SortKey::Text(String::from_utf8(key.to_vec()).ok()?),
@@ -149,6 +146,42 @@ impl Cursor {
         );
         (*version == VERSION).then_some(Self { sort: Sort::of_octet(*sort)?, order, key, id })
     }
+}
+
+impl HistoryCursor {
+    /// The text that a client hands back.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut octets = vec![HISTORY_VERSION, octet(self.order)];
+        octets.extend_from_slice(&self.place.start_ms.to_be_bytes());
+        octets.extend_from_slice(&self.place.row.to_be_bytes());
+        hex(&octets)
+    }
+
+    /// The inverse of [`HistoryCursor::encode`]; `None` for any text that it does not make.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        if text.len() != 2 * HISTORY_LENGTH {
+            return None;
+        }
+        let octets = unhex(text)?;
+        let [version, way, place @ ..] = octets.as_slice() else { return None };
+        let (start_ms, row) = place.split_first_chunk::<8>()?;
+        let place = Place {
+            start_ms: i64::from_be_bytes(*start_ms),
+            row: i64::from_be_bytes(row.try_into().ok()?),
+        };
+        (*version == HISTORY_VERSION).then_some(Self { order: order(*way)?, place })
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len() * 2);
+    for octet in octets {
+        // Invariant: writing to a String does not fail.
+        write!(text, "{octet:02x}").expect("a String takes all");
+    }
+    text
 }
 
 /// Lower-case hexadecimal digits; another spelling of the same octets is not ours.
@@ -171,6 +204,10 @@ fn digit(octet: u8) -> Option<u8> {
 /// Octets of a sort key that is text; names of users and hosts have at most 255.
 const TEXT_MAX: usize = 1024;
 const VERSION: u8 = 1;
+/// Another than that of live sessions, so that neither takes the other's.
+const HISTORY_VERSION: u8 = 2;
+/// Version, order, start, row.
+const HISTORY_LENGTH: usize = 2 + 8 + 8;
 const NUMBER: u8 = 0;
 const TEXT: u8 = 1;
 /// Version, sort, order, id, kind of key.
@@ -208,6 +245,24 @@ mod tests {
         #[test]
         fn only_what_encode_makes_is_a_cursor(text in "01[0-9a-f]{36,64}|.{0,60}") {
             if let Some(cursor) = Cursor::decode(&text) {
+                prop_assert_eq!(cursor.encode(), text);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_place_in_the_history_comes_back_as_it_was(start_ms: i64, row: i64, ascending: bool) {
+            let order = if ascending { Order::Ascending } else { Order::Descending };
+            let cursor = HistoryCursor { order, place: Place { start_ms, row } };
+            let text = cursor.encode();
+            prop_assert_eq!(HistoryCursor::decode(&text), Some(cursor));
+            prop_assert_eq!(Cursor::decode(&text), None);
+        }
+
+        #[test]
+        fn only_what_encode_makes_is_a_place(text in "02[0-9a-f]{34}|.{0,60}") {
+            if let Some(cursor) = HistoryCursor::decode(&text) {
                 prop_assert_eq!(cursor.encode(), text);
             }
         }

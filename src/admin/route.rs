@@ -2,13 +2,16 @@
 //!
 //! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`.
 
+mod history;
 mod query;
 
+pub use self::history::HistoryRequest;
 use self::query::{Parameters, decode};
-use super::page::{Cursor, Order, Sort};
+use super::page::{Cursor, Sort};
 use super::reply::ApiReply;
 use super::request::Method;
 use crate::session::SessionId;
+use crate::stats::{Filter, Order};
 
 /// What a request asks for, its parameters checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Route {
     Metrics,
     /// `GET /api/sessions/active`.
     ActiveSessions(ActiveQuery),
+    /// `GET /api/sessions/history` and `GET /api/users/{user}/sessions`.
+    History(HistoryRequest),
     /// `GET /api/sessions/{id}`.
     Session(SessionId),
     /// `GET /api/sessions/stats`.
@@ -28,12 +33,8 @@ pub enum Route {
 /// Which live sessions, and in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveQuery {
-    /// Only those of this user.
-    pub user: Option<String>,
-    /// Only those to this target: a name or an address, with a port or without.
-    pub dest: Option<String>,
-    /// Only those from this address.
-    pub source: Option<String>,
+    /// Only those that pass.
+    pub filter: Filter,
     /// The column they are sorted by.
     pub sort: Sort,
     /// Which way.
@@ -99,6 +100,10 @@ impl Route {
             Place::Health => Self::Health,
             Place::Metrics => Self::Metrics,
             Place::ActiveSessions => Self::ActiveSessions(ActiveQuery::take(&mut parameters)?),
+            Place::History => Self::History(HistoryRequest::take(&mut parameters, None)?),
+            Place::UserSessions(user) => {
+                Self::History(HistoryRequest::take(&mut parameters, Some(user))?)
+            }
             Place::Session(id) => Self::Session(id),
             Place::Stats => Self::Stats(StatsQuery::take(&mut parameters, bounds)?),
         };
@@ -108,11 +113,13 @@ impl Route {
 }
 
 /// A path that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Health,
     Metrics,
     ActiveSessions,
+    History,
+    UserSessions(String),
     Session(SessionId),
     Stats,
 }
@@ -130,6 +137,10 @@ impl Place {
             ["health"] => Ok(Self::Health),
             ["metrics"] if cfg!(feature = "metrics") => Ok(Self::Metrics),
             ["api", "sessions", "active"] => Ok(Self::ActiveSessions),
+            ["api", "sessions", "history"] => Ok(Self::History),
+            ["api", "users", user, "sessions"] if !user.is_empty() => {
+                Ok(Self::UserSessions((*user).to_owned()))
+            }
             ["api", "sessions", "stats"] => Ok(Self::Stats),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
@@ -138,17 +149,19 @@ impl Place {
         }
     }
 
-    fn allow(self) -> &'static str {
+    fn allow(&self) -> &'static str {
         match self {
             Self::Health
             | Self::Metrics
             | Self::ActiveSessions
+            | Self::History
+            | Self::UserSessions(_)
             | Self::Session(_)
             | Self::Stats => READ,
         }
     }
 
-    fn allows(self, method: Method) -> bool {
+    fn allows(&self, method: Method) -> bool {
         let name = match method {
             Method::Get => "GET",
             Method::Head => "HEAD",
@@ -175,9 +188,12 @@ impl ActiveQuery {
             },
         };
         Ok(Self {
-            user: parameters.text("user")?,
-            dest: parameters.text("dest")?,
-            source: parameters.text("source")?,
+            filter: Filter {
+                user: parameters.text("user")?,
+                dest: parameters.dest()?,
+                source: parameters.source()?,
+                ..Filter::default()
+            },
             sort,
             order,
             limit: parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT),

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::api::Api;
-use super::page::{Cursor, Order, Sort, SortKey};
+use super::page::{Cursor, Sort, SortKey};
 use super::reply::ApiReply;
 use super::route::ActiveQuery;
 use crate::session::{SessionId, SessionRef, SessionView};
-use crate::stats::{Record, destination};
+use crate::stats::{Order, Record};
 
 #[derive(Serialize)]
 struct Page {
@@ -24,7 +24,7 @@ impl Api {
         let mut rows: Vec<(SortKey, SessionView)> = self
             .live()
             .into_iter()
-            .filter(|view| matches(query, view))
+            .filter(|view| query.filter.passes(view))
             .map(|view| (key(query.sort, &view), view))
             .collect();
         let total = rows.len() as u64;
@@ -59,7 +59,7 @@ impl Api {
         match self.history.as_ref().map(|history| history.one(id)) {
             Some(Ok(Some(record))) => ApiReply::json(&record),
             Some(Ok(None)) | None => ApiReply::problem(404, "there is no session of this id"),
-            Some(Err(unavailable)) => ApiReply::problem(503, &unavailable.to_string()),
+            Some(Err(unavailable)) => self.unavailable(&unavailable),
         }
     }
 
@@ -88,15 +88,6 @@ impl Api {
     }
 }
 
-fn matches(query: &ActiveQuery, view: &SessionView) -> bool {
-    let dest = query.dest.as_ref().is_none_or(|dest| {
-        dest.eq_ignore_ascii_case(&view.target_host)
-            || dest.eq_ignore_ascii_case(&destination(&view.target_host, view.target_port))
-    });
-    let source = query.source.as_ref().is_none_or(|source| *source == view.client.ip().to_string());
-    dest && source && query.user.as_ref().is_none_or(|user| **user == *view.user)
-}
-
 fn key(sort: Sort, view: &SessionView) -> SortKey {
     let traffic = view.traffic;
     match sort {
@@ -111,8 +102,5 @@ fn key(sort: Sort, view: &SessionView) -> SortKey {
 }
 
 fn order(order: Order, a: (&SortKey, SessionId), b: (&SortKey, SessionId)) -> Ordering {
-    match order {
-        Order::Ascending => a.cmp(&b),
-        Order::Descending => b.cmp(&a),
-    }
+    order.of(a.cmp(&b))
 }

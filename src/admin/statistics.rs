@@ -17,7 +17,7 @@ impl Api {
         };
         let sums = match sums {
             Ok(sums) => sums,
-            Err(unavailable) => return ApiReply::problem(503, &unavailable.to_string()),
+            Err(unavailable) => return self.unavailable(&unavailable),
         };
         ApiReply::json(&Report {
             window_hours: query.window_hours,

@@ -36,6 +36,7 @@ impl Api {
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
             records: settings.sessions.enabled,
+            gate: Arc::clone(&counters),
             bounds: Bounds {
                 window_hours: settings.sessions.window_hours,
                 window_hours_max: settings.sessions.window_max_hours,

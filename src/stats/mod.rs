@@ -2,10 +2,12 @@
 //! what it commits; readers add up and ask. Nothing here knows who asks.
 #![forbid(unsafe_code)]
 
+mod best;
 mod change;
 mod counters;
 mod gauges;
 mod histogram;
+mod history;
 mod peak;
 mod readiness;
 mod record;
@@ -14,10 +16,12 @@ mod ring;
 mod stages;
 mod users;
 
+pub use best::Best;
 pub use change::Change;
 pub use counters::{Count, Counters, DURATION_BOUNDS_MS};
 pub use gauges::{COMMIT_BOUNDS_US, WriterGauges};
 pub use histogram::{Distribution, Histogram};
+pub use history::{BadDest, Dest, Filter, HistoryPage, HistoryQuery, Order, Place};
 pub use peak::Peak;
 pub use readiness::{Readiness, Stage};
 pub use record::Record;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::history::{Filter, HistoryPage, HistoryQuery};
 use super::record::Record;
 use crate::session::SessionId;
 
@@ -89,6 +90,9 @@ pub enum Unavailable {
     /// It took too long.
     #[error("the question took longer than its time limit")]
     TooLong,
+    /// As many questions as may be asked at once are being answered.
+    #[error("too many questions about the history at once")]
+    Busy,
     /// The database says no.
     #[error("the database cannot be read: {0}")]
     Failed(String),
@@ -101,6 +105,19 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`Unavailable`].
     fn one(&self, id: SessionId) -> Result<Option<Record>, Unavailable>;
+
+    /// One page of the sessions that have ended.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    fn page(&self, query: &HistoryQuery) -> Result<HistoryPage, Unavailable>;
+
+    /// How many sessions that have ended pass; `None` when counting them would take longer than
+    /// the time limit.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    fn total(&self, filter: &Filter) -> Result<Option<u64>, Unavailable>;
 
     /// The sums of what started at or after `window_start_ms` (milliseconds since the epoch), with
     /// the first `top` of each list.

@@ -1,15 +1,24 @@
-//! Readers' connections: read only, and never for longer than a time limit.
+//! Readers' connections: read only, few at a time, and never for longer than a time limit.
+
+mod history;
+mod record;
+mod sieve;
+mod turns;
+mod walk;
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use self::record::record;
+use self::turns::Turns;
 use super::schema::Location;
 use crate::clock::{self, rfc3339};
 use crate::session::SessionId;
 use crate::stats::{
-    History, Record, TopDestination, TopUser, Unavailable, WindowSums, destination,
+    Filter, History, HistoryPage, HistoryQuery, Record, TopDestination, TopUser, Unavailable,
+    WindowSums, destination,
 };
 
 /// A few connections that only read.
@@ -17,13 +26,26 @@ use crate::stats::{
 pub struct Reader {
     location: Location,
     idle: Mutex<Vec<Connection>>,
+    turns: Turns,
+    patience: Patience,
+}
+
+/// How long questions may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Until a page is cut.
+    page: Duration,
+    /// Until counting is given up.
+    total: Duration,
 }
 
 impl Reader {
     /// A reader of this database; until it exists every question fails.
     #[must_use]
     pub fn new(location: &Location) -> Self {
-        Self { location: location.clone(), idle: Mutex::default() }
+        let patience = Patience { page: PAGE_TIME_LIMIT, total: TOTAL_TIME_LIMIT };
+        let (idle, turns) = (Mutex::default(), Turns::new());
+        Self { location: location.clone(), idle, turns, patience }
     }
 
     /// Asks with a connection that is interrupted when the time limit is over.
@@ -31,6 +53,15 @@ impl Reader {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {
+        self.ask_within(TIME_LIMIT, question)
+    }
+
+    fn ask_within<T>(
+        &self,
+        limit: Duration,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Unavailable> {
+        let _turn = self.turns.take().ok_or(Unavailable::Busy)?;
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -39,7 +70,7 @@ impl Reader {
                 .open_to_read()
                 .map_err(|error| Unavailable::Failed(error.to_string()))?,
         };
-        let until = clock::mono() + TIME_LIMIT;
+        let until = clock::mono() + limit;
         let failed = |error: rusqlite::Error| {
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
                 Unavailable::TooLong
@@ -52,7 +83,7 @@ impl Reader {
             .map_err(failed)?;
         let answer = question(&connection).map_err(failed);
         // A connection whose question failed may have a file that is gone: it is not kept.
-        if answer.is_ok() {
+        if answer.is_ok() || answer.as_ref().is_err_and(|error| *error == Unavailable::TooLong) {
             let mut idle = self.idle.lock();
             if idle.len() < CONNECTIONS_IDLE_MAX {
                 idle.push(connection);
@@ -70,6 +101,22 @@ impl History for Reader {
                 .query_row([id.to_string()], record)
                 .optional()
         })
+    }
+
+    fn page(&self, query: &HistoryQuery) -> Result<HistoryPage, Unavailable> {
+        let limit = self.patience.page;
+        self.ask(|connection| history::page(connection, query, clock::mono() + limit))
+    }
+
+    fn total(&self, filter: &Filter) -> Result<Option<u64>, Unavailable> {
+        let limit = self.patience.total;
+        let answer = self.ask_within(limit, |connection| {
+            history::total(connection, filter, clock::mono() + limit)
+        });
+        match answer {
+            Err(Unavailable::TooLong) => Ok(None),
+            other => other,
+        }
     }
 
     fn sums(&self, window_start_ms: i64, top: u32) -> Result<WindowSums, Unavailable> {
@@ -113,47 +160,12 @@ impl History for Reader {
     }
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record {
-        session_id: row.get("session_id")?,
-        user: row.get("user")?,
-        start_time: row.get("start_time")?,
-        end_time: row.get("end_time")?,
-        duration_secs: row.get("duration_secs")?,
-        source_ip: row.get("source_ip")?,
-        source_port: row.get("source_port")?,
-        dest_ip: row.get("dest_ip")?,
-        dest_port: row.get("dest_port")?,
-        protocol: row.get("protocol")?,
-        bytes_sent: row.get("bytes_sent")?,
-        bytes_received: row.get("bytes_received")?,
-        packets_sent: row.get("packets_sent")?,
-        packets_received: row.get("packets_received")?,
-        status: row.get("status")?,
-        close_reason: row.get("close_reason")?,
-        acl_rule_matched: row.get("acl_rule_matched")?,
-        acl_decision: row.get("acl_decision")?,
-        duration_ms: row.get("duration_ms")?,
-        resolved_ip: row.get("resolved_ip")?,
-        command: row.get("command")?,
-        close_code: row.get("close_code")?,
-        rule_id: row.get("rule_id")?,
-        policy_generation: row.get("policy_generation")?,
-        node: row.get("node")?,
-        auth_us: row.get("auth_us")?,
-        resolve_us: row.get("resolve_us")?,
-        connect_us: row.get("connect_us")?,
-        first_byte_us: row.get("first_byte_us")?,
-        client_rtt_us: row.get("client_rtt_us")?,
-        upstream_rtt_us: row.get("upstream_rtt_us")?,
-        client_retransmits: row.get("client_retransmits")?,
-        upstream_retransmits: row.get("upstream_retransmits")?,
-        claimed_user: row.get("claimed_user")?,
-    })
-}
-
 /// How long one question may take.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// How long a page may be searched for before what was found is the answer.
+const PAGE_TIME_LIMIT: Duration = Duration::from_secs(1);
+/// How long sessions may be counted.
+const TOTAL_TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Virtual machine steps of SQLite between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// Connections kept for the next question.

@@ -50,6 +50,10 @@ pub struct GateCounters {
     pub accept_failures: AtomicU64,
     /// Times the server within was built anew.
     pub rebuilt: AtomicU64,
+    /// 503: as many questions about the history were asked as may be at once.
+    pub history_busy: AtomicU64,
+    /// Pages of the history that were cut, and totals that were given up, by their time limit.
+    pub history_cut: AtomicU64,
     /// Handlers that panicked; each was answered with 500.
     pub handler_panics: AtomicU64,
 }

@@ -69,4 +69,6 @@ const WRITE_TOTAL: Duration = Duration::from_secs(60);
 const PARTING: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_millis(400);
-const HANDLERS: usize = 2;
+/// One more than questions about the history may take up, so that health, metrics and what lives
+/// never wait for SQL.
+const HANDLERS: usize = 4;

@@ -30,9 +30,11 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         address_full,
         accept_failures,
         rebuilt,
+        history_busy,
+        history_cut,
         handler_panics,
     } = counters;
-    let events: [(&str, &AtomicU64); 22] = [
+    let events: [(&str, &AtomicU64); 24] = [
         ("accepted", accepted),
         ("passed", passed),
         ("answered", answered),
@@ -54,6 +56,8 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         ("address_full", address_full),
         ("accept_failure", accept_failures),
         ("rebuilt", rebuilt),
+        ("history_busy", history_busy),
+        ("history_cut", history_cut),
         ("handler_panic", handler_panics),
     ];
     let metrics = events.map(|(event, count)| {

@@ -1,6 +1,10 @@
 //! The query of a request: parameters by name, each at most once, none unknown. Pure.
 
+use std::net::IpAddr;
+
 use super::Miss;
+use crate::stats::Dest;
+use crate::target::canonical_ip;
 
 /// Parameters that were not taken yet.
 #[derive(Debug)]
@@ -66,6 +70,32 @@ impl Parameters {
                 Err(Miss::parameter(name, &format!("must be one of {}", words.join(", "))))
             }
         }
+    }
+
+    /// A value that `read` makes of the text, or else is told to be `expected`.
+    pub(super) fn value<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Miss> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match read(&text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Miss::parameter(name, &format!("must be {expected}"))),
+        }
+    }
+
+    /// The parameter `dest`: a target, with a port or at any.
+    pub(super) fn dest(&mut self) -> Result<Option<Dest>, Miss> {
+        self.value("dest", "a host or host:port, IPv6 with a port in brackets", |text| {
+            text.parse().ok()
+        })
+    }
+
+    /// The parameter `source`: an address, as records have it.
+    pub(super) fn source(&mut self) -> Result<Option<IpAddr>, Miss> {
+        self.value("source", "an IP address", |text| text.parse().ok().map(canonical_ip))
     }
 
     /// Refuses whatever nobody took.

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::admin::page::SortKey;
+use crate::admin::page::{HistoryCursor, SortKey};
+use crate::session::{Outcome, Status};
+use crate::stats::{Dest, HistoryQuery, Place as Spot};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -71,6 +73,11 @@ fn an_unknown_path_is_a_404_whatever_the_method() {
         "/api/sessions/%7b01890a5d-ac96-774b-bcce-b302099a8057%7d",
         "/api%2Fsessions/stats",
         "/api/../health",
+        "/api/users",
+        "/api/users/alice",
+        "/api/users//sessions",
+        "/api/users/a/b/sessions",
+        "/api/sessions/history/",
         "/health#x",
     ] {
         assert_eq!(get(path), Err(Miss::NotFound), "{path}");
@@ -116,6 +123,24 @@ fn a_bad_parameter_is_a_400_that_names_it() {
         ("/api/sessions/active?user=a%00b", "user"),
         ("/api/sessions/active?cursor=00", "cursor"),
         ("/api/sessions/active?window_hours=1", "window_hours"),
+        ("/api/sessions/active?dest=a%20b", "dest"),
+        ("/api/sessions/active?source=example.com", "source"),
+        ("/api/sessions/history?status=active", "status"),
+        ("/api/sessions/history?close_code=bored", "close_code"),
+        ("/api/sessions/history?since=yesterday", "since"),
+        ("/api/sessions/history?until=1769846709", "until"),
+        ("/api/sessions/history?since=2026-02-01&until=2026-02-01", "until"),
+        ("/api/sessions/history?since=2026-01-31T08:00:00+01:00", "since"),
+        ("/api/sessions/history?dest=host:http", "dest"),
+        ("/api/sessions/history?source=10.0.0.0/8", "source"),
+        ("/api/sessions/history?limit=1001", "limit"),
+        ("/api/sessions/history?order=newest", "order"),
+        ("/api/sessions/history?total=1", "total"),
+        ("/api/sessions/history?cursor=02", "cursor"),
+        ("/api/sessions/history?sort=user", "sort"),
+        ("/api/sessions/history?offset=10", "offset"),
+        ("/api/users/alice/sessions?user=bob", "user"),
+        ("/api/users/%zz/sessions", "the path"),
     ] {
         assert!(complaint(target).contains(&format!("`{name}`")), "{target}");
     }
@@ -126,12 +151,59 @@ fn a_bad_parameter_is_a_400_that_names_it() {
 #[test]
 fn filters_are_decoded_as_a_form_writes_them() {
     let query = active("user=a+b%2Bc%26d&dest=%5B2001%3Adb8%3A%3A1%5D%3A443&source=192.0.2.1");
-    assert_eq!(query.user.as_deref(), Some("a b+c&d"));
-    assert_eq!(query.dest.as_deref(), Some("[2001:db8::1]:443"));
-    assert_eq!(query.source.as_deref(), Some("192.0.2.1"));
+    assert_eq!(query.filter.user.as_deref(), Some("a b+c&d"));
+    let dest = Dest { host: "2001:db8::1".to_owned(), port: Some(443) };
+    assert_eq!(query.filter.dest, Some(dest));
+    assert_eq!(query.filter.source, Some([192, 0, 2, 1].into()));
     assert_eq!((query.sort, query.order, query.limit), (Sort::StartTime, Order::Descending, 100));
     let query = active("sort=bytes&order=asc&limit=1000");
     assert_eq!((query.sort, query.order, query.limit), (Sort::Bytes, Order::Ascending, 1000));
+}
+
+#[test]
+fn the_history_takes_every_filter() {
+    let Ok(Route::History(asked)) = get(
+        "/api/sessions/history?user=alice&dest=Example.com:443&source=::ffff:192.0.2.1&status=closed\
+         &close_code=client_closed&since=2026-01-31&until=2026-01-31T09:00:00%2B01:00&order=asc\
+         &limit=7&total=true",
+    ) else {
+        panic!("no history");
+    };
+    let filter = Filter {
+        user: Some("alice".to_owned()),
+        dest: Some(Dest { host: "example.com".to_owned(), port: Some(443) }),
+        source: Some([192, 0, 2, 1].into()),
+        status: Some(Status::Closed),
+        outcome: Some(Outcome::ClientClosed),
+        since_ms: Some(1_769_817_600_000),
+        until_ms: Some(1_769_846_400_000),
+    };
+    let query = HistoryQuery { filter, order: Order::Ascending, limit: 7, after: None };
+    assert_eq!(asked, HistoryRequest { query, total: true });
+}
+
+#[test]
+fn a_users_history_is_the_history_of_that_user() {
+    assert_eq!(
+        get("/api/users/a%2Fb%20c/sessions?limit=5"),
+        get("/api/sessions/history?user=a/b+c&limit=5")
+    );
+    let Ok(Route::History(asked)) = get("/api/users/alice/sessions") else { panic!("no history") };
+    let query = asked.query;
+    assert_eq!((query.order, query.limit, query.after), (Order::Descending, 100, None));
+    assert!(!asked.total);
+}
+
+#[test]
+fn a_place_in_the_history_goes_on_in_its_own_order() {
+    let place = Spot { start_ms: 7, row: 8 };
+    let text = HistoryCursor { order: Order::Descending, place }.encode();
+    let Ok(Route::History(asked)) = get(&format!("/api/sessions/history?cursor={text}")) else {
+        panic!("no history");
+    };
+    assert_eq!(asked.query.after, Some(place));
+    let other = complaint(&format!("/api/sessions/history?order=asc&cursor={text}"));
+    assert!(other.contains("`cursor`") && other.contains("order"), "{other}");
 }
 
 #[test]
@@ -154,5 +226,6 @@ proptest! {
         let bounds = Bounds::default();
         Route::of(Method::Get, &path, Some(&query), &bounds).ok();
         Route::of(Method::Get, "/api/sessions/active", Some(&query), &bounds).ok();
+        Route::of(Method::Get, "/api/sessions/history", Some(&query), &bounds).ok();
     }
 }

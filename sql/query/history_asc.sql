@@ -1,0 +1,4 @@
+SELECT rowid, start_time, user, source_ip, dest_ip, dest_port, status, close_code
+FROM sessions
+WHERE rowid > ?1 AND rowid < ?2
+ORDER BY rowid ASC

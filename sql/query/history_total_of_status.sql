@@ -1,0 +1,1 @@
+SELECT count(*) FROM sessions WHERE status = ?1
