@@ -47,32 +47,33 @@ fn find(connection: &Connection, query: &HistoryQuery, until: Instant) -> rusqli
         let best = Best::new(filter, *order, *after, limit + 1);
         walks.push((way, Walk::new(statement, way)?, best));
     }
+    let mut now = clock::mono();
     let (winner, cut) = loop {
-        let mut done = None;
-        for (index, (way, walk, best)) in walks.iter_mut().enumerate() {
-            let full = walk.advance(&sieve, |place| {
-                best.push(place, ());
-                // Out of order, a later one may belong further ahead.
-                if way.in_order && best.is_full() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-            if full.is_break() || walk.ended {
-                done = Some(index);
-                break;
+        // Rows in order lie together, rows of one user all over the file: equal time is fair.
+        let shortest = walks.iter_mut().enumerate().min_by_key(|(_, (_, walk, _))| walk.spent);
+        let Some((index, (way, walk, best))) = shortest else { break (None, false) };
+        let told = walk.advance(&sieve, |place| {
+            best.push(place, ());
+            // Out of order, a later one may belong further ahead.
+            if way.in_order && best.is_full() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
+        })?;
+        if told.is_break() || walk.ended {
+            break (Some(index), false);
         }
-        if done.is_some() {
-            break (done, false);
-        }
-        if clock::mono() >= until {
+        let later = clock::mono();
+        walk.spent += later.saturating_duration_since(now);
+        now = later;
+        if now >= until && way.in_order {
             // Each that is in order has seen all up to where it is; the furthest saw most.
             let in_order = walks.iter().enumerate().filter(|(_, (way, ..))| way.in_order);
             let row = |walk: &Walk<'_>| walk.at.map(|place| place.row);
-            let furthest =
-                in_order.max_by(|(_, (_, a, _)), (_, (_, b, _))| order.of(row(a).cmp(&row(b))));
+            let furthest = in_order
+                .filter(|(_, (_, walk, _))| walk.at.is_some())
+                .max_by(|(_, (_, a, _)), (_, (_, b, _))| order.of(row(a).cmp(&row(b))));
             break (furthest.map(|(index, _)| index), true);
         }
     };
@@ -141,20 +142,23 @@ fn count(
     for (way, statement) in ways.iter().zip(&mut statements) {
         walks.push((Walk::new(statement, way)?, 0));
     }
-    loop {
-        for (walk, total) in &mut walks {
-            let told = walk.advance(&sieve, |_| {
-                *total += 1;
-                ControlFlow::Continue(())
-            })?;
-            if told.is_break() || walk.ended {
-                return Ok(Some(*total));
-            }
+    let mut now = clock::mono();
+    while let Some((walk, total)) = walks.iter_mut().min_by_key(|(walk, _)| walk.spent) {
+        let told = walk.advance(&sieve, |_| {
+            *total += 1;
+            ControlFlow::Continue(())
+        })?;
+        if told.is_break() || walk.ended {
+            return Ok(Some(*total));
         }
-        if clock::mono() >= until {
-            return Ok(None);
+        let later = clock::mono();
+        walk.spent += later.saturating_duration_since(now);
+        now = later;
+        if now >= until {
+            break;
         }
     }
+    Ok(None)
 }
 
 fn prepare<'c>(

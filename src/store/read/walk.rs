@@ -2,10 +2,11 @@
 //!
 //! Which index is best depends on how the rows lie: a user with ten rows is found by the index on
 //! users, one with ten million is met at once by reading in order. Instead of guessing, the ways
-//! run side by side, a few rows at a time, and the first that has its answer ends it: that costs at
-//! most as many times the best way as there are ways.
+//! run side by side, each for a few rows at a time and all for as long, and the first that has its
+//! answer ends it: that takes at most as many times the best way as there are ways.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, Rows, params_from_iter};
@@ -30,6 +31,8 @@ pub(super) struct Walk<'s> {
     pub(super) at: Option<Place>,
     /// Whether there are no more rows.
     pub(super) ended: bool,
+    /// How long it has taken so far.
+    pub(super) spent: Duration,
 }
 
 impl Way {
@@ -111,7 +114,7 @@ impl Way {
 impl<'s> Walk<'s> {
     pub(super) fn new(statement: &'s mut CachedStatement<'_>, way: &Way) -> rusqlite::Result<Self> {
         let rows = statement.query(params_from_iter(&way.parameters))?;
-        Ok(Self { rows, at: None, ended: false })
+        Ok(Self { rows, at: None, ended: false, spent: Duration::ZERO })
     }
 
     /// Looks at a few more rows, and hands out the places of those that pass until told to break.
