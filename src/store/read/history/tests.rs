@@ -101,6 +101,11 @@ struct Facts {
 }
 
 impl Facts {
+    fn plain() -> Self {
+        let outcome = Outcome::ClientClosed;
+        Self { user: 1, host: 1, port: 80, source: 1, outcome, start: 3 }
+    }
+
     fn view(&self, ids: &IdSource) -> SessionView {
         let start_ms = start_ms(self.start);
         SessionView {
@@ -269,10 +274,36 @@ proptest! {
 }
 
 #[test]
+fn a_ring_forgets_its_oldest_and_a_walk_goes_on_with_what_is_left() {
+    let ids = IdSource::new();
+    let (table, ledger) = (Arc::new(Table::new(1)), Arc::new(Ledger::new(1)));
+    let ring = Ring::new(100, table, ledger, "here");
+    let push = |count: usize| {
+        for _ in 0..count {
+            ring.push(Facts::plain().view(&ids));
+        }
+    };
+    let query = |order, after| HistoryQuery { filter: Filter::default(), order, limit: 60, after };
+    push(150);
+    assert_eq!(ring.total(&Filter::default()), Ok(Some(100)));
+    let newest = ring.page(&query(Order::Descending, None)).unwrap();
+    let oldest = ring.page(&query(Order::Ascending, None)).unwrap();
+    assert_eq!((newest.records.len(), oldest.records.len()), (60, 60));
+    push(90);
+    // What lay behind the newest 60 is gone: 90 came in, and 100 are kept.
+    let rest = ring.page(&query(Order::Descending, newest.next)).unwrap();
+    assert_eq!((rest.records.len(), rest.next), (0, None));
+    // Behind the oldest 60 there were 40, of which 10 are left, and 90 more.
+    let page = ring.page(&query(Order::Ascending, oldest.next)).unwrap();
+    assert_eq!(page.records.len(), 60);
+    let rest = ring.page(&query(Order::Ascending, page.next)).unwrap();
+    assert_eq!((rest.records.len(), rest.next), (40, None));
+}
+
+#[test]
 fn live_sessions_are_no_history() {
     let mut twins = Twins::new();
-    let facts =
-        Facts { user: 1, host: 1, port: 80, source: 1, outcome: Outcome::ClientClosed, start: 3 };
+    let facts = Facts::plain();
     twins.put(&[facts.clone(), facts.clone()]);
     let live = SessionView { ending: None, ..facts.view(&twins.ids) };
     twins.commit(std::slice::from_ref(&live));
@@ -298,8 +329,7 @@ fn live_sessions_are_no_history() {
 #[test]
 fn a_page_without_time_still_gets_somewhere_and_says_that_it_was_cut() {
     let mut twins = Twins::hurried();
-    let common =
-        Facts { user: 1, host: 1, port: 80, source: 1, outcome: Outcome::ClientClosed, start: 3 };
+    let common = Facts::plain();
     let rare = Facts { host: 2, ..common.clone() };
     let mut sessions = vec![common; 1000];
     sessions[0] = rare;
