@@ -59,12 +59,6 @@ impl Machine {
         }
     }
 
-    /// The client is turned away before it could say anything, which is worth a record.
-    pub fn turned_away(&mut self) {
-        self.facts.spoke = true;
-        self.stage = Stage::Done;
-    }
-
     /// The connection ends at `now`, whatever the machine was about: a stage that had begun has taken
     /// so long, though it led to nothing.
     pub fn leave(&mut self, now: Instant) {

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::turned_away::TurnedAway;
+
 /// The bound, and how many seats are taken.
 #[derive(Debug)]
 pub struct Admission {
     taken: AtomicU32,
     seats_max: u32,
+    turned_away: TurnedAway,
 }
 
 /// The right of one connection to exist; given back when dropped.
@@ -19,7 +22,7 @@ impl Admission {
     /// Room for `seats_max` connections.
     #[must_use]
     pub fn new(seats_max: u32) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicU32::new(0), seats_max })
+        Arc::new(Self { taken: AtomicU32::new(0), seats_max, turned_away: TurnedAway::default() })
     }
 
     /// A seat, or `None` when all are taken.
@@ -30,6 +33,12 @@ impl Admission {
         }
         self.taken.fetch_sub(1, Relaxed);
         None
+    }
+
+    /// Those for whom there was no seat.
+    #[must_use]
+    pub const fn turned_away(&self) -> &TurnedAway {
+        &self.turned_away
     }
 
     /// How many seats are taken.

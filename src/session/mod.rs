@@ -17,6 +17,7 @@
 // For head.rs alone, so that its test can put loom's in their place.
 use std::sync::atomic;
 
+mod detail;
 mod head;
 mod id;
 mod journal;
@@ -28,6 +29,7 @@ mod table;
 mod view;
 mod wreck;
 
+pub use detail::Detail;
 pub use id::{IdSource, SessionId};
 pub use journal::{CHANNEL_ENTRIES_MAX, Entry, Journal, Kind, journal};
 pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};

@@ -6,7 +6,7 @@
 //! ```text
 //! line 0  head · id · start · client address · resolved address
 //! line 1  counters · last activity · duration · policy generation · presence bits · next slot
-//! line 2  ports · kinds · rule · text lengths · stage times · round trips · retransmits
+//! line 2  ports · kinds · rule · text lengths · stage times · round trips · retransmits · detail
 //! line 3… text: user, target, claimed user, rule, one behind the other (320 octets)
 //! ```
 //!
@@ -16,13 +16,14 @@
 //! bit after them (Release).
 
 use std::mem::offset_of;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::SessionId;
+use super::detail::{Detail, ip_from, ip_words};
 use super::head::{Head, State};
 use super::outcome::Outcome;
 pub use crate::acl::Decision;
@@ -56,7 +57,7 @@ pub struct Session {
     stages_us: [AtomicU32; 4],
     rtt_us: [AtomicU32; 2],
     retransmits: [AtomicU32; 2],
-    spare: [AtomicU64; 2],
+    detail: [AtomicU64; 2],
 
     text: [AtomicU64; TEXT_WORDS],
 }
@@ -89,7 +90,7 @@ pub(super) const LAYOUT: u64 = {
         offset_of!(Session, stages_us),
         offset_of!(Session, rtt_us),
         offset_of!(Session, retransmits),
-        offset_of!(Session, spare),
+        offset_of!(Session, detail),
         offset_of!(Session, text),
     ];
     // FNV-1a.
@@ -118,6 +119,8 @@ const PRESENT_TARGET: u32 = 1 << 8;
 const PRESENT_RULING: u32 = 1 << 9;
 const PRESENT_RELAYED: u32 = 1 << 10;
 const PRESENT_ACCEPTED: u32 = 1 << 11;
+const PRESENT_CLIENTS: u32 = 1 << 12;
+const PRESENT_ASKED_FROM: u32 = 1 << 13;
 
 const COMMAND_SHIFT: u32 = 0;
 const DECISION_SHIFT: u32 = 8;
@@ -235,6 +238,15 @@ impl SessionRef {
         self.session.rtt_us[1].store(rtt_us, Relaxed);
         self.session.retransmits[1].store(retransmits, Relaxed);
         self.mark(PRESENT_UPSTREAM_TCP);
+    }
+
+    /// What its outcome's sentence does not say; to be said once, before it is settled.
+    pub fn set_detail(self, detail: Detail) {
+        store_pair(&self.session.detail, detail.to_words());
+        self.mark(match detail {
+            Detail::Clients(_) => PRESENT_CLIENTS,
+            Detail::AskedFrom(_) => PRESENT_ASKED_FROM,
+        });
     }
 
     /// The id of the session, unless the slot has been used again since.
@@ -442,6 +454,11 @@ impl Session {
             },
             client_tcp: tcp(0, PRESENT_CLIENT_TCP),
             upstream_tcp: tcp(1, PRESENT_UPSTREAM_TCP),
+            detail: if has(PRESENT_CLIENTS) {
+                Some(Detail::clients(load_pair(&self.detail)))
+            } else {
+                has(PRESENT_ASKED_FROM).then(|| Detail::asked_from(load_pair(&self.detail)))
+            },
             ending: settled
                 .then(|| {
                     Outcome::from_number((kinds >> OUTCOME_SHIFT).to_le_bytes()[0]).map(|outcome| {
@@ -476,6 +493,7 @@ pub(crate) struct Copied {
     pub(crate) stages: Stages,
     pub(crate) client_tcp: Option<(u32, u32)>,
     pub(crate) upstream_tcp: Option<(u32, u32)>,
+    pub(crate) detail: Option<Detail>,
     pub(crate) ending: Option<Ending>,
     pub(crate) lengths: [u8; 4],
     pub(crate) text: [u8; TEXT_MAX],
@@ -500,20 +518,20 @@ fn floor_char_boundary(text: &str, max: usize) -> usize {
 }
 
 fn store_ip(words: &[AtomicU64; 2], ip: IpAddr) {
-    let bits = match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves are meant")]
-    let (high, low) = ((bits >> 64) as u64, bits as u64);
-    words[0].store(high, Relaxed);
-    words[1].store(low, Relaxed);
+    store_pair(words, ip_words(ip));
 }
 
 fn load_ip(words: &[AtomicU64; 2]) -> IpAddr {
-    let bits = (u128::from(words[0].load(Relaxed)) << 64) | u128::from(words[1].load(Relaxed));
-    // IPv4 is kept as mapped IPv6, and mapped addresses are written as IPv4 everywhere.
-    Ipv6Addr::from_bits(bits).to_canonical()
+    ip_from(load_pair(words))
+}
+
+fn store_pair(words: &[AtomicU64; 2], values: [u64; 2]) {
+    words[0].store(values[0], Relaxed);
+    words[1].store(values[1], Relaxed);
+}
+
+fn load_pair(words: &[AtomicU64; 2]) -> [u64; 2] {
+    [words[0].load(Relaxed), words[1].load(Relaxed)]
 }
 
 fn store_words(words: &[AtomicU64; TEXT_WORDS], octets: &[u8]) {

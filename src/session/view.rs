@@ -1,9 +1,10 @@
 //! An owned, checked copy of one session, for rows, JSON and metrics.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use super::slot::{Command, Copied, Decision, Ending, Stages, Traffic};
-use super::{SessionId, Status};
+use super::{Detail, SessionId, Status};
 
 /// One session at one moment, copied out of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct SessionView {
     pub client_tcp: Option<(u32, u32)>,
     /// The same of the upstream leg.
     pub upstream_tcp: Option<(u32, u32)>,
+    /// What its outcome's sentence does not say.
+    pub detail: Option<Detail>,
     /// How it ended; `None` while it lives.
     pub ending: Option<Ending>,
 }
@@ -80,6 +83,7 @@ impl SessionView {
             stages: copied.stages,
             client_tcp: copied.client_tcp,
             upstream_tcp: copied.upstream_tcp,
+            detail: copied.detail,
             ending: copied.ending,
         }
     }
@@ -88,6 +92,16 @@ impl SessionView {
     #[must_use]
     pub fn status(&self) -> Status {
         self.ending.map_or(Status::Active, |ending| ending.outcome.status(ending.relayed))
+    }
+
+    /// The sentence of the column `close_reason`; `None` while it lives.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<Cow<'static, str>> {
+        let sentence = self.ending?.outcome.close_reason();
+        Some(match self.detail {
+            Some(detail) => detail.behind(sentence).into(),
+            None => sentence.into(),
+        })
     }
 
     /// When it ended (start plus monotonic duration), milliseconds since the Unix epoch.

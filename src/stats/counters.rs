@@ -44,6 +44,8 @@ pub struct Counters {
     pub accept_pauses: Count,
     /// Clients turned away because `max_connections` was reached.
     pub over_limit: Count,
+    /// Of those, clients that are in no record, because too many addresses were being counted.
+    pub over_limit_unlisted: Count,
     /// Sessions that were given their first permit.
     pub sessions_opened: Count,
     /// Of those, sessions that ended.
@@ -116,6 +118,7 @@ impl Default for Counters {
             released: Count::default(),
             accept_pauses: Count::default(),
             over_limit: Count::default(),
+            over_limit_unlisted: Count::default(),
             sessions_opened: Count::default(),
             sessions_closed: Count::default(),
             sessions_rejected: Count::default(),

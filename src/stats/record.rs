@@ -68,7 +68,7 @@ impl Record {
             packets_sent: view.traffic.packets_sent,
             packets_received: view.traffic.packets_received,
             status: status.as_str().to_owned(),
-            close_reason: ended.map(|ending| ending.outcome.close_reason().to_owned()),
+            close_reason: view.close_reason().map(std::borrow::Cow::into_owned),
             acl_rule_matched: view.decision.and_then(|_| text(&view.rule)),
             acl_decision: view.decision.map(|decision| decision.as_str().to_owned()),
             duration_ms: ended.map(|ending| ending.duration_ms),

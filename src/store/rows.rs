@@ -134,7 +134,7 @@ fn upsert(statement: &mut Statement<'_>, row: &SessionView, node: &str) -> rusql
         signed(row.traffic.packets_sent),
         signed(row.traffic.packets_received),
         row.status().as_str(),
-        ended.map(|ending| ending.outcome.close_reason()),
+        row.close_reason(),
         row.decision.and_then(|_| text(&row.rule)),
         row.decision.map(|decision| decision.as_str()),
         ended.map(|ending| signed(ending.duration_ms)),

@@ -4,10 +4,9 @@
 //! the queue and reports it again and again. So a worker keeps one descriptor in reserve, spends it
 //! to take one client off the queue and close it, which tells that client at once, and then pauses.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,13 +17,13 @@ use super::connection::{Connection, Link};
 use super::deadlines::Alarm;
 use super::front::Front;
 use super::kit::Kit;
+use super::refused::Refused;
 use super::slots::Slots;
 use super::socket::Socket;
 use super::token::{Role, Token};
 use crate::connection::Machine;
 use crate::key::Key;
 use crate::limit::{Admission, Seat};
-use crate::session::Outcome;
 
 /// The listeners of one worker.
 pub(super) struct Door {
@@ -32,8 +31,7 @@ pub(super) struct Door {
     admission: Arc<Admission>,
     reserve: Option<File>,
     paused_until: Option<Instant>,
-    /// When a client of this address was last recorded as turned away, in minutes.
-    turned_away: HashMap<IpAddr, i64>,
+    refused: Refused,
 }
 
 struct Listening {
@@ -60,7 +58,7 @@ impl Door {
             admission,
             reserve: reserve(),
             paused_until: None,
-            turned_away: HashMap::new(),
+            refused: Refused::default(),
         })
     }
 
@@ -116,7 +114,7 @@ impl Door {
                 kit.counters.accepted.add(1);
                 match self.admission.seat() {
                     Some(seat) => self.admit(stream, address, seat, slots, kit),
-                    None => self.turn_away(stream, address, kit),
+                    None => self.turn_away(address, kit),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
@@ -148,24 +146,27 @@ impl Door {
         }
     }
 
-    /// Every seat is taken: the client is closed at once, counted, and recorded once per address
-    /// and minute.
-    fn turn_away(&mut self, stream: TcpStream, address: SocketAddr, kit: &mut Kit) {
+    /// Every seat is taken: the client is closed at once.
+    fn turn_away(&mut self, address: SocketAddr, kit: &Kit) {
         kit.counters.over_limit.add(1);
         kit.counters.released.add(1);
-        let minute = kit.now.utc_ms.div_euclid(60_000);
-        if self.turned_away.len() >= TURNED_AWAY_MAX {
-            self.turned_away.retain(|_, last| *last == minute);
-        }
-        let ip = address.ip().to_canonical();
-        let known = self.turned_away.len() >= TURNED_AWAY_MAX
-            || self.turned_away.insert(ip, minute) == Some(minute);
-        if !known {
-            let admission = Admission::new(1);
-            if let Some(seat) = admission.seat() {
-                connection(stream, address, seat, kit).turned_away(kit);
-            }
-        }
+        let client = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.refused.note(client, self.admission.turned_away(), kit);
+    }
+
+    /// Records those whose minute is over.
+    pub(super) fn record_refused(&mut self, kit: &mut Kit) {
+        self.refused.record_due(self.admission.turned_away(), kit);
+    }
+
+    /// Records all who were turned away, because the worker leaves.
+    pub(super) fn record_all_refused(&mut self, kit: &mut Kit) {
+        self.refused.record_all(self.admission.turned_away(), kit);
+    }
+
+    /// When somebody is to be recorded who was turned away.
+    pub(super) fn records_at(&self) -> Option<Instant> {
+        self.refused.next()
     }
 
     fn pause(&mut self, number: usize, kit: &Kit) {
@@ -179,15 +180,6 @@ impl Door {
         }
         self.reserve = reserve();
         self.paused_until = Some(kit.now.mono + ACCEPT_PAUSE);
-    }
-}
-
-impl Connection {
-    fn turned_away(&mut self, kit: &mut Kit) {
-        if let Link::Front(front) = &mut self.link {
-            front.machine.turned_away();
-        }
-        self.settle(Outcome::OverLimit, kit);
     }
 }
 
@@ -233,5 +225,3 @@ const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPTS_AT_CLOSE: usize = 65_536;
 /// Rest after running out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Addresses that were turned away and are remembered; beyond it they are only counted.
-const TURNED_AWAY_MAX: usize = 1024;

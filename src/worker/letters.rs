@@ -49,9 +49,16 @@ impl Worker {
 
     /// Ends everybody once the drain's time is over.
     pub(super) fn finish_draining(&mut self) {
-        if self.draining.is_none_or(|drain| self.kit.now.mono < drain.until) {
-            return;
+        let Some(drain) = self.draining else { return };
+        if self.kit.now.mono >= drain.until {
+            self.cut_all();
         }
+        if self.slots.is_empty() {
+            self.door.record_all_refused(&mut self.kit);
+        }
+    }
+
+    fn cut_all(&mut self) {
         for slot in 0..self.slots.span() {
             if let Some(key) = self.slots.key_at(slot) {
                 if let Some(connection) = self.slots.get_mut(key) {

@@ -21,6 +21,7 @@ mod front;
 mod kit;
 mod letters;
 mod parting;
+mod refused;
 mod relaying;
 pub mod slots;
 pub mod socket;

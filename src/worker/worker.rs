@@ -135,6 +135,7 @@ impl Worker {
             self.advance_ready();
             self.read_answers();
             self.door.accept(&mut self.slots, &mut self.kit);
+            self.door.record_refused(&mut self.kit);
             self.kit.journal.flush();
             self.finish_draining();
             self.count_turn();
@@ -152,8 +153,10 @@ impl Worker {
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
         let resolver = self.kit.resolver.timeout().map(|wait| now + wait);
-        [self.kit.deadlines.next(), self.door.wants(now), self.drain_due(), unsent, resolver]
+        let door = [self.door.wants(now), self.door.records_at()];
+        [self.kit.deadlines.next(), self.drain_due(), unsent, resolver]
             .into_iter()
+            .chain(door)
             .flatten()
             .min()
             .map_or(WAIT_MAX, |at| at.saturating_duration_since(now).min(WAIT_MAX))

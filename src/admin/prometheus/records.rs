@@ -38,6 +38,7 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 13] {
             ("checkpoint", checkpoints_skipped.get()),
             ("opening", openings_unsent + openings_left_out.get()),
             ("session", sum(workers, |worker| &worker.unrecorded)),
+            ("over_limit", sum(workers, |worker| &worker.over_limit_unlisted)),
             ("ending", lost.get()),
         ]),
         counter("rustsocks_writer_rows_total", "Rows written to the store.", rows.get()),
@@ -86,7 +87,8 @@ fn dropped<const KINDS: usize>(kinds: [(&str, u64); KINDS]) -> MetricFamily {
     labelled(
         "rustsocks_records_dropped_total",
         "What was not recorded, by kind: a checkpoint or an opening is made good by what follows, a \
-         session found no ledger slot, an ending was not stored when the process had to end.",
+         session found no ledger slot, a client over the limit came from one address too many, \
+         an ending was not stored when the process had to end.",
         Kind::Counter,
         kinds.into(),
     )

@@ -114,6 +114,7 @@ fn every_counter_is_exported(counters: &Counters) {
         released: _,
         accept_pauses: _,
         over_limit: _,
+        over_limit_unlisted: _,
         sessions_opened: _,
         sessions_closed: _,
         sessions_rejected: _,

@@ -128,6 +128,7 @@ impl Facts {
             stages: Stages::default(),
             client_tcp: None,
             upstream_tcp: None,
+            detail: None,
             ending: Some(Ending {
                 outcome: self.outcome,
                 relayed: self.port == 80,
