@@ -12,6 +12,7 @@ mod harness;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -22,21 +23,23 @@ use harness::wait_for;
 
 #[test]
 fn octets_arrive_whole_and_are_in_the_record_without_login() {
-    transfers(&Proxy::start(), "", "anonymous");
+    transfers(&Proxy::start(), None);
 }
 
 #[test]
 fn octets_arrive_whole_and_are_in_the_record_with_login() {
-    let hash = rustsocks::auth::hash(b"s3cret").unwrap();
+    let hash = rustsocks::auth::hash(b"change me").unwrap();
     let proxy = Proxy::with(&format!(
         "[auth]\nsocks_method = \"userpass\"\n\
          [[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n"
     ));
-    transfers(&proxy, "alice:s3cret@", "alice");
+    transfers(&proxy, Some("alice:change me"));
 }
 
 /// Down and up, by name, by IPv4 and by IPv6.
-fn transfers(proxy: &Proxy, login: &str, user: &str) {
+fn transfers(proxy: &Proxy, login: Option<&str>) {
+    let user = login.map_or("anonymous", |_| "alice");
+    let curl = Curl { proxy: proxy.socks, login };
     let nginx = Nginx::start();
     let (down, up) = (nginx.root().join("down"), nginx.root().join("up/file"));
     let octets = mebibytes() << 20;
@@ -46,10 +49,9 @@ fn transfers(proxy: &Proxy, login: &str, user: &str) {
     let digest = sha256(&down);
     let port = nginx.port;
     let mut rows = 0;
-    let address = format!("socks5h://{login}{}", proxy.socks);
     for (host, dest) in [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")] {
         let began = Instant::now();
-        let (figures, arrived) = download(&address, &format!("http://{host}:{port}/down"));
+        let (figures, arrived) = curl.download(&format!("http://{host}:{port}/down"));
         assert_eq!(arrived, digest, "down by {host}");
         assert_eq!(figures.size_download, octets);
         eprintln!("{} MiB down, by {host} as {user}: {:?}", octets >> 20, began.elapsed());
@@ -57,7 +59,7 @@ fn transfers(proxy: &Proxy, login: &str, user: &str) {
         row_agrees(proxy, rows, &figures, (user, dest, port));
 
         let began = Instant::now();
-        let figures = upload(&address, &down, &format!("http://{host}:{port}/up/file"));
+        let figures = curl.upload(&down, &format!("http://{host}:{port}/up/file"));
         eprintln!("{} MiB up, by {host} as {user}: {:?}", octets >> 20, began.elapsed());
         assert_eq!(sha256(&up), digest, "up by {host}");
         fs::remove_file(&up).unwrap();
@@ -79,15 +81,46 @@ struct Figures {
 const FIGURES: &str =
     "%{stderr}%{size_request} %{size_upload} %{size_header} %{size_download} %{response_code}";
 
-fn curl(proxy: &str) -> Command {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--max-time", "300", "--noproxy", ""]).args([
-        "--proxy",
-        proxy,
-        "--write-out",
-        FIGURES,
-    ]);
-    curl
+/// The client, and how it gets in.
+struct Curl<'a> {
+    proxy: SocketAddr,
+    login: Option<&'a str>,
+}
+
+impl Curl<'_> {
+    fn command(&self) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--max-time", "300", "--noproxy", ""])
+            .args(["--proxy", &format!("socks5h://{}", self.proxy), "--write-out", FIGURES]);
+        if let Some(login) = self.login {
+            curl.args(["--proxy-user", login]);
+        }
+        curl
+    }
+
+    /// Figures, and the digest of what arrived.
+    fn download(&self, url: &str) -> (Figures, String) {
+        let mut child = self
+            .command()
+            .arg(url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("curl is installed (sh .ci/setup test)");
+        let arriving = child.stdout.take().unwrap();
+        let digest = Command::new("sha256sum").stdin(arriving).output().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{url}: {said}");
+        (figures(&said, &[200]), first_word(&digest.stdout))
+    }
+
+    fn upload(&self, file: &Path, url: &str) -> Figures {
+        let output = self.command().arg("--upload-file").arg(file).arg(url).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{url}: {said}");
+        figures(&said, &[201, 204])
+    }
 }
 
 fn figures(said: &str, codes: &[u64]) -> Figures {
@@ -97,28 +130,6 @@ fn figures(said: &str, codes: &[u64]) -> Figures {
     };
     assert!(codes.contains(&code), "{said}");
     Figures { size_request, size_upload, size_header, size_download }
-}
-
-/// Figures, and the digest of what arrived.
-fn download(proxy: &str, url: &str) -> (Figures, String) {
-    let mut child = curl(proxy)
-        .arg(url)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("curl is installed (sh .ci/setup test)");
-    let digest = Command::new("sha256sum").stdin(child.stdout.take().unwrap()).output().unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{url}: {said}");
-    (figures(&said, &[200]), first_word(&digest.stdout))
-}
-
-fn upload(proxy: &str, file: &Path, url: &str) -> Figures {
-    let output = curl(proxy).arg("--upload-file").arg(file).arg(url).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{url}: {said}");
-    figures(&said, &[201, 204])
 }
 
 /// Waits for the row of the last session, which must have what curl moved: heads and bodies.
