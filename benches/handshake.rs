@@ -27,7 +27,7 @@ fn handshake(c: &mut Criterion) {
                 let greeted = handshake.feed(black_box(GREETING), &mut out);
                 assert!(matches!(greeted, Ok((3, Progress::NeedMore))));
                 match handshake.feed(black_box(request), &mut out) {
-                    Ok((_, Progress::Requested(request))) => request,
+                    Ok((_, Progress::Requested { request, .. })) => request,
                     other => panic!("{other:?}"),
                 }
             });

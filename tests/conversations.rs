@@ -245,6 +245,37 @@ const CONVERSATIONS: &[Conversation] = &[
         server: &[&[5, 0], &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0]],
         end: End::Malformed(Malformed::Name(BadName::Octet(0))),
     },
+    // SOCKS4 and 4a.
+    Conversation {
+        name: "4: an address", methods: NO_AUTH, login: None,
+        client: &[&[4, 1, 0, 80, 192, 0, 2, 1, 0]], server: &[],
+        end: End::Requested(Command::Connect, "192.0.2.1:80"),
+    },
+    Conversation {
+        name: "4: a user is a claim, and no login", methods: BOTH, login: None,
+        client: &[&[4, 2, 0, 80, 192, 0, 2, 1], b"fred\0"], server: &[],
+        end: End::Requested(Command::Bind, "192.0.2.1:80"),
+    },
+    Conversation {
+        name: "4a: a name", methods: NO_AUTH, login: None,
+        client: &[&[4, 1, 1, 0xbb, 0, 0, 0, 9, 0], b"Example.COM\0"], server: &[],
+        end: End::Requested(Command::Connect, "example.com:443"),
+    },
+    Conversation {
+        name: "4: refused where users must log in", methods: USERPASS, login: None,
+        client: &[&[4, 1, 0, 80, 192, 0, 2, 1, 0]], server: &[&[0, 91, 0, 0, 0, 0, 0, 0]],
+        end: End::NoMethod,
+    },
+    Conversation {
+        name: "4: an unknown command", methods: NO_AUTH, login: None,
+        client: &[&[4, 3, 0, 80, 192, 0, 2, 1, 0]], server: &[&[0, 91, 0, 0, 0, 0, 0, 0]],
+        end: End::Malformed(Malformed::Command(3)),
+    },
+    Conversation {
+        name: "4a: an impossible name", methods: NO_AUTH, login: None,
+        client: &[&[4, 1, 0, 80, 0, 0, 0, 1, 0, 0]], server: &[&[0, 91, 0, 0, 0, 0, 0, 0]],
+        end: End::Malformed(Malformed::Name(BadName::Empty)),
+    },
     Conversation {
         name: "1928 §5: a second trailing dot gets X'01'", methods: NO_AUTH, login: None,
         client: &[&[5, 1, 0], b"\x05\x01\x00\x03\x0dexample.com..\x01\xbb"],
@@ -284,7 +315,7 @@ impl Server {
                 Ok(step) => step,
                 Err(malformed) => {
                     if let Some(code) = malformed.reply() {
-                        Reply::failure(code).write(&mut self.out);
+                        Reply::failure(code).write(self.handshake.version(), &mut self.out);
                     }
                     self.end = Some(Ended::Malformed(malformed));
                     return;
@@ -305,7 +336,7 @@ impl Server {
                     self.handshake.verdict(login.accepted, &mut self.out);
                     self.end = (!login.accepted).then_some(Ended::Rejected);
                 }
-                Progress::Requested(request) => self.end = Some(Ended::Requested(request)),
+                Progress::Requested { request, .. } => self.end = Some(Ended::Requested(request)),
                 Progress::NoMethod => self.end = Some(Ended::NoMethod),
             }
         }

@@ -79,3 +79,83 @@ fn curl_logs_in_and_is_told_when_it_may_not() {
     proxy.wait_count("SELECT count(*) FROM sessions WHERE user = 'alice'", 1);
     proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'auth_failed'", 2);
 }
+
+#[test]
+fn curl_speaks_socks4_and_4a_and_http_connect_on_the_same_port() {
+    let proxy = Proxy::start();
+    let web = web("127.0.0.1:0", b"all the same");
+    let (address, port) = (web.address, web.address.port());
+    let by_address = format!("http://{address}/");
+    let by_name = format!("http://localhost:{port}/");
+    fetches(&format!("socks4://claim@{}", proxy.socks), &by_address, b"all the same");
+    fetches(&format!("socks4a://{}", proxy.socks), &by_name, b"all the same");
+    for url in [&by_address, &by_name] {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--noproxy", "", "--proxytunnel", "--proxy"])
+            .args([&format!("http://{}", proxy.socks), url])
+            .output()
+            .unwrap();
+        assert_eq!(output.stdout, b"all the same", "{output:?}");
+    }
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status = 'closed'", 4);
+    let claims =
+        "SELECT count(*) FROM sessions WHERE user = 'anonymous' AND claimed_user = 'claim'";
+    assert_eq!(proxy.count(claims), 1);
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE dest_ip = 'localhost'"), 2);
+}
+
+#[test]
+fn http_connect_asks_for_credentials_and_says_why_it_refuses() {
+    let hash = rustsocks::auth::hash(b"s3cret").unwrap();
+    let proxy = Proxy::with(&format!(
+        "[auth]\nsocks_method = \"userpass\"\n\
+         [[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n"
+    ));
+    let web = web("127.0.0.1:0", b"hello alice");
+    let through = |user: &str, url: &str| {
+        let output = Command::new("curl")
+            .args(["--silent", "--max-time", "20", "--noproxy", "", "--proxytunnel", "--proxy"])
+            .args([&format!("http://{user}{}", proxy.socks), url])
+            .args(["--write-out", " %{http_connect}"])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let url = format!("http://{}/", web.address);
+    assert_eq!(through("alice:s3cret@", &url), "hello alice 200");
+    assert_eq!(through("alice:wrong@", &url), " 407");
+    assert_eq!(through("", &url), " 407");
+    assert_eq!(through("alice:s3cret@", "http://169.254.169.254/"), " 403");
+    assert_eq!(through("alice:s3cret@", "http://127.0.0.1:1/"), " 502");
+    // SOCKS4 has no password to show.
+    assert_eq!(curl(&format!("socks4://alice@{}", proxy.socks), &url).status.code(), Some(97));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE user = 'alice'", 3);
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'auth_failed'", 1);
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'no_acceptable_method'", 2);
+}
+
+/// Clients send cookies and long agents: a head may be larger than what a SOCKS message takes.
+#[test]
+fn a_long_head_with_payload_behind_it_is_read_whole() {
+    let proxy = Proxy::start();
+    let origin = Origin::echo();
+    for padding in [0, 900, 1100, 7900] {
+        let mut stream = std::net::TcpStream::connect(proxy.socks).unwrap();
+        stream.set_read_timeout(Some(harness::PATIENCE)).unwrap();
+        let target = origin.address;
+        let head = format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nX: {}\r\n\r\npayload",
+            "x".repeat(padding)
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\npayload", "{padding}");
+    }
+    let mut stream = std::net::TcpStream::connect(proxy.socks).unwrap();
+    stream.write_all(&[b'A'; 9000]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}

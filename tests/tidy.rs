@@ -19,6 +19,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("linux", ""),
     // Floor 1: protocol and policy.
     ("socks", "target"),
+    ("http", "target socks"),
     ("auth", "clock"),
     ("acl", "target clock socks auth"),
     ("limit", "clock auth"),
@@ -29,13 +30,13 @@ const IMPORTS: &[(&str, &str)] = &[
     ("mailbox", "key auth resolve policy session clock"),
     ("stats", "target clock session"),
     ("relay", "clock linux"),
-    ("connection", "target clock socks auth acl limit session policy resolve"),
+    ("connection", "target clock socks http auth acl limit session policy resolve"),
     ("config", "target clock socks auth acl limit policy"),
     // Floor 3: threads.
     ("offload", "target key clock auth resolve mailbox"),
     (
         "worker",
-        "target key clock linux socks auth acl limit session policy resolve mailbox stats relay \
+        "target key clock linux socks http auth acl limit session policy resolve mailbox stats relay \
          connection offload",
     ),
     ("writer", "target key clock session stats"),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::dial::{Attempt, Attempts, ConnectError};
 use super::facts::Facts;
 use super::input::Input;
+use super::negotiation::{Dialect, Fault, Negotiation, Progress};
 use super::next::Next;
 use super::stage::Stage;
 use crate::acl::{Denial, RequestPermit};
@@ -15,7 +16,7 @@ use crate::auth::{Credentials, Verdict};
 use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
-use crate::socks::{Command, Handshake, Malformed, Outbox, Progress, Reply, ReplyCode, Request};
+use crate::socks::{Command, Outbox, Request, Version};
 
 /// The control machine of one connection.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Machine {
     client: IpAddr,
     policy: Arc<Policy>,
     stage: Stage,
+    /// How the client is to be answered.
+    dialect: Dialect,
     facts: Facts,
 }
 
@@ -31,11 +34,11 @@ impl Machine {
     #[must_use]
     pub fn new(client: IpAddr, policy: Arc<Policy>, now: Instant) -> Self {
         let stage = Stage::Negotiating {
-            handshake: Handshake::new(policy.methods),
+            handshake: Negotiation::new(policy.methods),
             until: now + policy.timeouts.handshake,
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
-        Self { client, policy, stage, facts }
+        Self { client, policy, stage, dialect: Dialect::Socks(Version::V5), facts }
     }
 
     /// Takes one input and answers with what is to be done, and with how many of the client's
@@ -113,7 +116,9 @@ impl Machine {
         };
         self.facts.spoke |= !octets.is_empty();
         let until = *until;
-        match handshake.feed(octets, out) {
+        let fed = handshake.feed(octets, out);
+        self.dialect = handshake.dialect();
+        match fed {
             Ok((used, Progress::NeedMore)) => {
                 (used, if out.is_empty() { Next::Read } else { Next::Flush })
             }
@@ -135,29 +140,23 @@ impl Machine {
                 };
                 (used, Next::Verify(credentials))
             }
-            Ok((used, Progress::Requested(request))) => (used, self.on_request(request, now, out)),
-            Err(malformed) => (octets.len(), self.on_malformed(&malformed, now, out)),
+            Ok((used, Progress::Requested { request, userid })) => {
+                if !userid.is_empty() {
+                    // A claim that nothing proves.
+                    self.facts.claimed_user =
+                        Some(String::from_utf8_lossy(&userid).into_owned().into());
+                }
+                (used, self.on_request(request, now, out))
+            }
+            Err(fault) => (octets.len(), self.on_fault(&fault, now, out)),
         }
     }
 
-    fn on_malformed(&mut self, malformed: &Malformed, now: Instant, out: &mut Outbox) -> Next {
-        let outcome = match malformed {
-            Malformed::Command(_) => Outcome::UnsupportedCommand,
-            Malformed::AddressType(_) => Outcome::UnsupportedAddressType,
-            Malformed::Version(_)
-            | Malformed::UserPassVersion(_)
-            | Malformed::RequestVersion(_)
-            | Malformed::Name(_) => Outcome::Malformed,
-        };
-        match malformed.reply() {
-            Some(code) => {
-                Reply::failure(code).write(out);
-                self.refuse(outcome, now)
-            }
-            // Answers to what came before it may still be on their way.
-            None if !out.is_empty() => self.refuse(outcome, now),
-            None => self.end(outcome, now),
-        }
+    fn on_fault(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) -> Next {
+        let outcome = fault.outcome();
+        fault.write(self.dialect, out);
+        // Answers to what came before it may still be on their way, too.
+        if out.is_empty() { self.end(outcome, now) } else { self.refuse(outcome, now) }
     }
 
     fn on_request(&mut self, request: Request, now: Instant, out: &mut Outbox) -> Next {
@@ -295,7 +294,7 @@ impl Machine {
             Stage::Dialing(attempts) => {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
                 self.facts.resolved = Some(peer.ip().to_canonical());
-                Reply::success(local).write(out);
+                self.dialect.write_success(local, out);
                 self.stage = Stage::Answering { until: now + self.policy.timeouts.linger };
                 Next::Flush
             }
@@ -396,7 +395,7 @@ impl Machine {
 
     /// Refuses with the reply that belongs to the outcome.
     fn reject(&mut self, outcome: Outcome, now: Instant, out: &mut Outbox) -> Next {
-        Reply::failure(reply_code(outcome)).write(out);
+        self.dialect.write_failure(outcome, out);
         self.refuse(outcome, now)
     }
 
@@ -414,19 +413,6 @@ impl Machine {
     fn impossible(&mut self, input: &str, now: Instant) -> Next {
         debug_assert!(false, "{input} in {:?}", self.stage);
         self.end(Outcome::Internal, now)
-    }
-}
-
-fn reply_code(outcome: Outcome) -> ReplyCode {
-    match outcome.reply() {
-        2 => ReplyCode::NotAllowed,
-        3 => ReplyCode::NetworkUnreachable,
-        4 => ReplyCode::HostUnreachable,
-        5 => ReplyCode::ConnectionRefused,
-        6 => ReplyCode::TtlExpired,
-        7 => ReplyCode::CommandNotSupported,
-        8 => ReplyCode::AddressTypeNotSupported,
-        _ => ReplyCode::GeneralFailure,
     }
 }
 

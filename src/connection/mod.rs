@@ -21,6 +21,7 @@ mod dial;
 mod facts;
 mod input;
 mod machine;
+mod negotiation;
 mod next;
 mod patience;
 mod stage;

@@ -3,16 +3,16 @@
 use std::time::Instant;
 
 use super::dial::Attempts;
+use super::negotiation::Negotiation;
 use crate::acl::RequestPermit;
-use crate::socks::Handshake;
 
 /// Where a connection stands.
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Methods, login and request are being read.
-    Negotiating { handshake: Handshake, until: Instant },
+    Negotiating { handshake: Negotiation, until: Instant },
     /// A password is being checked.
-    Verifying { handshake: Handshake, asked: Instant, until: Instant },
+    Verifying { handshake: Negotiation, asked: Instant, until: Instant },
     /// A name is being looked up.
     Resolving { permit: RequestPermit, asked: Instant, until: Instant },
     /// The session is being put into the table.

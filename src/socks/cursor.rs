@@ -17,6 +17,11 @@ impl<'a> Cursor<'a> {
         Self { total: input.len(), rest: input }
     }
 
+    /// The next octet, which stays where it is.
+    pub(super) fn peek(&self) -> Result<u8, Incomplete> {
+        self.rest.first().copied().ok_or(Incomplete)
+    }
+
     /// The next octet.
     pub(super) fn octet(&mut self) -> Result<u8, Incomplete> {
         let [octet] = self.array()?;
@@ -41,6 +46,16 @@ impl<'a> Cursor<'a> {
     pub(super) fn counted(&mut self) -> Result<&'a [u8], Incomplete> {
         let length = self.octet()?;
         self.take(usize::from(length))
+    }
+
+    /// The octets before the next NUL, which is read too; `None` if more than `most` came without one.
+    pub(super) fn until_nul(&mut self, most: usize) -> Result<Option<&'a [u8]>, Incomplete> {
+        let Some(length) = self.rest.iter().take(most + 1).position(|octet| *octet == 0) else {
+            return if self.rest.len() > most { Ok(None) } else { Err(Incomplete) };
+        };
+        let text = self.take(length)?;
+        self.octet()?;
+        Ok(Some(text))
     }
 
     /// Octets read so far.

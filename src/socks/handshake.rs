@@ -1,10 +1,11 @@
 //! The order of the messages, from the first octet to the request.
 //!
 //! ```text
-//! Greeting ─┬─ no method suits ───────────────────────────────▶ Done
-//!           ├─ no authentication ──────────────────▶ Request ─▶ Done
-//!           └─ UserPass ─▶ Verifying ─┬─ accepted ──▶ Request ─▶ Done
-//!                                     └─ rejected ─────────────▶ Done
+//! Version ─┬─ 5: Greeting ─┬─ no method suits ───────────────────────────────▶ Done
+//!          │               ├─ no authentication ──────────────────▶ Request ─▶ Done
+//!          │               └─ UserPass ─▶ Verifying ─┬─ accepted ──▶ Request ─▶ Done
+//!          │                                         └─ rejected ─────────────▶ Done
+//!          └─ 4: RequestV4, refused where users must log in ──────────────────▶ Done
 //! anywhere: a malformed message ───────────────────────────────▶ Done
 //! ```
 //!
@@ -19,12 +20,14 @@ use super::outbox::Outbox;
 use super::reply::Reply;
 use super::request::Request;
 use super::userpass::{self, UserPass};
+use super::{VERSION, Version, v4};
 
-/// The server's side of one client's handshake. Holds no octets and no secret; four octets in size.
+/// The server's side of one client's handshake. Holds no octets and no secret; five octets in size.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     accepted: MethodSet,
     agreed: Option<Method>,
+    version: Version,
     started: bool,
     stage: Stage,
 }
@@ -32,10 +35,12 @@ pub struct Handshake {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Version,
     Greeting,
     UserPass,
     Verifying,
     Request,
+    RequestV4,
     Done,
 }
 
@@ -48,7 +53,12 @@ pub enum Progress {
     Verify(UserPass),
     /// The handshake is over. Every octet not consumed is payload for the target. Answer with a
     /// [`Reply`].
-    Requested(Request),
+    Requested {
+        /// What is asked for.
+        request: Request,
+        /// What a SOCKS4 client says it is; empty if it says nothing, or speaks version 5.
+        userid: Box<[u8]>,
+    },
     /// The handshake is over: no method suits both sides, and the client has been told so. Send and
     /// close.
     NoMethod,
@@ -56,12 +66,19 @@ pub enum Progress {
 
 impl Handshake {
     /// The longest message of a client, in octets. An inbox of at least this size can always go on.
-    pub const MESSAGE_OCTETS_MAX: usize = UserPass::OCTETS_MAX;
+    pub const MESSAGE_OCTETS_MAX: usize =
+        if v4::OCTETS_MAX > UserPass::OCTETS_MAX { v4::OCTETS_MAX } else { UserPass::OCTETS_MAX };
 
     /// A handshake that has not begun, of a server that accepts these methods.
     #[must_use]
     pub const fn new(methods: MethodSet) -> Self {
-        Self { accepted: methods, agreed: None, started: false, stage: Stage::Greeting }
+        Self {
+            accepted: methods,
+            agreed: None,
+            version: Version::V5,
+            started: false,
+            stage: Stage::Version,
+        }
     }
 
     /// Consumes whole messages from the front of `input`, appends the answers to `out`, and stops
@@ -104,6 +121,12 @@ impl Handshake {
         self.stage = if accepted { Stage::Request } else { Stage::Done };
     }
 
+    /// The version that the client speaks; 5 until it is known.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
     /// Whether the client has sent anything at all.
     #[must_use]
     pub const fn has_started(&self) -> bool {
@@ -124,6 +147,17 @@ impl Handshake {
         out: &mut Outbox,
     ) -> Result<Option<Progress>, Stop> {
         match self.stage {
+            Stage::Version => {
+                self.stage = match cursor.peek()? {
+                    VERSION => Stage::Greeting,
+                    v4::VERSION => {
+                        self.version = Version::V4;
+                        Stage::RequestV4
+                    }
+                    other => return Err(Malformed::Version(other).into()),
+                };
+                Ok(None)
+            }
             Stage::Greeting => {
                 let offered = MethodSet::parse_greeting(cursor)?;
                 self.agreed = self.accepted.choose(offered);
@@ -143,7 +177,17 @@ impl Handshake {
             Stage::Request => {
                 let request = Request::parse(cursor)?;
                 self.stage = Stage::Done;
-                Ok(Some(Progress::Requested(request)))
+                Ok(Some(Progress::Requested { request, userid: Box::default() }))
+            }
+            Stage::RequestV4 => {
+                let (request, userid) = v4::parse(cursor)?;
+                self.stage = Stage::Done;
+                if self.accepted.choose(MethodSet::NO_AUTH).is_none() {
+                    v4::write_rejected(out);
+                    return Ok(Some(Progress::NoMethod));
+                }
+                self.agreed = Some(Method::NoAuth);
+                Ok(Some(Progress::Requested { request, userid: userid.into() }))
             }
             Stage::Verifying | Stage::Done => Ok(Some(Progress::NeedMore)),
         }
@@ -157,7 +201,8 @@ const ANSWERS_OCTETS_MAX: usize =
 
 const _: () = assert!(ANSWERS_OCTETS_MAX <= Outbox::CAPACITY);
 const _: () = assert!(Request::OCTETS_MAX <= Handshake::MESSAGE_OCTETS_MAX);
-const _: () = assert!(size_of::<Handshake>() == 4);
+const _: () = assert!(v4::REPLY_OCTETS <= Reply::OCTETS_MAX);
+const _: () = assert!(size_of::<Handshake>() == 5);
 
 #[cfg(test)]
 mod tests;

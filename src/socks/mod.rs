@@ -11,6 +11,7 @@
 //! | RFC 1928 §5 | ATYP, address, port | `address.rs` |
 //! | RFC 1928 §6 | reply, reply codes | `reply.rs` |
 //! | RFC 1929 §2 | user name, password, status | `userpass.rs` |
+//! | SOCKS4, 4a | request and reply | `v4.rs` |
 //! | all of them | the order of the messages | `handshake.rs` |
 //! | all of them | which octet broke which rule | `malformed.rs` |
 //!
@@ -30,6 +31,7 @@ mod outbox;
 mod reply;
 mod request;
 mod userpass;
+mod v4;
 
 pub use handshake::{Handshake, Progress};
 pub use malformed::Malformed;
@@ -41,3 +43,12 @@ pub use userpass::UserPass;
 
 /// VER of every message of RFC 1928.
 const VERSION: u8 = 0x05;
+
+/// The version of the protocol that a client speaks, known by its first octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// SOCKS4 or SOCKS4a.
+    V4,
+    /// RFC 1928.
+    V5,
+}

@@ -7,9 +7,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::VERSION;
-use super::address;
 use super::outbox::Outbox;
+use super::{VERSION, Version, address, v4};
 use crate::target::{Target, canonical_ip};
 
 /// REP: what became of a request.
@@ -63,8 +62,17 @@ impl Reply {
         Self { code, bound: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) }
     }
 
-    /// Appends the reply to what is to be sent.
-    pub fn write(&self, out: &mut Outbox) {
+    /// Appends the reply to what is to be sent, as the client's version of the protocol has it:
+    /// version 4 knows granted and rejected, and no reason.
+    pub fn write(&self, version: Version, out: &mut Outbox) {
+        match (version, self.code) {
+            (Version::V5, _) => self.write_v5(out),
+            (Version::V4, ReplyCode::Succeeded) => v4::write_granted(self.bound, out),
+            (Version::V4, _) => v4::write_rejected(out),
+        }
+    }
+
+    fn write_v5(&self, out: &mut Outbox) {
         let bound = SocketAddr::new(canonical_ip(self.bound.ip()), self.bound.port());
         out.push(&[VERSION, self.code as u8, 0x00]);
         address::write(&Target::from(bound), |octets| out.push(octets));
@@ -77,7 +85,7 @@ mod tests {
 
     fn written(reply: Reply) -> Vec<u8> {
         let mut out = Outbox::new();
-        reply.write(&mut out);
+        reply.write(Version::V5, &mut out);
         out.pending().to_vec()
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mio::event::Event;
+use smallvec::SmallVec;
 use zeroize::Zeroize;
 
 use super::close::set_late_facts;
@@ -18,6 +19,7 @@ use super::token::{Role, Token};
 use crate::acl::Permit;
 use crate::auth::{Credentials, RecentKey, Verdict};
 use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
+use crate::http::HEAD_OCTETS_MAX;
 use crate::key::Key;
 use crate::linux;
 use crate::offload::Job;
@@ -41,7 +43,7 @@ pub(super) struct Front {
 
 /// What the client has sent and the machine has not used.
 struct Inbox {
-    octets: [u8; INBOX_OCTETS],
+    octets: SmallVec<[u8; INBOX_OCTETS]>,
     used: usize,
     filled: usize,
     /// Octets came, or a stage began, since the machine last saw them.
@@ -140,6 +142,9 @@ impl Connection {
             fate @ (Fate::Again | Fate::Release) => return fate,
         }
         let Link::Front(front) = &mut self.link else { return Fate::Again };
+        if front.machine.wants_bytes() && front.inbox.grow() {
+            return Fate::Again;
+        }
         if front.inbox.eof && !eof_before {
             let early = front.inbox.used < front.inbox.filled;
             let next = front.ask(Input::Eof { early }, kit.now.mono);
@@ -395,8 +400,24 @@ pub(super) fn flush(client: &mut Socket, outbox: &mut Outbox) -> io::Result<bool
 }
 
 impl Inbox {
-    const fn new() -> Self {
-        Self { octets: [0; INBOX_OCTETS], used: 0, filled: 0, fresh: false, eof: false }
+    fn new() -> Self {
+        let octets = SmallVec::from([0; INBOX_OCTETS]);
+        Self { octets, used: 0, filled: 0, fresh: false, eof: false }
+    }
+
+    /// Makes room where one message fills all of it, which only the head of an HTTP request can.
+    /// Answers whether there is more room now.
+    fn grow(&mut self) -> bool {
+        let full = self.used == 0 && self.filled == self.octets.len();
+        if !full || self.octets.len() >= HEAD_OCTETS_MAX {
+            return false;
+        }
+        let mut grown = SmallVec::from_elem(0, HEAD_OCTETS_MAX);
+        grown[..self.filled].copy_from_slice(&self.octets[..self.filled]);
+        // It may hold a password.
+        self.octets.zeroize();
+        self.octets = grown;
+        true
     }
 
     /// Forgets octets that were used. They may hold a password, so they are wiped.
@@ -410,7 +431,7 @@ impl Inbox {
     }
 
     fn room(&mut self) -> &mut [u8] {
-        if self.filled == INBOX_OCTETS && self.used > 0 {
+        if self.filled == self.octets.len() && self.used > 0 {
             self.octets.copy_within(self.used.., 0);
             self.filled -= self.used;
             self.used = 0;

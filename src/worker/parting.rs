@@ -31,7 +31,7 @@ enum Business {
     Nothing,
     /// Deliver the reply, then wait for the client to close.
     Reply {
-        outbox: Outbox,
+        outbox: Box<Outbox>,
         shut: bool,
     },
     /// Reset the client's socket when its send queue is empty.
@@ -50,8 +50,8 @@ impl Parting {
         Self { business: Business::Nothing, until }
     }
 
-    pub(super) const fn refused(outbox: Outbox, until: Instant) -> Self {
-        Self { business: Business::Reply { outbox, shut: false }, until }
+    pub(super) fn refused(outbox: Outbox, until: Instant) -> Self {
+        Self { business: Business::Reply { outbox: Box::new(outbox), shut: false }, until }
     }
 
     pub(super) const fn reset_client(now: Instant, until: Instant) -> Self {

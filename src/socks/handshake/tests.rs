@@ -36,7 +36,7 @@ fn nothing_is_consumed_while_a_verdict_is_due() {
 #[test]
 fn nothing_is_consumed_or_said_after_the_end() {
     let request: &[u8] = &[5, 1, 0, 5, 1, 0, 1, 192, 0, 2, 1, 0, 80];
-    let endings: [&[u8]; 4] = [request, &[5, 1, 0x80], &[4], &[5, 1, 0, 5, 1, 0, 9]];
+    let endings: [&[u8]; 4] = [request, &[5, 1, 0x80], &[6], &[5, 1, 0, 5, 1, 0, 9]];
     for ending in endings {
         let (mut handshake, mut out) = (Handshake::new(MethodSet::NO_AUTH), Outbox::new());
         assert!(!matches!(handshake.feed(ending, &mut out), Ok((_, Progress::NeedMore))));
@@ -90,7 +90,9 @@ fn converse(methods: MethodSet, accepts: bool, octets: &[u8], pieces: &[usize]) 
                     seen.questions.push(format!("{claimed:?} {:?}", claimed.password));
                     handshake.verdict(accepts, &mut out);
                 }
-                Progress::Requested(request) => seen.questions.push(format!("{request:?}")),
+                Progress::Requested { request, userid } => {
+                    seen.questions.push(format!("{request:?} {userid:?}"));
+                }
                 Progress::NoMethod => seen.questions.push("no method".to_owned()),
             }
         }

@@ -1,0 +1,70 @@
+//! The target of a CONNECT: `host:port`, an IPv6 address in brackets (RFC 9112 §3.2.3, RFC 3986
+//! §3.2.2). Both parts must be there (RFC 9110 §9.3.6).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::head::BadHead;
+use crate::target::{Host, Target};
+
+/// Reads an authority.
+pub(super) fn parse(text: &str) -> Result<Target, BadHead> {
+    let bad = || BadHead::Target;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, rest) = rest.split_once(']').ok_or_else(bad)?;
+            let address: Ipv6Addr = address.parse().map_err(|_| bad())?;
+            (Host::V6(address), rest.strip_prefix(':').ok_or_else(bad)?)
+        }
+        None => {
+            let (host, port) = text.split_once(':').ok_or_else(bad)?;
+            let host = match host.parse::<Ipv4Addr>() {
+                Ok(address) => Host::V4(address),
+                Err(_) => Host::from_name(host.as_bytes()).map_err(|_| bad())?,
+            };
+            (host, port)
+        }
+    };
+    // The standard library would take a sign.
+    if port.is_empty() || !port.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(bad());
+    }
+    match port.parse::<u16>() {
+        Ok(port @ 1..) => Ok(Target::new(host, port)),
+        Ok(0) | Err(_) => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_read() {
+        for text in ["example.com:443", "192.0.2.1:80", "[2001:db8::1]:65535"] {
+            assert_eq!(parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_lacks_a_part_or_has_a_strange_one_is_refused() {
+        for text in [
+            "",
+            "example.com",
+            "example.com:",
+            "example.com:0",
+            "example.com:65536",
+            "example.com:+80",
+            "example.com:80:80",
+            ":80",
+            "2001:db8::1:80",
+            "[2001:db8::1]",
+            "[2001:db8::1]80",
+            "[example.com]:80",
+            "http://example.com:80",
+            "user@example.com:80",
+            "exa mple:80",
+        ] {
+            assert_eq!(parse(text), Err(BadHead::Target), "{text}");
+        }
+    }
+}
