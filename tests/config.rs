@@ -209,6 +209,8 @@ workers = 3
 bind_port = 0
 idle_timeout_secs = 7
 api_hosts = ["proxy.example"]
+api_token_file = "/run/rustsocks/token"
+api_require_token = true
 [[server.listen]]
 address = "::1"
 port = 1081
@@ -229,6 +231,19 @@ format = "json"
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(again, settings);
     assert_eq!(again.to_toml(), shown);
+}
+
+#[test]
+fn others_may_reach_the_api_where_everybody_must_show_the_token() {
+    let text = format!(
+        "{}{}",
+        memory(),
+        "sessions.stats_api_bind_address = \"192.0.2.1\"\nserver.api_require_token = true\n"
+    );
+    let (settings, _) = load(&text).unwrap();
+    assert_eq!(settings.sessions.api, Some("192.0.2.1:9090".parse().unwrap()));
+    assert!(settings.server.api_require_token);
+    assert_eq!(settings.server.api_token_file, Path::new("data/api-token"));
 }
 
 #[test]

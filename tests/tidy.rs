@@ -41,7 +41,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     ("writer", "target key clock session stats"),
     ("store", "target clock session stats writer"),
-    ("admin", "target key clock auth acl limit session policy mailbox stats"),
+    ("admin", "target key clock linux auth acl limit session policy mailbox stats"),
     // Floor 4: composition.
     (
         "daemon",

@@ -3,11 +3,15 @@
 //! A page that a browser got from elsewhere can have its own name resolved to our address (DNS
 //! rebinding) and then read the API as if it were ours. Its requests carry its name in `Host` and
 //! `Origin`, so both are compared, whole, with what we are called.
+//!
+//! Names are the gate's business. The token is the handlers': only they know what a path does.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use super::reply::ApiReply;
 
 /// The names under which the API may be asked, beside the address of the listener and the
 /// loopback names.
@@ -92,6 +96,85 @@ impl Token {
             && bool::from(shown.trim_matches(' ').as_bytes().ct_eq(self.0.as_bytes()))
     }
 }
+
+/// What a route does, and so what it wants to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Says how the process is doing; for anybody who reaches it.
+    Probing,
+    /// Tells of sessions.
+    Reading,
+    /// Changes something.
+    Changing,
+}
+
+/// What the token is wanted for.
+pub struct Access {
+    token: Result<Token, String>,
+    reading_wants_it: bool,
+}
+
+/// Why a request is turned away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It showed no token.
+    NotShown,
+    /// It showed something else.
+    Wrong,
+    /// There is no token to compare with, and this is why.
+    NoToken(String),
+}
+
+impl Access {
+    /// Changes want the token, and so does reading if `reading_wants_it`. Without a token, for the
+    /// reason given, what would want it is refused to everybody.
+    #[must_use]
+    pub const fn new(token: Result<Token, String>, reading_wants_it: bool) -> Self {
+        Self { token, reading_wants_it }
+    }
+
+    /// Whether a request with this `Authorization` may do that.
+    ///
+    /// # Errors
+    /// [`Denied`], if not.
+    pub fn check(&self, need: Need, authorization: Option<&str>) -> Result<(), Denied> {
+        let wanted = match need {
+            Need::Probing => false,
+            Need::Reading => self.reading_wants_it,
+            Need::Changing => true,
+        };
+        if !wanted {
+            return Ok(());
+        }
+        let token = self.token.as_ref().map_err(|why| Denied::NoToken(why.clone()))?;
+        match authorization {
+            None => Err(Denied::NotShown),
+            Some(_) if token.admits(authorization) => Ok(()),
+            Some(_) => Err(Denied::Wrong),
+        }
+    }
+}
+
+impl Denied {
+    /// The answer that says so.
+    #[must_use]
+    pub fn reply(&self) -> ApiReply {
+        let detail = "this wants `Authorization: Bearer` with what is in server.api_token_file";
+        // RFC 6750 §3: an error code only for who has shown something.
+        match self {
+            Self::NotShown => {
+                ApiReply::problem(401, detail).with_header("WWW-Authenticate", CHALLENGE)
+            }
+            Self::Wrong => ApiReply::problem(401, detail)
+                .with_header("WWW-Authenticate", format!("{CHALLENGE}, error=\"invalid_token\"")),
+            Self::NoToken(why) => {
+                ApiReply::problem(503, &format!("nobody may do this: there is no token: {why}"))
+            }
+        }
+    }
+}
+
+const CHALLENGE: &str = "Bearer realm=\"rustsocks\"";
 
 #[derive(Clone, Copy)]
 enum Name<'a> {
@@ -261,5 +344,36 @@ mod tests {
             assert!(!token.admits(value), "{value:?}");
         }
         assert!(Token::new(" \n").is_none(), "an empty token would admit everyone");
+    }
+
+    #[test]
+    fn changes_want_the_token_and_reading_where_it_is_so_configured() {
+        let access = |reading| Access::new(Ok(Token::new("secret").unwrap()), reading);
+        let shown = Some("Bearer secret");
+        for reading in [false, true] {
+            assert_eq!(access(reading).check(Need::Probing, None), Ok(()));
+            assert_eq!(access(reading).check(Need::Changing, None), Err(Denied::NotShown));
+            assert_eq!(access(reading).check(Need::Changing, Some("Bearer x")), Err(Denied::Wrong));
+            assert_eq!(access(reading).check(Need::Changing, shown), Ok(()));
+        }
+        assert_eq!(access(false).check(Need::Reading, None), Ok(()));
+        assert_eq!(access(true).check(Need::Reading, None), Err(Denied::NotShown));
+        assert_eq!(access(true).check(Need::Reading, shown), Ok(()));
+        let without = Access::new(Err("why".to_owned()), false);
+        assert_eq!(without.check(Need::Reading, None), Ok(()));
+        assert_eq!(without.check(Need::Changing, shown), Err(Denied::NoToken("why".to_owned())));
+    }
+
+    #[test]
+    fn a_denial_says_how_to_be_let_in() {
+        let header = |denied: Denied| {
+            let reply = denied.reply();
+            (reply.status, reply.headers.first().map(|(name, value)| format!("{name}: {value}")))
+        };
+        let challenge = "WWW-Authenticate: Bearer realm=\"rustsocks\"".to_owned();
+        assert_eq!(header(Denied::NotShown), (401, Some(challenge.clone())));
+        let wrong = format!("{challenge}, error=\"invalid_token\"");
+        assert_eq!(header(Denied::Wrong), (401, Some(wrong)));
+        assert_eq!(header(Denied::NoToken(String::new())), (503, None));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::gate::GateCounters;
+use super::access::{Access, Need};
+use super::gate::{GateCounters, bump};
 #[cfg(feature = "metrics")]
 use super::prometheus::Exposition;
 use super::reply::ApiReply;
@@ -33,6 +34,8 @@ pub struct Api {
     pub node: String,
     /// Whether single sessions are kept and shown. The table has them in any case, for the sums.
     pub records: bool,
+    /// Who may do what.
+    pub access: Access,
     /// What the gate and the handlers count.
     pub gate: Arc<GateCounters>,
     /// What the numbers of a query may be.
@@ -51,14 +54,27 @@ impl Api {
 
     fn answer(&self, request: &ApiRequest) -> ApiReply {
         let query = request.query.as_deref();
-        match Route::of(request.method, &request.path, query, &self.bounds) {
-            Ok(Route::Health) => self.health(),
-            Ok(Route::Metrics) => self.metrics(),
-            Ok(Route::ActiveSessions(query)) => self.active(&query),
-            Ok(Route::History(asked)) => self.history(request, &asked),
-            Ok(Route::Session(id)) => self.one(id),
-            Ok(Route::Stats(query)) => self.statistics(&query),
+        let route = Route::of(request.method, &request.path, query, &self.bounds);
+        // Who may not read is not told either what there is to be read.
+        let need = route.as_ref().map_or(Need::Reading, Route::need);
+        if let Err(denied) = self.access.check(need, request.authorization.as_deref()) {
+            bump(&self.gate.denied);
+            return denied.reply();
+        }
+        match route {
+            Ok(route) => self.perform(request, &route),
             Err(miss) => miss.reply(),
+        }
+    }
+
+    fn perform(&self, request: &ApiRequest, route: &Route) -> ApiReply {
+        match route {
+            Route::Health => self.health(),
+            Route::Metrics => self.metrics(),
+            Route::ActiveSessions(query) => self.active(query),
+            Route::History(asked) => self.history(request, asked),
+            Route::Session(id) => self.one(*id),
+            Route::Stats(query) => self.statistics(query),
         }
     }
 

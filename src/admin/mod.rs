@@ -29,8 +29,9 @@ mod server;
 mod sessions;
 mod socket;
 mod statistics;
+mod token_file;
 
-pub use access::{Hosts, Token};
+pub use access::{Access, Denied, Hosts, Need, Token};
 pub use api::Api;
 pub use gate::{GateCounters, Limits};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
@@ -40,3 +41,4 @@ pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
 pub use route::{ActiveQuery, Bounds, HistoryRequest, Miss, Route, StatsQuery};
 pub use server::{Admin, Handler, Options};
+pub use token_file::TokenError;

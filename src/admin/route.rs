@@ -1,12 +1,14 @@
 //! What is asked for: method, path and query to a [`Route`], or to why not. Pure.
 //!
-//! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`.
+//! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`, and
+//! one in `Route::need`.
 
 mod history;
 mod query;
 
 pub use self::history::HistoryRequest;
 use self::query::{Parameters, decode};
+use super::access::Need;
 use super::page::{Cursor, Sort};
 use super::reply::ApiReply;
 use super::request::Method;
@@ -109,6 +111,17 @@ impl Route {
         };
         parameters.finish()?;
         Ok(route)
+    }
+
+    /// What it does, and so what it wants to be shown.
+    #[must_use]
+    pub const fn need(&self) -> Need {
+        match self {
+            Self::Health | Self::Metrics => Need::Probing,
+            Self::ActiveSessions(_) | Self::History(_) | Self::Session(_) | Self::Stats(_) => {
+                Need::Reading
+            }
+        }
     }
 }
 

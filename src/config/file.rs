@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub(super) commands: Placed<Vec<Placed<String>>>,
     pub(super) allow_open_proxy: bool,
     pub(super) api_hosts: Vec<Placed<String>>,
+    pub(super) api_token_file: Placed<String>,
+    pub(super) api_require_token: bool,
     #[serde(skip_serializing)]
     pub(super) pool: Option<Placed<IgnoredAny>>,
     pub(super) listen: Vec<Listen>,
@@ -67,6 +69,8 @@ impl Default for Server {
             commands: placed(vec![placed("connect".to_owned())]),
             allow_open_proxy: false,
             api_hosts: Vec::new(),
+            api_token_file: placed("data/api-token".to_owned()),
+            api_require_token: false,
             pool: None,
             listen: Vec::new(),
         }

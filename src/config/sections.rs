@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::choice::{GuardMode, ResolverKind, Storage};
 use super::error::ConfigError;
-use super::file;
+use super::file::{self, File};
 use super::settings::{AclSettings, MetricsSettings, ResolverSettings, SessionSettings};
 use super::source::Source;
 
@@ -68,10 +68,8 @@ pub(super) fn resolver(
     })
 }
 
-pub(super) fn sessions(
-    source: &Source<'_>,
-    sessions: &file::Sessions,
-) -> Result<SessionSettings, ConfigError> {
+pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettings, ConfigError> {
+    let sessions = &file.sessions;
     let storage = *sessions.storage.get_ref();
     if sessions.enabled && storage == Storage::Sqlite && !cfg!(feature = "database") {
         let message = "\"sqlite\" needs a build with the feature `database`, which this one is \
@@ -119,7 +117,7 @@ pub(super) fn sessions(
             &sessions.traffic_update_packet_interval,
             1..=1_000_000,
         )?,
-        api: api(source, sessions)?,
+        api: api(source, file)?,
         window_hours: source.number(
             "sessions.stats_window_hours",
             &sessions.stats_window_hours,
@@ -147,18 +145,21 @@ pub(super) fn sessions(
     })
 }
 
-/// Where the API listens. Whoever reaches it may read every session, so only this host may.
-fn api(source: &Source<'_>, sessions: &file::Sessions) -> Result<Option<SocketAddr>, ConfigError> {
+/// Where the API listens. Whoever reaches it may read every session, so either only this host may
+/// reach it, or the token is wanted of everybody.
+fn api(source: &Source<'_>, file: &File) -> Result<Option<SocketAddr>, ConfigError> {
+    let sessions = &file.sessions;
     let key = "sessions.stats_api_bind_address";
     let address = source.ip(key, &sessions.stats_api_bind_address)?;
     let port = source.number("sessions.stats_api_port", &sessions.stats_api_port, 0..=65_535)?;
     if !sessions.stats_api_enabled {
         return Ok(None);
     }
-    if !address.to_canonical().is_loopback() {
+    if !address.to_canonical().is_loopback() && !file.server.api_require_token {
         let message = format!(
-            "got {address}, expected a loopback address such as 127.0.0.1 or ::1: the API can only \
-             be opened to others with a token, which this version does not have",
+            "got {address}, expected a loopback address such as 127.0.0.1 or ::1; set \
+             `server.api_require_token = true` if others are to reach the API, who then must show \
+             the token of `server.api_token_file`",
         );
         return Err(source.error(sessions.stats_api_bind_address.span(), key, message));
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::SocksMethod;
@@ -94,7 +95,19 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             0..=86_400,
         )?),
         api_hosts: server.api_hosts.iter().map(|host| host.get_ref().clone()).collect(),
+        api_token_file: token_file(source, server)?,
+        api_require_token: server.api_require_token,
     })
+}
+
+fn token_file(source: &Source<'_>, server: &file::Server) -> Result<PathBuf, ConfigError> {
+    let path = &server.api_token_file;
+    if path.get_ref().is_empty() {
+        let key = "server.api_token_file";
+        let message = "got none, expected a path such as \"data/api-token\"";
+        return Err(source.error(path.span(), key, message));
+    }
+    Ok(PathBuf::from(path.get_ref()))
 }
 
 /// Only CONNECT (RFC 1928 §4) is there to be allowed.

@@ -57,6 +57,10 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Names by which the HTTP API may be addressed, beside its own address and `localhost`.
     pub api_hosts: Vec<String>,
+    /// Where the secret is that changes through the API must show. Never empty.
+    pub api_token_file: PathBuf,
+    /// Whether reading wants it too; so on every address that is not loopback.
+    pub api_require_token: bool,
 }
 
 /// `[auth]`
@@ -113,7 +117,7 @@ pub struct SessionSettings {
     pub cleanup_interval: Duration,
     /// A session's traffic is published every so many reads; 1 to 1 000 000.
     pub publish_every: u32,
-    /// Where the HTTP API listens; loopback. `None` switches it off.
+    /// Where the HTTP API listens; loopback, unless the token is required. `None` switches it off.
     pub api: Option<SocketAddr>,
     /// Hours over which statistics are made when none are asked for; 1 to `window_max_hours`.
     pub window_hours: u32,
@@ -186,7 +190,7 @@ impl Settings {
             auth,
             acl: sections::acl(&source, &file.acl, &mut warnings)?,
             resolver: sections::resolver(&source, &file.resolver)?,
-            sessions: sections::sessions(&source, &file.sessions)?,
+            sessions: sections::sessions(&source, &file)?,
             logging: LoggingSettings {
                 level: file.logging.level,
                 json: file.logging.format == Format::Json,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::start::{Failure, Shared};
 use super::storage::Storage;
-use crate::admin::{self, Admin, Bounds, GateCounters, Hosts, Options};
+use crate::admin::{self, Access, Admin, Bounds, GateCounters, Hosts, Options, Token, TokenError};
 use crate::config::Settings;
 
 /// The API, or its absence.
@@ -36,6 +36,7 @@ impl Api {
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
             records: settings.sessions.enabled,
+            access: access(settings)?,
             gate: Arc::clone(&counters),
             bounds: Bounds {
                 window_hours: settings.sessions.window_hours,
@@ -64,6 +65,26 @@ impl Api {
             tracing::debug!("a handler of the API was still at work at the end");
         }
     }
+}
+
+/// The token, which is made where there is none. A file that others may read or write is an error; a
+/// directory that cannot be written to costs changes, and everything where reading wants it too.
+fn access(settings: &Settings) -> Result<Access, Failure> {
+    let required = settings.server.api_require_token;
+    let token = match Token::from_file(&settings.server.api_token_file) {
+        Ok(token) => Ok(token),
+        Err(error @ TokenError::Untrusted { .. }) => {
+            return Err(Failure::Configuration(format!("server.api_token_file: {error}")));
+        }
+        Err(error @ TokenError::Missing { .. }) if required => {
+            return Err(Failure::Other(format!("server.api_token_file: {error}")));
+        }
+        Err(error @ TokenError::Missing { .. }) => {
+            tracing::warn!("nothing can be changed through the API: {error}");
+            Err(error.to_string())
+        }
+    };
+    Ok(Access::new(token, required))
 }
 
 #[cfg(feature = "metrics")]

@@ -5,7 +5,7 @@
 //! descriptor before anything in it is believed.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -107,6 +107,52 @@ impl PrivateDirectory {
     }
 }
 
+/// Opens a plain file that is ours alone, to read it; `None` if there is none. A symbolic link is not
+/// followed.
+///
+/// # Errors
+/// Whatever open(2) says, ELOOP for a link; `PermissionDenied` if it is something else than a file of
+/// mode 0600 (or less) that belongs to this user.
+pub fn open_ours(path: &Path) -> io::Result<Option<File>> {
+    // Without O_NONBLOCK somebody's pipe in its place would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !is_ours_alone(&file, FileType::RegularFile)? {
+        return Err(foreign("a file of mode 0600 that belongs to this user"));
+    }
+    Ok(Some(file))
+}
+
+/// Makes a file of mode 0600 with this content, whole or not at all; its directory must exist.
+///
+/// # Errors
+/// Whatever the system says; `AlreadyExists` if something of that name is there, a dangling link
+/// included.
+pub fn create_ours(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    // Whatever is there under our process id is of a predecessor that died here.
+    match std::fs::remove_file(&unfinished) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(open(&unfinished, flags, Mode::RUSR | Mode::WUSR)?);
+    let made = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        // Unlike a renaming this leaves what is there alone.
+        .and_then(|()| std::fs::hard_link(&unfinished, path));
+    std::fs::remove_file(&unfinished)?;
+    made
+}
+
 /// How many names an open file has; 0 means that somebody has removed it.
 ///
 /// # Errors
@@ -149,6 +195,7 @@ fn foreign(expected: &str) -> io::Error {
 mod tests {
     use super::*;
     use std::fs;
+    use std::io::Read;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
@@ -183,6 +230,31 @@ mod tests {
         symlink(inside("file"), inside("link")).unwrap();
         assert!(directory.take("link").is_err());
         assert_eq!(directory.names().unwrap(), [".", "..", "file", "link"]);
+    }
+
+    #[test]
+    fn a_file_of_ours_is_made_whole_once_and_read_only_while_it_is_ours_alone() {
+        let above = tempfile::tempdir().unwrap();
+        let path = |name: &str| above.path().join(name);
+        assert!(open_ours(&path("file")).unwrap().is_none());
+        create_ours(&path("file"), b"secret").unwrap();
+        assert_eq!(fs::metadata(path("file")).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut content = String::new();
+        open_ours(&path("file")).unwrap().unwrap().read_to_string(&mut content).unwrap();
+        assert_eq!(content, "secret");
+        let again = create_ours(&path("file"), b"other").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(path("file")).unwrap(), b"secret");
+        assert_eq!(fs::read_dir(above.path()).unwrap().count(), 1, "nothing unfinished is left");
+        symlink(path("file"), path("link")).unwrap();
+        assert!(open_ours(&path("link")).is_err());
+        symlink(path("nowhere"), path("dangling")).unwrap();
+        assert!(create_ours(&path("dangling"), b"x").is_err());
+        assert!(!path("nowhere").exists());
+        assert!(open_ours(above.path()).is_err(), "a directory");
+        fs::set_permissions(path("file"), fs::Permissions::from_mode(0o640)).unwrap();
+        let error = open_ours(&path("file")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

@@ -159,8 +159,12 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[sessions]\nstats_api_bind_address = \"0.0.0.0\"\n",
             &[
                 ":2:26: sessions.stats_api_bind_address: got 0.0.0.0, expected a loopback address",
-                "token",
+                "server.api_require_token",
             ],
+        ),
+        (
+            "[server]\napi_token_file = \"\"\n",
+            &[":2:18: server.api_token_file: got none, expected a path"],
         ),
     ];
     for (text, expected) in cases {

@@ -24,6 +24,14 @@ pub(crate) fn get(api: SocketAddr, path: &str) -> Answer {
     exchange(api, &format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n"))
 }
 
+/// A request without a body, with this token if one is given.
+pub(crate) fn ask(api: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let shown = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let shown = shown.unwrap_or_default();
+    let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
+    exchange(api, &format!("{method} {path} HTTP/1.1\r\nHost: {api}\r\n{shown}{length}\r\n"))
+}
+
 /// Sends `request` and reads the answer to its end.
 pub(crate) fn exchange(api: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(api).expect("the API accepts");

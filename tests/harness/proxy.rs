@@ -134,6 +134,12 @@ impl Proxy {
         database
     }
 
+    /// The token of its API.
+    pub(crate) fn token(&self) -> String {
+        let text = fs::read_to_string(self.directory.path().join("data/api-token"));
+        text.expect("the token's file").trim().to_owned()
+    }
+
     /// Takes its database's write lock, and holds it until it is dropped.
     pub(crate) fn lock_database(&self) -> rusqlite::Connection {
         let database = rusqlite::Connection::open(self.database_path()).expect("it opens");

@@ -32,9 +32,10 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         rebuilt,
         history_busy,
         history_cut,
+        denied,
         handler_panics,
     } = counters;
-    let events: [(&str, &AtomicU64); 24] = [
+    let events: [(&str, &AtomicU64); 25] = [
         ("accepted", accepted),
         ("passed", passed),
         ("answered", answered),
@@ -58,6 +59,7 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         ("rebuilt", rebuilt),
         ("history_busy", history_busy),
         ("history_cut", history_cut),
+        ("denied", denied),
         ("handler_panic", handler_panics),
     ];
     let metrics = events.map(|(event, count)| {
