@@ -82,7 +82,7 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 22] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 25] = [
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
     ("rustsocks_stage_duration_seconds", "histogram", &["le", "stage"]),
     ("rustsocks_auth_failures_total", "counter", &[]),
@@ -101,6 +101,9 @@ const FURTHER_FAMILIES: [(&str, &str, &[&str]); 22] = [
     ("rustsocks_records_dropped_total", "counter", &["kind"]),
     ("rustsocks_ledger_slots_used", "gauge", &[]),
     ("rustsocks_ledger_slots_max", "gauge", &[]),
+    ("rustsocks_windows_complete", "gauge", &[]),
+    ("rustsocks_windows_memory_bytes", "gauge", &[]),
+    ("rustsocks_windows_dropped_total", "counter", &[]),
     ("rustsocks_build_info", "gauge", &["features", "version"]),
     ("process_cpu_seconds_total", "counter", &[]),
     ("process_resident_memory_bytes", "gauge", &[]),

@@ -12,7 +12,7 @@ use super::route::{Bounds, Route};
 use super::server::Handler;
 use crate::limit::Admission;
 use crate::session::{Ledger, Table};
-use crate::stats::{Counters, History, Readiness, WriterGauges};
+use crate::stats::{Counters, History, Readiness, Windows, WriterGauges};
 
 /// Everything that the API reads. It changes nothing.
 pub struct Api {
@@ -24,8 +24,10 @@ pub struct Api {
     pub workers: Arc<[Arc<Counters>]>,
     /// Connections in all.
     pub admission: Arc<Admission>,
-    /// Ended sessions and windows; `None` when single sessions are not kept.
+    /// Ended sessions; `None` when single sessions are not kept.
     pub history: Option<Arc<dyn History>>,
+    /// Sums of what started of late.
+    pub windows: Arc<Windows>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
     /// Whether clients are taken.

@@ -9,6 +9,7 @@ mod gate;
 mod records;
 mod sessions;
 mod users;
+mod windows;
 mod workers;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::reply::ApiReply;
 use crate::clock;
 use crate::limit::Admission;
 use crate::session::Ledger;
-use crate::stats::{Count, Counters, UserSums, WriterGauges};
+use crate::stats::{Count, Counters, UserSums, Windows, WriterGauges};
 
 /// The metrics of this process.
 pub struct Exposition {
@@ -37,6 +38,8 @@ pub struct Sources {
     pub workers: Arc<[Arc<Counters>]>,
     /// Sums per user.
     pub users: Arc<UserSums>,
+    /// Sums of what started of late.
+    pub windows: Arc<Windows>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
     /// Connections in all.
@@ -82,6 +85,7 @@ impl Collector for Sources {
         families.extend(users::families(&self.users));
         families.extend(workers::families(&self.workers, now.utc_ms));
         families.extend(records::families(self));
+        families.extend(windows::families(&self.windows));
         families.extend(self.process());
         families.push(gate::family(&self.gate));
         families

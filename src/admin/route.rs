@@ -13,7 +13,7 @@ use super::page::{Cursor, Sort};
 use super::reply::ApiReply;
 use super::request::Method;
 use crate::session::SessionId;
-use crate::stats::{Filter, Order};
+use crate::stats::{Filter, Order, TOP_MAX};
 
 /// What a request asks for, its parameters checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,9 +253,8 @@ const ORDERS: [(Order, &str); 2] = [(Order::Ascending, "asc"), (Order::Descendin
 /// Rows of a page when no limit is named, and at most.
 const LIMIT: u32 = 100;
 const LIMIT_MAX: u32 = 1000;
-/// Entries of a list of sums when no number is named, and at most.
+/// Entries of a list of sums when no number is named.
 const TOP: u32 = 10;
-const TOP_MAX: u32 = 100;
 /// A UUID is spelled in one way, with hyphens.
 const UUID_LENGTH: usize = 36;
 

@@ -87,6 +87,7 @@ pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettin
         &sessions.stats_window_max_hours,
         1..=8760,
     )?;
+    let retention_days = retention_days(source, sessions, window_max_hours)?;
     let node = sessions.node.get_ref();
     if !node.is_empty() {
         source.name("sessions.node", &sessions.node)?;
@@ -102,11 +103,7 @@ pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettin
             &sessions.batch_interval_ms,
             60_000,
         )?),
-        retention_days: source.number(
-            "sessions.retention_days",
-            &sessions.retention_days,
-            0..=36_500,
-        )?,
+        retention_days,
         cleanup_interval: Duration::from_hours(number(
             "sessions.cleanup_interval_hours",
             &sessions.cleanup_interval_hours,
@@ -143,6 +140,27 @@ pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettin
         )?,
         ledger_path: PathBuf::from(&sessions.ledger_path),
     })
+}
+
+/// Days that rows are kept. Statistics equal the table, so a window may not reach rows that are
+/// being deleted; without a table there is nothing to delete.
+fn retention_days(
+    source: &Source<'_>,
+    sessions: &file::Sessions,
+    window_max_hours: u32,
+) -> Result<u32, ConfigError> {
+    let key = "sessions.retention_days";
+    let days: u32 = source.number(key, &sessions.retention_days, 0..=36_500)?;
+    let table = sessions.enabled && *sessions.storage.get_ref() == Storage::Sqlite;
+    if table && days != 0 && days * 24 <= window_max_hours {
+        let message = format!(
+            "got {days}, expected 0 (for ever) or more than the {window_max_hours} hours of \
+             sessions.stats_window_max_hours, so {} or more",
+            window_max_hours / 24 + 1
+        );
+        return Err(source.error(sessions.retention_days.span(), key, message));
+    }
+    Ok(days)
 }
 
 /// Where the API listens. Whoever reaches it may read every session, so either only this host may

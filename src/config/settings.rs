@@ -111,7 +111,8 @@ pub struct SessionSettings {
     pub batch_size: usize,
     /// After which a batch that is not full is written.
     pub batch_interval: Duration,
-    /// Days for which sessions are kept; 1 to 36 500.
+    /// Days for which sessions are kept: 0 (for ever), or more than the longest window has; up to
+    /// 36 500.
     pub retention_days: u32,
     /// Between two searches for sessions that are too old.
     pub cleanup_interval: Duration,

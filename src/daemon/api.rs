@@ -32,6 +32,7 @@ impl Api {
             workers: Arc::clone(&shared.counters),
             admission: Arc::clone(&shared.admission),
             history: storage.history(),
+            windows: Arc::clone(&shared.windows),
             gauges: Arc::clone(&shared.gauges),
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
@@ -99,6 +100,7 @@ fn metrics(
     let sources = admin::Sources {
         workers: Arc::clone(&shared.counters),
         users: Arc::clone(&shared.users),
+        windows: Arc::clone(&shared.windows),
         gauges: Arc::clone(&shared.gauges),
         admission: Arc::clone(&shared.admission),
         ledger: Arc::clone(&shared.ledger),

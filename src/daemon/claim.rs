@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::start::Failure;
+use super::rebuild::rebuild;
+use super::start::{Failure, Shared};
 use super::storage::Storage;
 use crate::config::{Settings, Synchronous};
 use crate::linux::private::default_directory;
@@ -37,14 +38,15 @@ impl Claim {
     }
 
     /// Opens the database, or has the writer open it later.
-    pub(super) fn open(self, settings: &Settings, node: &str) -> Result<Storage, Failure> {
+    pub(super) fn open(self, settings: &Settings, shared: &Shared) -> Result<Storage, Failure> {
         let options = StoreOptions {
             full_sync: settings.sessions.synchronous == Synchronous::Full,
             retention_days: settings.sessions.retention_days,
-            node: node.to_owned(),
+            node: shared.node.clone(),
         };
         let reader = Reader::new(self.0.location());
-        let owner = self.0.open(options, || {}).map_err(failure)?;
+        let opened = rebuild(self.0.location(), shared)?;
+        let owner = self.0.open(options, opened).map_err(failure)?;
         Ok(Storage { keep: Some(Box::new(owner)), ring: None, history: Some(Arc::new(reader)) })
     }
 }

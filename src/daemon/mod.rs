@@ -15,6 +15,8 @@ mod crew;
 mod drain;
 mod limits;
 mod names;
+#[cfg(feature = "database")]
+mod rebuild;
 mod signals;
 mod start;
 mod storage;

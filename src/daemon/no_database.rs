@@ -1,7 +1,7 @@
 //! In the place of `claim.rs` in a build without the feature `database`: a configuration that asks for
 //! one is refused.
 
-use super::start::Failure;
+use super::start::{Failure, Shared};
 use super::storage::Storage;
 use crate::config::Settings;
 use crate::session::Ledger;
@@ -16,7 +16,7 @@ impl Claim {
         Err(Failure::Configuration(text.to_owned()))
     }
 
-    pub(super) fn open(self, _settings: &Settings, _node: &str) -> Result<Storage, Failure> {
+    pub(super) fn open(self, _settings: &Settings, _shared: &Shared) -> Result<Storage, Failure> {
         match self {}
     }
 }

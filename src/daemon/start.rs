@@ -28,7 +28,7 @@ use crate::linux::socket::keepalive;
 use crate::policy::{Policy, Timeouts};
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::socks::MethodSet;
-use crate::stats::{Counters, Readiness, UserSums, WriterGauges};
+use crate::stats::{Counters, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -234,12 +234,14 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) users: Arc<UserSums>,
+    pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
     pub(super) node: String,
 }
 
 impl Shared {
     fn new(settings: &Settings, plan: &Plan, ledger: Ledger) -> Self {
+        let sessions = &settings.sessions;
         Self {
             table: Arc::new(Table::new(plan.workers)),
             ledger: Arc::new(ledger),
@@ -247,6 +249,7 @@ impl Shared {
             admission: Admission::new(plan.connections_max),
             readiness: Arc::default(),
             users: Arc::new(UserSums::new(settings.metrics.users_max)),
+            windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
             node: node_name(settings),
         }

@@ -30,13 +30,12 @@ impl Storage {
     ) -> Result<Self, Failure> {
         let sessions = &settings.sessions;
         if let Some(claim) = claim {
-            return claim.open(settings, &shared.node);
+            return claim.open(settings, shared);
         }
         if !sessions.enabled {
             return Ok(Self { keep: None, ring: None, history: None });
         }
-        let (table, ledger) = (Arc::clone(&shared.table), Arc::clone(&shared.ledger));
-        let ring = Arc::new(Ring::new(sessions.history_max, table, ledger, &shared.node));
+        let ring = Arc::new(Ring::new(sessions.history_max, &shared.node));
         let history = Some(Arc::clone(&ring) as Arc<dyn History>);
         Ok(Self { keep: None, ring: Some(ring), history })
     }
@@ -73,6 +72,7 @@ impl Storage {
             keep: self.keep,
             ring: self.ring,
             users: Arc::clone(&shared.users),
+            windows: Arc::clone(&shared.windows),
             gauges: Arc::clone(&shared.gauges),
             options: Options {
                 batch_size: sessions.batch_size,

@@ -15,6 +15,7 @@ mod report;
 mod ring;
 mod stages;
 mod users;
+mod windows;
 
 pub use best::Best;
 pub use change::Change;
@@ -26,8 +27,9 @@ pub use peak::Peak;
 pub use readiness::{Readiness, Stage};
 pub use record::Record;
 pub use report::{
-    History, Report, TopDestination, TopUser, Unavailable, WindowSums, destination, window_start,
+    History, Report, TopDestination, TopUser, Unavailable, destination, window_start,
 };
 pub use ring::Ring;
 pub use stages::{STAGE_BOUNDS_US, StageHistogram, StageTimes};
 pub use users::{GONE, OTHER, UserSum, UserSums};
+pub use windows::{Answer, Past, Shortfall, Sums, TOP_MAX, Windows, WindowsState};

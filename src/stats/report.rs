@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::history::{Filter, HistoryPage, HistoryQuery};
 use super::record::Record;
+use super::windows::Shortfall;
 use crate::session::SessionId;
 
 /// The sums of a window: the reference's names first, then ours.
@@ -29,7 +30,8 @@ pub struct Report {
     pub window_start: String,
     /// The last commit that the answer contains, RFC 3339; `null` before the first one.
     pub as_of: Option<String>,
-    /// Whether the whole window is covered.
+    /// Whether the whole window is covered; not yet after a start, while the rows of the past come
+    /// in.
     pub complete: bool,
     /// Of `total_sessions`, those that relayed and ended.
     pub closed_sessions: u64,
@@ -37,6 +39,12 @@ pub struct Report {
     pub failed_sessions: u64,
     /// Those that a rule or the guard refused.
     pub rejected_sessions: u64,
+    /// Whether the lists are not exact, because a bound was reached. The sums always are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
+    /// By how much any entry of the lists may be short then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_bound: Option<Shortfall>,
 }
 
 /// One user's share of a window.
@@ -59,29 +67,6 @@ pub struct TopDestination {
     pub sessions: u64,
     /// Octets both ways.
     pub bytes: u64,
-}
-
-/// What a history knows of a window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WindowSums {
-    /// Rows that started in the window.
-    pub sessions: u64,
-    /// Octets, client to target.
-    pub bytes_sent: u64,
-    /// Octets, target to client.
-    pub bytes_received: u64,
-    /// Rows with status `closed`.
-    pub closed: u64,
-    /// Rows with status `failed`.
-    pub failed: u64,
-    /// Rows with status `rejected_by_acl`.
-    pub rejected: u64,
-    /// The heaviest users by octets both ways.
-    pub top_users: Vec<TopUser>,
-    /// The most wanted targets by sessions.
-    pub top_destinations: Vec<TopDestination>,
-    /// Whether nothing of the window has been forgotten.
-    pub complete: bool,
 }
 
 /// Why a history does not answer.
@@ -118,13 +103,6 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`Unavailable`].
     fn total(&self, filter: &Filter) -> Result<Option<u64>, Unavailable>;
-
-    /// The sums of what started at or after `window_start_ms` (milliseconds since the epoch), with
-    /// the first `top` of each list.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    fn sums(&self, window_start_ms: i64, top: u32) -> Result<WindowSums, Unavailable>;
 }
 
 /// The minute's edge at or before `hours` before `now_ms`, milliseconds since the epoch.

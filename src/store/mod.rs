@@ -10,6 +10,7 @@ mod owner;
 mod read;
 mod rows;
 mod schema;
+mod snapshot;
 
 pub use error::StoreError;
 pub use lock::Lock;
@@ -17,3 +18,4 @@ pub use owner::{Claim, Owner};
 pub use read::Reader;
 pub use rows::StoreOptions;
 pub use schema::{Location, migrate};
+pub use snapshot::Snapshot;

@@ -9,17 +9,14 @@ mod walk;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use self::record::record;
 use self::turns::Turns;
 use super::schema::Location;
-use crate::clock::{self, rfc3339};
+use crate::clock;
 use crate::session::SessionId;
-use crate::stats::{
-    Filter, History, HistoryPage, HistoryQuery, Record, TopDestination, TopUser, Unavailable,
-    WindowSums, destination,
-};
+use crate::stats::{Filter, History, HistoryPage, HistoryQuery, Record, Unavailable};
 
 /// A few connections that only read.
 #[derive(Debug)]
@@ -117,46 +114,6 @@ impl History for Reader {
             Err(Unavailable::TooLong) => Ok(None),
             other => other,
         }
-    }
-
-    fn sums(&self, window_start_ms: i64, top: u32) -> Result<WindowSums, Unavailable> {
-        let start = rfc3339(window_start_ms);
-        self.ask(|connection| {
-            // One snapshot for the three questions.
-            let snapshot = connection.unchecked_transaction()?;
-            let mut sums = snapshot
-                .prepare_cached(include_str!("../../sql/query/window_sums.sql"))?
-                .query_row([&start], |row| {
-                    Ok(WindowSums {
-                        sessions: row.get(0)?,
-                        bytes_sent: row.get(1)?,
-                        bytes_received: row.get(2)?,
-                        closed: row.get(3)?,
-                        failed: row.get(4)?,
-                        rejected: row.get(5)?,
-                        complete: true,
-                        ..WindowSums::default()
-                    })
-                })?;
-            sums.top_users = snapshot
-                .prepare_cached(include_str!("../../sql/query/top_users.sql"))?
-                .query_map(params![start, top], |row| {
-                    Ok(TopUser { user: row.get(0)?, sessions: row.get(1)?, bytes: row.get(2)? })
-                })?
-                .collect::<Result<_, _>>()?;
-            sums.top_destinations = snapshot
-                .prepare_cached(include_str!("../../sql/query/top_destinations.sql"))?
-                .query_map(params![start, top], |row| {
-                    let host: String = row.get(0)?;
-                    Ok(TopDestination {
-                        dest: destination(&host, row.get(1)?),
-                        sessions: row.get(2)?,
-                        bytes: row.get(3)?,
-                    })
-                })?
-                .collect::<Result<_, _>>()?;
-            Ok(sums)
-        })
     }
 }
 

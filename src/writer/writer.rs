@@ -13,7 +13,7 @@ use super::retry::Retry;
 use super::sweep::Sweep;
 use crate::clock;
 use crate::session::{Entry, Ledger, Table};
-use crate::stats::{Change, Ring, UserSums, WriterGauges};
+use crate::stats::{Change, Ring, UserSums, Windows, WriterGauges};
 
 /// What a writer is made of.
 pub struct Parts {
@@ -29,6 +29,8 @@ pub struct Parts {
     pub ring: Option<Arc<Ring>>,
     /// Sums per user.
     pub users: Arc<UserSums>,
+    /// Sums of what started of late.
+    pub windows: Arc<Windows>,
     /// How it is doing.
     pub gauges: Arc<WriterGauges>,
     /// When it does what.
@@ -191,7 +193,9 @@ impl Writer {
         gauges.commit_us.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         gauges.commits.add(1);
         gauges.rows.add(self.rows.len() as u64);
-        gauges.committed(clock::utc_ms());
+        let now_ms = clock::utc_ms();
+        self.parts.windows.commit(now_ms, &self.rows);
+        gauges.committed(now_ms);
         if let Some(ring) = &self.parts.ring {
             let ended = self.rows.drain(..).filter(|change| change.session.ending.is_some());
             ended.for_each(|change| ring.push(change.session));

@@ -92,6 +92,14 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &["test.toml: sessions.stats_window_hours: got 24, expected 1 to 5"],
         ),
         (
+            "[sessions]\nretention_days = 7\n",
+            &[":2:18: sessions.retention_days: got 7, expected 0 (for ever) or more than the 168"],
+        ),
+        (
+            "[sessions]\nstats_window_max_hours = 2160\n",
+            &["test.toml: sessions.retention_days: got 90", "so 91 or more"],
+        ),
+        (
             "[metrics]\nusers_max = -5\n",
             &[":2:13: metrics.users_max: got -5, expected 0 to 100000"],
         ),

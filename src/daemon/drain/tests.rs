@@ -9,7 +9,7 @@ use crate::daemon::watch::Ending;
 use crate::limit::Admission;
 use crate::mailbox::{Mailbox, mailbox};
 use crate::session::{IdSource, Ledger, Opening, Share, Table};
-use crate::stats::{Counters, UserSums};
+use crate::stats::{Counters, UserSums, Windows};
 
 /// A daemon whose one worker is the test.
 struct Scene {
@@ -33,6 +33,7 @@ impl Scene {
             admission: Admission::new(1),
             readiness: Arc::default(),
             users: Arc::new(UserSums::new(1)),
+            windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::default(),
             node: String::new(),
         };

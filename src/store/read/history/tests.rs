@@ -1,11 +1,10 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::session::{Ending, IdSource, Ledger, Outcome, SessionView, Stages, Table, Traffic};
+use crate::session::{Ending, IdSource, Outcome, SessionView, Stages, Traffic};
 use crate::stats::{Change, Dest, History, Record, Ring};
 use crate::store::read::{Patience, Reader};
 use crate::store::rows::Store;
@@ -37,8 +36,7 @@ impl Twins {
         let options = StoreOptions { full_sync: false, retention_days: 0, node: "here".to_owned() };
         let store = Store::open(&location, options).unwrap();
         let reader = Reader::new(&location);
-        let (table, ledger) = (Arc::new(Table::new(1)), Arc::new(Ledger::new(1)));
-        let ring = Ring::new(1_000_000, table, ledger, "here");
+        let ring = Ring::new(1_000_000, "here");
         Self { store, reader, ring, ids: IdSource::new(), put: Vec::new(), _directory: directory }
     }
 
@@ -277,8 +275,7 @@ proptest! {
 #[test]
 fn a_ring_forgets_its_oldest_and_a_walk_goes_on_with_what_is_left() {
     let ids = IdSource::new();
-    let (table, ledger) = (Arc::new(Table::new(1)), Arc::new(Ledger::new(1)));
-    let ring = Ring::new(100, table, ledger, "here");
+    let ring = Ring::new(100, "here");
     let push = |count: usize| {
         for _ in 0..count {
             ring.push(Facts::plain().view(&ids));
