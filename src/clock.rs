@@ -4,7 +4,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 
 /// One reading of both clocks. Timeouts and durations use `mono`; `utc_ms` only labels records, so
 /// a step of the wall clock fires no timeout and makes no negative duration.
@@ -39,13 +39,49 @@ pub fn utc_ms() -> i64 {
     }
 }
 
-/// `utc_ms` as the text of the records: RFC 3339, UTC, milliseconds, fixed width
-/// (`2026-01-31T08:05:09.123Z`), so that it sorts as text and SQLite's date functions read it.
+/// A moment as the text of the records: RFC 3339, UTC, milliseconds, fixed width
+/// (`2026-01-31T08:05:09.123Z`), so that it sorts as text and SQLite's date functions read it. It
+/// needs no memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp([u8; 24]);
+
+impl Stamp {
+    /// The text of `utc_ms` (milliseconds since the Unix epoch). What lies outside the years 0 to
+    /// 9999, which four digits cannot tell, is written as the epoch.
+    #[must_use]
+    pub fn of(utc_ms: i64) -> Self {
+        let time = DateTime::<Utc>::from_timestamp_millis(utc_ms)
+            .filter(|time| (0..=9999).contains(&time.year()))
+            .unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut write = |at: usize, digits: usize, mut value: u32| {
+            for digit in text[at..at + digits].iter_mut().rev() {
+                *digit = b'0' + (value % 10).to_le_bytes()[0];
+                value /= 10;
+            }
+        };
+        write(0, 4, time.year().unsigned_abs());
+        write(5, 2, time.month());
+        write(8, 2, time.day());
+        write(11, 2, time.hour());
+        write(14, 2, time.minute());
+        write(17, 2, time.second());
+        write(20, 3, time.timestamp_subsec_millis());
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // All of it is ASCII, so the other arm is never taken.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// [`Stamp`] as a text of its own.
 #[must_use]
 pub fn rfc3339(utc_ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(utc_ms)
-        .unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+    Stamp::of(utc_ms).as_str().to_owned()
 }
 
 /// Reads a moment: RFC 3339 with any offset (`2026-01-31T08:05:09.123+01:00`), or a date, which is
@@ -80,6 +116,12 @@ mod tests {
     fn record_time_is_fixed_width_utc_with_milliseconds() {
         assert_eq!(rfc3339(1_769_846_709_123), "2026-01-31T08:05:09.123Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(1_709_164_800_000), "2024-02-29T00:00:00.000Z");
+        assert_eq!(rfc3339(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
+        for beyond in [253_402_300_800_000, i64::MAX, i64::MIN] {
+            assert_eq!(rfc3339(beyond), rfc3339(0));
+        }
     }
 
     #[test]

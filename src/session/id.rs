@@ -23,6 +23,14 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// Writes the text form into `text`, without memory of its own.
+    #[must_use]
+    pub fn encode(self, text: &mut [u8; 36]) -> &str {
+        self.0.as_hyphenated().encode_lower(text)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)
@@ -86,5 +94,6 @@ mod tests {
         assert_eq!(SessionId::from_words(high, low), id);
         assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
         assert_eq!(id.to_string().as_bytes()[14], b'7');
+        assert_eq!(id.encode(&mut [0; 36]), id.to_string());
     }
 }

@@ -4,6 +4,7 @@
 //! the owner (WAL), `sqlite3` included. All SQL stands in `sql/`.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod error;
 mod lock;
 mod owner;

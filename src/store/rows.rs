@@ -1,9 +1,8 @@
 //! The owner's connection: rows in, old rows out.
 
-use std::net::IpAddr;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, params};
-
+use super::bind::{Checkpoint, Upsert};
 use super::error::StoreError;
 use super::schema::Location;
 use crate::clock::rfc3339;
@@ -48,9 +47,9 @@ impl Store {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
-            let mut statement = transaction.prepare_cached(UPSERT)?;
+            let mut upsert = Upsert::new(&transaction, &self.options.node)?;
             for session in sessions {
-                upsert(&mut statement, session, &self.options.node)?;
+                upsert.write(session)?;
             }
         }
         transaction.commit()
@@ -68,9 +67,16 @@ impl Store {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
-            let mut statement = transaction.prepare_cached(UPSERT)?;
-            for row in rows {
-                upsert(&mut statement, &row.session, &self.options.node)?;
+            let mut upsert = Upsert::new(&transaction, &self.options.node)?;
+            let mut checkpoint = Checkpoint::new(&transaction)?;
+            for Change { session, before } in rows {
+                let written = session.ending.is_none()
+                    && before.is_some()
+                    // A row that is gone, with a lost file for example, is written anew.
+                    && checkpoint.write(session)?;
+                if !written {
+                    upsert.write(session)?;
+                }
             }
         }
         transaction.commit()
@@ -113,54 +119,12 @@ impl Keep for Store {
     }
 }
 
-fn upsert(statement: &mut Statement<'_>, row: &SessionView, node: &str) -> rusqlite::Result<()> {
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let ip = |ip: IpAddr| ip.to_string();
-    let ended = row.ending;
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    statement.execute(params![
-        row.id.to_string(),
-        &*row.user,
-        rfc3339(row.start_ms),
-        row.end_ms().map(rfc3339),
-        ended.map(|ending| signed(ending.duration_ms / 1000)),
-        ip(row.client.ip()),
-        row.client.port(),
-        &*row.target_host,
-        row.target_port,
-        row.protocol(),
-        signed(row.traffic.bytes_sent),
-        signed(row.traffic.bytes_received),
-        signed(row.traffic.packets_sent),
-        signed(row.traffic.packets_received),
-        row.status().as_str(),
-        row.close_reason(),
-        row.decision.and_then(|_| text(&row.rule)),
-        row.decision.map(|decision| decision.as_str()),
-        ended.map(|ending| signed(ending.duration_ms)),
-        row.resolved.map(ip),
-        row.command_word(),
-        ended.map(|ending| ending.outcome.close_code()),
-        row.rule_id,
-        row.decision.map(|_| signed(row.policy_generation)),
-        text(node),
-        row.stages.auth_us,
-        row.stages.resolve_us,
-        row.stages.connect_us,
-        row.stages.first_byte_us,
-        row.client_tcp.map(|(rtt, _)| rtt),
-        row.upstream_tcp.map(|(rtt, _)| rtt),
-        row.client_tcp.map(|(_, retransmits)| retransmits),
-        row.upstream_tcp.map(|(_, retransmits)| retransmits),
-        text(&row.claimed_user),
-    ])?;
-    Ok(())
-}
-
-const UPSERT: &str = include_str!("../../sql/query/upsert_session.sql");
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Rows deleted in one transaction, so that no commit waits for long.
 const SLICE_ROWS: u32 = 1000;
 /// Pages given back to the file system after each of them.
 const SLICE_PAGES: u32 = 256;
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ impl Location {
             .map_err(|error| StoreError::unusable(&self.0, &error))?;
         connection
             .pragma_update(None, "query_only", true)
-            .and_then(|()| connection.busy_timeout(BUSY_TIMEOUT))
+            .and_then(|()| connection.busy_timeout(READER_PATIENCE))
             .map_err(|error| StoreError::unusable(&self.0, &error))?;
         Ok(connection)
     }
@@ -71,7 +71,7 @@ impl Location {
             .map_err(|error| StoreError::file(path, error))?;
         let unusable = |error: rusqlite::Error| StoreError::sqlite(path, &error);
         let mut connection = Connection::open(path).map_err(unusable)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
+        connection.busy_timeout(WRITER_PATIENCE).map_err(unusable)?;
         // Only before the first table, so before WAL.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(unusable)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
@@ -118,8 +118,11 @@ fn bring_up_to_date(path: &Path, connection: &mut Connection) -> Result<usize, S
 
 /// Forward only, by number.
 const MIGRATIONS: [M<'static>; 1] = [M::up(include_str!("../../sql/001_sessions.sql"))];
-/// How long one statement waits for another process's lock; the writer's retry does the rest.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one statement of the writer waits for another process's lock. Short, because meanwhile it
+/// hears nothing, not even that it is to stop; its retry does the rest.
+const WRITER_PATIENCE: Duration = Duration::from_millis(200);
+/// The same of a reader, which only waits while a log is recovered.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
