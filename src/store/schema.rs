@@ -76,6 +76,10 @@ impl Location {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(unusable)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(unusable)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(unusable)?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)
+            .map_err(unusable)?;
         let version = bring_up_to_date(path, &mut connection)?;
         Ok((connection, version))
     }
@@ -118,6 +122,12 @@ fn bring_up_to_date(path: &Path, connection: &mut Connection) -> Result<usize, S
 
 /// Forward only, by number.
 const MIGRATIONS: [M<'static>; 1] = [M::up(include_str!("../../sql/001_sessions.sql"))];
+/// The writer's page cache: the indexes' inner pages and the edges at which they grow. With 5 million
+/// rows 2 MiB, SQLite's default, cost a fifth more CPU; 64 MiB saved nothing over this.
+const CACHE_KIB: i64 = 16 * 1024;
+/// Pages of the write-ahead log after which it is copied into the database: 16 MiB. The pages at the
+/// edges are in each commit, and are copied once; SQLite's default of 1000 cost a tenth more CPU.
+const AUTOCHECKPOINT_PAGES: i64 = 4000;
 /// How long one statement of the writer waits for another process's lock. Short, because meanwhile it
 /// hears nothing, not even that it is to stop; its retry does the rest.
 const WRITER_PATIENCE: Duration = Duration::from_millis(200);
