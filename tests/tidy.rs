@@ -48,7 +48,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "target key clock linux socks auth acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
-    ("cli", "auth config daemon store"),
+    ("cli", "clock auth config daemon store"),
     ("main", "cli"),
 ];
 
@@ -62,6 +62,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("c_ares", &["resolve/cares.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("clap", &["cli/"]),
+    ("csv", &["cli/sessions/"]),
     ("libc", &["linux/"]),
 ];
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::daemon;
+#[cfg(feature = "database")]
+use crate::store::StoreError;
 
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,23 @@ pub(super) enum Failure {
     /// The proxy could not start, or failed while it ran.
     #[error("{0}")]
     Daemon(#[from] daemon::Failure),
+    /// A database cannot be used.
+    #[cfg(feature = "database")]
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The command line asks for what cannot be.
+    #[cfg(feature = "database")]
+    #[error("{0}")]
+    Usage(String),
+    /// The system says no to a file.
+    #[cfg(feature = "database")]
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// What it says.
+        error: io::Error,
+    },
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -27,6 +46,22 @@ impl Failure {
             Self::Config(_) => BAD_CONFIG,
             Self::Daemon(failure) if failure.is_permission() => NO_PERMISSION,
             Self::Daemon(failure) if failure.is_configuration() => BAD_CONFIG,
+            #[cfg(feature = "database")]
+            Self::Store(error) if error.is_permission() => NO_PERMISSION,
+            #[cfg(feature = "database")]
+            Self::Store(error) if error.is_configuration() => BAD_CONFIG,
+            #[cfg(feature = "database")]
+            Self::Store(error) if error.is_usage() => WRONG_USAGE,
+            #[cfg(feature = "database")]
+            Self::Store(_) => FAILED,
+            #[cfg(feature = "database")]
+            Self::Usage(_) => WRONG_USAGE,
+            #[cfg(feature = "database")]
+            Self::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                NO_PERMISSION
+            }
+            #[cfg(feature = "database")]
+            Self::File { .. } => FAILED,
             Self::Daemon(_) | Self::Other(_) => FAILED,
         };
         // Nowhere is left to report to when stderr is closed; the status still tells.
@@ -47,6 +82,9 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Failed while running.
 const FAILED: u8 = 1;
+/// As clap has it.
+#[cfg(feature = "database")]
+const WRONG_USAGE: u8 = 2;
 /// EX_NOPERM of sysexits(3).
 const NO_PERMISSION: u8 = 77;
 /// EX_CONFIG of sysexits(3).

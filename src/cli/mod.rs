@@ -1,13 +1,23 @@
 //! The command line: a file per command.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "database")]
+mod backup;
 mod check;
+#[cfg(feature = "database")]
+mod database;
 mod failure;
 mod hash_password;
 mod logging;
 #[cfg(feature = "database")]
 mod migrate;
+#[cfg(feature = "database")]
+mod new_file;
+#[cfg(feature = "database")]
+mod progress;
 mod run;
+#[cfg(feature = "database")]
+mod sessions;
 mod show_config;
 
 use std::ffi::OsString;
@@ -49,6 +59,13 @@ enum Command {
     /// Bring the database's schema up to date
     #[cfg(feature = "database")]
     Migrate(migrate::Migrate),
+    /// Take recorded sessions out
+    #[cfg(feature = "database")]
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// Copy the database while the proxy writes it
+    #[cfg(feature = "database")]
+    Backup(backup::Backup),
 }
 
 /// Reads the command line and does what it says.
@@ -72,6 +89,10 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::HashPassword => hash_password::hash_password(),
         #[cfg(feature = "database")]
         Command::Migrate(migrate) => migrate.migrate(),
+        #[cfg(feature = "database")]
+        Command::Sessions(sessions) => sessions.run(),
+        #[cfg(feature = "database")]
+        Command::Backup(backup) => backup.backup(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,6 +106,8 @@ Examples:
   rustsocks run --config /etc/rustsocks.toml
   rustsocks check --config conf/rustsocks.toml
   rustsocks hash-password < password.txt
+  rustsocks sessions export --since 2026-01-01 --user alice > alice.csv
+  rustsocks backup sessions-backup.db
   curl -x socks5h://127.0.0.1:1080 https://example.com/
 
 Exit status: 0 done, 1 failed while running, 2 wrong usage, 77 permission, 78 bad configuration.";

@@ -44,6 +44,14 @@ pub enum StoreError {
         /// What SQLite says.
         text: String,
     },
+    /// The table has no such column.
+    #[error("there is no column {name}; there are {known}")]
+    Column {
+        /// What was asked for.
+        name: String,
+        /// What there is, with commas between.
+        known: String,
+    },
     /// It cannot be used now, and may be later: locked by somebody, no room, an error of the disk.
     #[error("{path}: {text}")]
     Passing {
@@ -80,7 +88,11 @@ impl StoreError {
         match self {
             Self::Passing { .. } => true,
             Self::File { error, .. } => error.kind() == std::io::ErrorKind::StorageFull,
-            Self::Url(_) | Self::InUse { .. } | Self::Newer { .. } | Self::Unusable { .. } => false,
+            Self::Url(_)
+            | Self::InUse { .. }
+            | Self::Newer { .. }
+            | Self::Unusable { .. }
+            | Self::Column { .. } => false,
         }
     }
 
@@ -93,6 +105,7 @@ impl StoreError {
             | Self::InUse { .. }
             | Self::Newer { .. }
             | Self::Unusable { .. }
+            | Self::Column { .. }
             | Self::Passing { .. } => false,
         }
     }
@@ -102,7 +115,15 @@ impl StoreError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Newer { .. } | Self::Unusable { .. } => true,
-            Self::File { .. } | Self::InUse { .. } | Self::Passing { .. } => false,
+            Self::File { .. } | Self::InUse { .. } | Self::Column { .. } | Self::Passing { .. } => {
+                false
+            }
         }
+    }
+
+    /// Whether it was asked for what cannot be.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Column { .. })
     }
 }

@@ -4,8 +4,10 @@
 //! the owner (WAL), `sqlite3` included. All SQL stands in `sql/`.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod bind;
 mod error;
+mod export;
 mod lock;
 mod owner;
 mod read;
@@ -13,7 +15,9 @@ mod rows;
 mod schema;
 mod snapshot;
 
+pub use backup::backup;
 pub use error::StoreError;
+pub use export::{Cell, Export, Selection};
 pub use lock::Lock;
 pub use owner::{Claim, Owner};
 pub use read::Reader;

@@ -1,6 +1,6 @@
 //! Where the database is, and what is in it: migrations forward only.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,14 @@ impl Location {
             .and_then(|()| connection.busy_timeout(READER_PATIENCE))
             .map_err(|error| StoreError::unusable(&self.0, &error))?;
         Ok(connection)
+    }
+
+    /// The same for a command, which says in the system's words why the file cannot be opened. Not
+    /// for a process that has it open already: closing any descriptor of a file gives up the locks
+    /// that SQLite holds on it (fcntl(2)).
+    pub(super) fn open_existing(&self) -> Result<Connection, StoreError> {
+        File::open(&self.0).map_err(|error| StoreError::file(&self.0, error))?;
+        self.open_to_read()
     }
 
     /// Takes its lock, for which it waits `patience` at most. Its directory is made if it is missing.

@@ -1,0 +1,1 @@
+SELECT (SELECT min(rowid) FROM sessions), (SELECT max(rowid) FROM sessions)
