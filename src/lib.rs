@@ -34,6 +34,7 @@ pub mod acl;
 pub mod auth;
 pub mod http;
 pub mod limit;
+pub mod proxy_protocol;
 pub mod session;
 pub mod socks;
 

@@ -119,7 +119,8 @@ fn the_full_file_has_the_defaults() {
 fn the_defaults_are_those_of_the_contract() {
     let (settings, _) = load(&memory()).unwrap();
     let server = &settings.server;
-    assert_eq!(server.listen, ["127.0.0.1:1080".parse().unwrap()]);
+    assert_eq!(server.listen.len(), 1);
+    assert_eq!(server.listen[0].address, "127.0.0.1:1080".parse().unwrap());
     assert_eq!((server.workers, server.max_connections), (Workers::Auto, 10_000));
     let seconds = [
         server.handshake_timeout,
@@ -150,7 +151,7 @@ fn the_examples_of_the_full_file_load() {
     let one_of_two: Vec<_> = live.lines().filter(|line| !line.starts_with("password = ")).collect();
     let (settings, _) = load(&one_of_two.join("\n")).unwrap();
     assert_eq!(settings.auth.users.len(), 1);
-    assert_eq!(settings.server.listen[1], "[::1]:1080".parse().unwrap());
+    assert_eq!(settings.server.listen[1].address, "[::1]:1080".parse().unwrap());
 }
 
 #[cfg(feature = "database")]

@@ -235,7 +235,7 @@ fn each_failure_has_its_reply_and_its_record() {
     client.send(&[5, 1, 2]);
     assert_eq!(client.receive(2), [5, 0xff]);
     let mut client = Client::to(proxy.socks);
-    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    client.send(b"\x16\x03\x01 hello");
     assert_eq!(client.receive_all(), b"");
     for (code, count) in [
         ("connection_refused", 1),

@@ -20,6 +20,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // Floor 1: protocol and policy.
     ("socks", "target"),
     ("http", "target socks"),
+    ("proxy_protocol", ""),
     ("auth", "clock"),
     ("acl", "target clock socks auth"),
     ("limit", "clock auth"),
@@ -30,13 +31,13 @@ const IMPORTS: &[(&str, &str)] = &[
     ("mailbox", "key auth resolve policy session clock"),
     ("stats", "target clock session"),
     ("relay", "clock linux"),
-    ("connection", "target clock socks http auth acl limit session policy resolve"),
-    ("config", "target clock socks auth acl limit policy"),
+    ("connection", "target clock socks http proxy_protocol auth acl limit session policy resolve"),
+    ("config", "target clock socks proxy_protocol auth acl limit policy"),
     // Floor 3: threads.
     ("offload", "target key clock auth resolve mailbox"),
     (
         "worker",
-        "target key clock linux socks http auth acl limit session policy resolve mailbox stats relay \
+        "target key clock linux socks http proxy_protocol auth acl limit session policy resolve mailbox stats relay \
          connection offload",
     ),
     ("writer", "target key clock session stats"),
@@ -45,7 +46,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // Floor 4: composition.
     (
         "daemon",
-        "target key clock linux socks auth acl limit session policy resolve mailbox stats relay \
+        "target key clock linux socks proxy_protocol auth acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
     ("cli", "clock auth config daemon store"),

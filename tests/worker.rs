@@ -26,6 +26,7 @@ use rustsocks::linux::listener::{ListenerOptions, bind_listener};
 use rustsocks::mailbox::{Letter, Post, mailbox};
 use rustsocks::offload::{Job, Pool};
 use rustsocks::policy::{Policy, Timeouts};
+use rustsocks::proxy_protocol::Announcers;
 use rustsocks::resolve::{Family, Resolver, System};
 use rustsocks::session::{Entry, Ledger, Share, Table, journal};
 use rustsocks::socks::MethodSet;
@@ -65,7 +66,7 @@ impl Lone {
         let worker = Worker::new(WorkerParts {
             index: 0,
             poll,
-            listeners: vec![listener],
+            listeners: vec![(listener, Announcers::default())],
             mailbox,
             post: post.clone(),
             resolver: Resolver::System(System::new(Family::Any, Box::new(|_, _, _| false))),
@@ -85,10 +86,10 @@ impl Lone {
         Self { address, post, entries, ledger, counters, ended, _elsewhere: elsewhere }
     }
 
-    /// A client that speaks no SOCKS, which is one record.
+    /// A client that speaks nothing we know, which is one record.
     fn strange_client(&self) {
         let mut client = Client::to(self.address);
-        client.send(b"GET / HTTP/1.1\r\n\r\n");
+        client.send(b"\x16\x03\x01 hello");
         assert_eq!(client.receive_all(), b"");
     }
 

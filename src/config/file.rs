@@ -50,6 +50,7 @@ pub(super) struct Server {
     pub(super) api_require_token: bool,
     #[serde(skip_serializing)]
     pub(super) pool: Option<Placed<IgnoredAny>>,
+    pub(super) proxy_protocol_from: Vec<Placed<String>>,
     pub(super) listen: Vec<Listen>,
 }
 
@@ -72,6 +73,7 @@ impl Default for Server {
             api_token_file: placed("data/api-token".to_owned()),
             api_require_token: false,
             pool: None,
+            proxy_protocol_from: Vec::new(),
             listen: Vec::new(),
         }
     }
@@ -83,6 +85,8 @@ impl Default for Server {
 pub(super) struct Listen {
     pub(super) address: Placed<String>,
     pub(super) port: Placed<i64>,
+    #[serde(default)]
+    pub(super) proxy_protocol_from: Vec<Placed<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -16,6 +16,6 @@ mod users;
 pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
 pub use error::ConfigError;
 pub use settings::{
-    AclSettings, AuthSettings, LoggingSettings, MetricsSettings, ResolverSettings, ServerSettings,
-    SessionSettings, Settings,
+    AclSettings, AuthSettings, ListenSettings, LoggingSettings, MetricsSettings, ResolverSettings,
+    ServerSettings, SessionSettings, Settings,
 };

@@ -5,11 +5,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::choice::SocksMethod;
 use super::error::ConfigError;
 use super::file::{self, File};
-use super::settings::ServerSettings;
+use super::settings::{ListenSettings, ServerSettings};
 use super::source::{Source, closest};
+use crate::proxy_protocol::Announcers;
 
 /// Warns of sections that are only known so that a file from elsewhere loads.
 pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<String>) {
@@ -30,8 +33,8 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
     commands(source, server)?;
     let listen = listeners(source, server)?;
     let open = file.auth.socks_method.get_ref() == &SocksMethod::None && !server.allow_open_proxy;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for (key, span, address) in listen {
+    let mut checked: Vec<ListenSettings> = Vec::new();
+    for Listener { key, span, address, announcers } in listen {
         if open && !is_loopback(address.ip()) {
             let message = format!(
                 "{} is not a loopback address, and with `auth.socks_method = \"none\"` anybody \
@@ -41,11 +44,11 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             );
             return Err(source.error(span, key, message));
         }
-        if address.port() != 0 && addresses.contains(&address) {
+        if address.port() != 0 && checked.iter().any(|other| other.address == address) {
             let message = format!("got {address} twice, expected each listener once");
             return Err(source.error(span, key, message));
         }
-        addresses.push(address);
+        checked.push(ListenSettings { address, announcers });
     }
     for host in &server.api_hosts {
         let text = host.get_ref();
@@ -56,7 +59,7 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
     }
     let number = |key, value, most| source.number(key, value, 1..=most);
     Ok(ServerSettings {
-        listen: addresses,
+        listen: checked,
         workers: *server.workers.get_ref(),
         max_connections: source.number(
             "server.max_connections",
@@ -129,24 +132,53 @@ fn commands(source: &Source<'_>, server: &file::Server) -> Result<(), ConfigErro
     Ok(())
 }
 
-type Listener = (&'static str, Range<usize>, SocketAddr);
+/// A listener, and where the file speaks of it.
+struct Listener {
+    key: &'static str,
+    span: Range<usize>,
+    address: SocketAddr,
+    announcers: Announcers,
+}
 
 fn listeners(source: &Source<'_>, server: &file::Server) -> Result<Vec<Listener>, ConfigError> {
-    let mut all = vec![(
-        "server.bind_address",
-        server.bind_address.span(),
-        SocketAddr::new(
+    let mut all = vec![Listener {
+        key: "server.bind_address",
+        span: server.bind_address.span(),
+        address: SocketAddr::new(
             source.ip("server.bind_address", &server.bind_address)?,
             source.number("server.bind_port", &server.bind_port, 0..=65_535)?,
         ),
-    )];
+        announcers: announcers(source, "server.proxy_protocol_from", &server.proxy_protocol_from)?,
+    }];
     for listen in &server.listen {
         let address = source.ip("server.listen.address", &listen.address)?;
         let port = source.number("server.listen.port", &listen.port, 0..=65_535)?;
-        let address = SocketAddr::new(address, port);
-        all.push(("server.listen.address", listen.address.span(), address));
+        let key = "server.listen.proxy_protocol_from";
+        all.push(Listener {
+            key: "server.listen.address",
+            span: listen.address.span(),
+            address: SocketAddr::new(address, port),
+            announcers: announcers(source, key, &listen.proxy_protocol_from)?,
+        });
     }
     Ok(all)
+}
+
+fn announcers(
+    source: &Source<'_>,
+    key: &'static str,
+    networks: &[file::Placed<String>],
+) -> Result<Announcers, ConfigError> {
+    let networks = networks.iter().map(|network| {
+        let text = network.get_ref();
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+            let message =
+                format!("got {text:?}, expected a network such as \"192.0.2.0/24\" or an address");
+            source.error(network.span(), key, message)
+        })
+    });
+    Ok(Announcers::new(networks.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn is_loopback(address: IpAddr) -> bool {

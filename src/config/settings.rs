@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Users;
+use crate::proxy_protocol::Announcers;
 
 use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
 use super::error::{ConfigError, Place};
@@ -38,7 +39,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Where SOCKS clients are accepted; at least one, no two the same. Port 0 is any free port.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenSettings>,
     /// How many threads serve connections.
     pub workers: Workers,
     /// Connections at one time, over all workers; 1 to 1 000 000.
@@ -61,6 +62,15 @@ pub struct ServerSettings {
     pub api_token_file: PathBuf,
     /// Whether reading wants it too; so on every address that is not loopback.
     pub api_require_token: bool,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenSettings {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whose connections begin with a PROXY protocol header.
+    pub announcers: Announcers,
 }
 
 /// `[auth]`

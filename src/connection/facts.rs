@@ -11,6 +11,8 @@ use crate::target::Target;
 /// What is known so far.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// The client, where a load balancer announced it; else it is whoever connected.
+    pub client: Option<SocketAddr>,
     /// Who the client is, once that is settled.
     pub identity: Option<Identity>,
     /// The name that a failed login claimed.
@@ -31,12 +33,12 @@ pub struct Facts {
 
 impl Facts {
     /// Calls `then` with these facts as the opening of a session: one that was `accepted` or not,
-    /// of a client that came at a time in milliseconds since the epoch.
+    /// of a connection that came from an address at a time in milliseconds since the epoch.
     pub fn as_opening<R>(
         &self,
         id: SessionId,
         accepted: bool,
-        (client, start_ms): (SocketAddr, i64),
+        (connected, start_ms): (SocketAddr, i64),
         anonymous: &Identity,
         then: impl FnOnce(&Opening<'_>) -> R,
     ) -> R {
@@ -46,7 +48,7 @@ impl Facts {
         then(&Opening {
             id,
             start_ms,
-            client,
+            client: self.client.unwrap_or(connected),
             user,
             claimed_user: self.claimed_user.as_deref(),
             target: host.as_ref().zip(target.as_deref()).map(|(host, t)| (host.as_str(), t.port)),

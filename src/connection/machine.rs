@@ -14,6 +14,7 @@ use super::stage::Stage;
 use crate::acl::{Denial, RequestPermit};
 use crate::auth::{Credentials, Verdict};
 use crate::policy::Policy;
+use crate::proxy_protocol::{self, Announcement};
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
 use crate::socks::{Command, Outbox, Request, Version};
@@ -39,6 +40,15 @@ impl Machine {
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
         Self { client, policy, stage, dialect: Dialect::Socks(Version::V5), facts }
+    }
+
+    /// The same of a connection that begins with a load balancer's announcement of the client.
+    #[must_use]
+    pub fn announced(mut self) -> Self {
+        if let Stage::Negotiating { until, .. } = self.stage {
+            self.stage = Stage::Announcing { until };
+        }
+        self
     }
 
     /// Takes one input and answers with what is to be done, and with how many of the client's
@@ -70,7 +80,8 @@ impl Machine {
             Stage::Verifying { asked, .. } => stages.auth_us = Some(micros(asked, now)),
             Stage::Resolving { asked, .. } => stages.resolve_us = Some(micros(asked, now)),
             Stage::Dialing(attempts) => stages.connect_us = Some(micros(attempts.began, now)),
-            Stage::Negotiating { .. }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
             | Stage::Opening(_)
             | Stage::Answering { .. }
             | Stage::Done => {}
@@ -81,7 +92,8 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Negotiating { until, .. }
+            Stage::Announcing { until }
+            | Stage::Negotiating { until, .. }
             | Stage::Verifying { until, .. }
             | Stage::Resolving { until, .. }
             | Stage::Answering { until } => Some(*until),
@@ -94,7 +106,7 @@ impl Machine {
     /// comes behind a request is payload.
     #[must_use]
     pub const fn wants_bytes(&self) -> bool {
-        matches!(self.stage, Stage::Negotiating { .. })
+        matches!(self.stage, Stage::Announcing { .. } | Stage::Negotiating { .. })
     }
 
     /// What is known of the attempt so far.
@@ -110,6 +122,29 @@ impl Machine {
     }
 
     fn on_bytes(&mut self, octets: &[u8], now: Instant, out: &mut Outbox) -> (usize, Next) {
+        let Stage::Announcing { until } = self.stage else {
+            return self.on_handshake(octets, now, out);
+        };
+        match proxy_protocol::parse(octets) {
+            Ok(None) => (0, Next::Read),
+            Ok(Some((announcement, used))) => {
+                if let Announcement::Client(client) = announcement {
+                    self.client = client.ip();
+                    self.facts.client = Some(client);
+                }
+                let handshake = Negotiation::new(self.policy.methods);
+                self.stage = Stage::Negotiating { handshake, until };
+                let (more, next) = self.on_handshake(&octets[used..], now, out);
+                (used + more, next)
+            }
+            Err(_) => {
+                self.facts.spoke = true;
+                (octets.len(), self.end(Outcome::Malformed, now))
+            }
+        }
+    }
+
+    fn on_handshake(&mut self, octets: &[u8], now: Instant, out: &mut Outbox) -> (usize, Next) {
         let Stage::Negotiating { handshake, until } = &mut self.stage else {
             // Payload before its time stays with the worker.
             return (0, Next::Wait);
@@ -131,7 +166,8 @@ impl Machine {
                     Stage::Negotiating { handshake, .. } => {
                         Stage::Verifying { handshake, asked: now, until }
                     }
-                    other @ (Stage::Verifying { .. }
+                    other @ (Stage::Announcing { .. }
+                    | Stage::Verifying { .. }
                     | Stage::Resolving { .. }
                     | Stage::Opening(_)
                     | Stage::Dialing(_)
@@ -214,7 +250,8 @@ impl Machine {
                 self.stage = Stage::Dialing(attempts);
                 self.dial_next(now, out)
             }
-            Stage::Negotiating { .. }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Dialing(_)
@@ -246,7 +283,8 @@ impl Machine {
                     }
                 }
             }
-            Stage::Negotiating { .. }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
@@ -273,7 +311,8 @@ impl Machine {
                     Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, now, out),
                 }
             }
-            Stage::Negotiating { .. }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
@@ -298,7 +337,8 @@ impl Machine {
                 self.stage = Stage::Answering { until: now + self.policy.timeouts.linger };
                 Next::Flush
             }
-            Stage::Negotiating { .. }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)
@@ -341,7 +381,7 @@ impl Machine {
 
     fn on_flushed(&mut self) -> Next {
         match &self.stage {
-            Stage::Negotiating { .. } => Next::Read,
+            Stage::Announcing { .. } | Stage::Negotiating { .. } => Next::Read,
             Stage::Answering { .. } => {
                 self.stage = Stage::Done;
                 Next::Relay
@@ -357,7 +397,9 @@ impl Machine {
     fn on_eof(&mut self, early: bool, now: Instant) -> Next {
         match &self.stage {
             // It wants more, and there is no more.
-            Stage::Negotiating { .. } => self.end(Outcome::ClientGone, now),
+            Stage::Announcing { .. } | Stage::Negotiating { .. } => {
+                self.end(Outcome::ClientGone, now)
+            }
             // A login without a request behind it leads nowhere.
             Stage::Verifying { .. } if !early => self.end(Outcome::ClientGone, now),
             // Half-close: a client that has said all it has to say may wait for the answer. One
@@ -373,7 +415,7 @@ impl Machine {
 
     fn on_deadline(&mut self, now: Instant, out: &mut Outbox) -> Next {
         match &self.stage {
-            Stage::Negotiating { .. } | Stage::Verifying { .. } => {
+            Stage::Announcing { .. } | Stage::Negotiating { .. } | Stage::Verifying { .. } => {
                 self.end(Outcome::HandshakeTimeout, now)
             }
             Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, now, out),

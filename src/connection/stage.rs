@@ -9,6 +9,8 @@ use crate::acl::RequestPermit;
 /// Where a connection stands.
 #[derive(Debug)]
 pub(super) enum Stage {
+    /// A load balancer is to say first who the client is.
+    Announcing { until: Instant },
     /// Methods, login and request are being read.
     Negotiating { handshake: Negotiation, until: Instant },
     /// A password is being checked.

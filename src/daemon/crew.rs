@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use mio::net::TcpListener;
 use mio::{Poll, Waker};
 
 use super::names::Names;
-use super::start::{Failure, Shared, spawn};
+use super::start::{Failure, Listening, Shared, spawn};
 use super::watch::{Ending, Event};
 use crate::config::Settings;
 use crate::linux::affinity::pin_this_thread;
@@ -59,7 +58,7 @@ impl Outfit<'_> {
     /// Starts a worker on its listeners; its end is an event.
     pub(super) fn start(
         &self,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Listening>,
         policy: &Arc<Policy>,
         journal: Journal,
         events: &Sender<Event>,

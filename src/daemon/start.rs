@@ -26,6 +26,7 @@ use crate::linux::listener::{ListenerOptions, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
 use crate::linux::socket::keepalive;
 use crate::policy::{Policy, Timeouts};
+use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::socks::MethodSet;
 use crate::stats::{Counters, Readiness, UserSums, Windows, WriterGauges};
@@ -145,6 +146,9 @@ fn announce(
     );
 }
 
+/// A listener, and whose connections to it begin with a PROXY protocol header.
+pub(super) type Listening = (TcpListener, Announcers);
+
 /// What is settled before anything is started.
 struct Plan {
     workers: usize,
@@ -153,7 +157,7 @@ struct Plan {
     connections_max: u32,
     addresses: Vec<SocketAddr>,
     /// For each worker, a listener for each address.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<Listening>>,
 }
 
 impl Plan {
@@ -205,10 +209,11 @@ fn node_name(settings: &Settings) -> String {
 fn listen(
     settings: &Settings,
     workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), Failure> {
+) -> Result<(Vec<SocketAddr>, Vec<Vec<Listening>>), Failure> {
     let mut addresses = Vec::new();
     let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for &configured in &settings.server.listen {
+    for listen in &settings.server.listen {
+        let configured = listen.address;
         let failure =
             |error: io::Error| Failure::io(&format!("cannot listen on {configured}"), &error);
         probe(configured).map_err(failure)?;
@@ -219,7 +224,7 @@ fn listen(
             keepalive(&listener, settings.server.keepalive_secs).map_err(failure)?;
             // With port 0 the first one picks, and the others take its number.
             address = listener.local_addr().map_err(failure)?;
-            own.push(listener);
+            own.push((listener, listen.announcers.clone()));
         }
         addresses.push(address);
     }

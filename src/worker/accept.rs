@@ -24,6 +24,7 @@ use super::token::{Role, Token};
 use crate::connection::Machine;
 use crate::key::Key;
 use crate::limit::{Admission, Seat};
+use crate::proxy_protocol::Announcers;
 
 /// The listeners of one worker.
 pub(super) struct Door {
@@ -36,6 +37,7 @@ pub(super) struct Door {
 
 struct Listening {
     socket: TcpListener,
+    announcers: Announcers,
     /// There may be clients in its queue.
     ready: bool,
 }
@@ -43,15 +45,15 @@ struct Listening {
 impl Door {
     /// Registers the listeners.
     pub(super) fn new(
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(TcpListener, Announcers)>,
         admission: Arc<Admission>,
         registry: &Registry,
     ) -> io::Result<Self> {
         let mut open = Vec::with_capacity(listeners.len());
-        for (number, mut socket) in (0..).zip(listeners) {
+        for (number, (mut socket, announcers)) in (0..).zip(listeners) {
             let token = Token::own(Role::Listener, number);
             registry.register(&mut socket, token.into(), mio::Interest::READABLE)?;
-            open.push(Listening { socket, ready: true });
+            open.push(Listening { socket, announcers, ready: true });
         }
         Ok(Self {
             listeners: open,
@@ -113,7 +115,11 @@ impl Door {
             Ok((stream, address)) => {
                 kit.counters.accepted.add(1);
                 match self.admission.seat() {
-                    Some(seat) => self.admit(stream, address, seat, slots, kit),
+                    Some(seat) => {
+                        let announced = listening.announcers.contains(address.ip());
+                        let connection = connection(stream, address, announced, seat, kit);
+                        admit(connection, slots, kit);
+                    }
                     None => self.turn_away(address, kit),
                 }
             }
@@ -121,28 +127,6 @@ impl Door {
             Err(error) if out_of_descriptors(&error) => self.pause(number, kit),
             // The client has gone from the queue (accept(2), "Error handling"): the next one.
             Err(_) => {}
-        }
-    }
-
-    fn admit(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        seat: Seat,
-        slots: &mut Slots<Connection>,
-        kit: &mut Kit,
-    ) {
-        let mut connection = connection(stream, address, seat, kit);
-        let Some(key) = slots.next_key() else { return };
-        if connection.client.register(&kit.registry, Token::of(key, Role::Client)).is_err() {
-            return;
-        }
-        if let Some(deadline) = connection.deadline() {
-            connection.alarm.arm(deadline, key, &mut kit.deadlines);
-        }
-        if slots.insert(connection).is_ok() {
-            // Its first octets are often here already.
-            enqueue(slots, key, kit);
         }
     }
 
@@ -183,9 +167,30 @@ impl Door {
     }
 }
 
-fn connection(stream: TcpStream, address: SocketAddr, seat: Seat, kit: &Kit) -> Connection {
+fn admit(mut connection: Connection, slots: &mut Slots<Connection>, kit: &mut Kit) {
+    let Some(key) = slots.next_key() else { return };
+    if connection.client.register(&kit.registry, Token::of(key, Role::Client)).is_err() {
+        return;
+    }
+    if let Some(deadline) = connection.deadline() {
+        connection.alarm.arm(deadline, key, &mut kit.deadlines);
+    }
+    if slots.insert(connection).is_ok() {
+        // Its first octets are often here already.
+        enqueue(slots, key, kit);
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    announced: bool,
+    seat: Seat,
+    kit: &Kit,
+) -> Connection {
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     let machine = Machine::new(address.ip(), Arc::clone(&kit.policy), kit.now.mono);
+    let machine = if announced { machine.announced() } else { machine };
     Connection {
         client: Socket::accepted(stream),
         address,

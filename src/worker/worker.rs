@@ -23,6 +23,7 @@ use crate::limit::Admission;
 use crate::mailbox::{Mailbox, Post};
 use crate::offload::{Desk, Job};
 use crate::policy::Policy;
+use crate::proxy_protocol::Announcers;
 use crate::relay::Carrier;
 use crate::resolve::Resolver;
 use crate::session::{IdSource, Journal, Share, Table};
@@ -34,8 +35,8 @@ pub struct WorkerParts {
     pub index: usize,
     /// Its poll, on which the mailbox's waker and the resolver's sockets are registered already.
     pub poll: Poll,
-    /// Its own listeners.
-    pub listeners: Vec<TcpListener>,
+    /// Its own listeners, and whose connections to each begin with a PROXY protocol header.
+    pub listeners: Vec<(TcpListener, Announcers)>,
     /// Where its letters come in.
     pub mailbox: Mailbox,
     /// Where answers to its questions are sent.
