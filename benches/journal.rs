@@ -101,7 +101,9 @@ fn commit(c: &mut Criterion) {
     });
     owner.close();
 
-    // The whole way: told to the writer's thread, gathered, read from the ledger, committed.
+    // The whole way: told to the writer's thread, gathered, read from the ledger, committed. The
+    // writer paces itself when batches follow each other closely; here each comes after a rest.
+    group.sample_size(10);
     let (_directory, owner) = database();
     let mut population = Population::new();
     let gauges = Arc::new(WriterGauges::default());
@@ -127,6 +129,7 @@ fn commit(c: &mut Criterion) {
         b.iter_custom(|iters| {
             let mut took = Duration::ZERO;
             for _ in 0..iters {
+                std::thread::sleep(REST);
                 let committed = gauges.rows.get() + BATCH as u64;
                 let sessions = ended(&mut population, BATCH);
                 let began = Instant::now();
@@ -150,6 +153,8 @@ fn commit(c: &mut Criterion) {
 
 /// The reference's `batch_size`.
 const BATCH: usize = 100;
+/// Longer than the writer leaves between two flushes.
+const REST: Duration = Duration::from_millis(120);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 criterion_group!(benches, telling, commit);
