@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use rustsocks::acl::{Decision, Ruling};
+use rustsocks::key::Key;
 use rustsocks::session::{
     CHANNEL_ENTRIES_MAX, Command, Ending, IdSource, Journal, Ledger, Opening, Outcome, SessionRef,
     SessionSlot, Share, Stages, Table, Traffic, journal,
@@ -338,7 +339,7 @@ impl Ours {
         let live = (0..live)
             .map(|_| {
                 let session = source.open(&mut share).unwrap().reference();
-                table.insert(0, session.id().unwrap(), session);
+                table.insert(0, session.id().unwrap(), session, Key { slot: 0, generation: 0 });
                 session
             })
             .collect();

@@ -1,12 +1,16 @@
-//! The one way into a worker from another thread: letters, in two lanes, and a wake-up.
+//! The one way into a worker from another thread: letters, in three lanes, and a wake-up.
 //!
 //! The job lane carries answers to questions that the worker asked; it is as long as questions may
 //! be in flight, so an answer always finds room. The order lane carries the few letters of the
-//! daemon and the API. Posting wakes the worker's poll once for many letters: the waker is used
-//! only by whoever finds the flag down, and the worker lowers it *before* it reads.
+//! daemon. What an operator wants killed has a lane of its own: however much that is, it keeps
+//! neither an order nor an answer out.
+//!
+//! Posting wakes the worker's poll once for many letters: the waker is used only by whoever finds the
+//! flag down, and the worker lowers it *before* it reads.
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,7 +21,7 @@ use mio::Waker;
 use crate::auth::Verdict;
 use crate::key::Key;
 use crate::resolve::{Addresses, LookupError};
-use crate::session::Chunk;
+use crate::session::{Chunk, SessionId};
 
 /// A message to a worker.
 #[derive(Debug)]
@@ -38,6 +42,13 @@ pub enum Letter {
         /// The answer.
         verdict: Verdict,
     },
+    /// End these sessions at once, because an operator said so.
+    Kill {
+        /// Which; [`VICTIMS_MAX`] at most. Those that have ended since are passed over.
+        victims: Vec<Victim>,
+        /// From where it was asked.
+        from: IpAddr,
+    },
     /// More ledger slots.
     Chunk(Chunk),
     /// Accept what waits, close the listeners, let sessions go on until the deadline, and return. A
@@ -51,6 +62,26 @@ pub enum Letter {
     },
 }
 
+/// A session to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// The connection.
+    pub key: Key,
+    /// The session that it must still be.
+    pub id: SessionId,
+}
+
+impl Letter {
+    /// How much work it is, in letters.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Kill { victims, .. } => victims.len().max(1),
+            Self::Resolved { .. } | Self::Verdict { .. } | Self::Chunk(_) | Self::Drain { .. } => 1,
+        }
+    }
+}
+
 /// The lane was full, or its worker is gone; the letter was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the worker's mailbox is full")]
@@ -61,6 +92,7 @@ pub struct NoRoom;
 pub struct Post {
     jobs: Sender<Letter>,
     orders: Sender<Letter>,
+    kills: Sender<Letter>,
     bell: Arc<Bell>,
 }
 
@@ -69,6 +101,7 @@ pub struct Post {
 pub struct Mailbox {
     jobs: Receiver<Letter>,
     orders: Receiver<Letter>,
+    kills: Receiver<Letter>,
     bell: Arc<Bell>,
 }
 
@@ -83,9 +116,15 @@ struct Bell {
 pub fn mailbox(waker: Waker, jobs_max: usize) -> (Post, Mailbox) {
     let (job_sender, jobs) = bounded(jobs_max);
     let (order_sender, orders) = bounded(ORDERS_MAX);
+    let (kill_sender, kills) = bounded(KILLS_MAX);
     let bell = Arc::new(Bell { rung: AtomicBool::new(false), waker });
-    let post = Post { jobs: job_sender, orders: order_sender, bell: Arc::clone(&bell) };
-    (post, Mailbox { jobs, orders, bell })
+    let post = Post {
+        jobs: job_sender,
+        orders: order_sender,
+        kills: kill_sender,
+        bell: Arc::clone(&bell),
+    };
+    (post, Mailbox { jobs, orders, kills, bell })
 }
 
 impl Post {
@@ -97,12 +136,21 @@ impl Post {
         self.send(&self.jobs, letter)
     }
 
-    /// Posts an order of the daemon or the API.
+    /// Posts an order of the daemon.
     ///
     /// # Errors
     /// [`NoRoom`] when [`ORDERS_MAX`] orders wait, or the worker is gone.
     pub fn order(&self, letter: Letter) -> Result<(), NoRoom> {
         self.send(&self.orders, letter)
+    }
+
+    /// Has sessions killed; at most [`VICTIMS_MAX`] of them.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when [`KILLS_MAX`] such letters wait, or the worker is gone.
+    pub fn kill(&self, victims: Vec<Victim>, from: IpAddr) -> Result<(), NoRoom> {
+        debug_assert!(victims.len() <= VICTIMS_MAX, "a letter is one portion of work");
+        self.send(&self.kills, Letter::Kill { victims, from })
     }
 
     /// Wakes the worker without a letter.
@@ -134,18 +182,51 @@ impl Mailbox {
         self.bell.rung.swap(false, Ordering::SeqCst);
     }
 
-    /// The next letter, orders before answers.
+    /// The next letter: orders, then answers, then what is to be killed.
     #[must_use]
     pub fn next(&self) -> Option<Letter> {
-        self.orders.try_recv().or_else(|_| self.jobs.try_recv()).ok()
+        let lanes = [&self.orders, &self.jobs, &self.kills];
+        lanes.into_iter().find_map(|lane| lane.try_recv().ok())
     }
 
     /// Whether letters wait.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.orders.is_empty() && self.jobs.is_empty()
+        [&self.orders, &self.jobs, &self.kills].into_iter().all(Receiver::is_empty)
     }
 }
 
 /// Orders that wait for one worker at most.
 pub const ORDERS_MAX: usize = 1024;
+/// Letters with sessions to be killed that wait for one worker at most.
+pub const KILLS_MAX: usize = 1024;
+/// Sessions in one of them at most.
+pub const VICTIMS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_kills_is_bounded_and_keeps_no_order_and_no_answer_out() {
+        let poll = Poll::new().unwrap();
+        let (post, mailbox) = mailbox(Waker::new(poll.registry(), Token(0)).unwrap(), 1);
+        let from = IpAddr::from([127, 0, 0, 1]);
+        let mut taken = 0;
+        while post.kill(Vec::new(), from).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, KILLS_MAX);
+        let key = Key { slot: 0, generation: 0 };
+        post.answer(Letter::Verdict { key, verdict: Verdict::Rejected }).unwrap();
+        post.order(Letter::Drain { until: crate::clock::mono(), leave_at: crate::clock::mono() })
+            .unwrap();
+        assert!(matches!(mailbox.next(), Some(Letter::Drain { .. })));
+        assert!(matches!(mailbox.next(), Some(Letter::Verdict { .. })));
+        assert!(matches!(mailbox.next(), Some(Letter::Kill { .. })));
+        assert!(!mailbox.is_empty());
+        assert!(post.kill(Vec::new(), from).is_ok(), "there is room again");
+    }
+}

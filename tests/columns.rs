@@ -7,11 +7,10 @@
 
 mod harness;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
 
 use harness::client::{self, Client};
-use harness::origin::Origin;
+use harness::origin::{Origin, Silent};
 use harness::proxy::Proxy;
 use harness::wait_for;
 
@@ -124,8 +123,8 @@ fn refused_by_the_target() {
 #[test]
 fn silent_target() {
     let proxy = Proxy::with_sections("connect_timeout_ms = 300", "", "");
-    let (silent, _full) = silent_listener();
-    assert_eq!(Client::to(proxy.socks).negotiate(address(&silent)), 6);
+    let silent = Silent::start();
+    assert_eq!(Client::to(proxy.socks).negotiate(silent.address), 6);
     let stages = ["resolved_ip", "command", "connect_us"];
     assert_filled(&proxy, "connect_timeout", &[&JUDGED, &stages]);
     assert_eq!(text(&proxy, "resolved_ip", "connect_timeout"), "127.0.0.1");
@@ -135,11 +134,11 @@ fn silent_target() {
 #[test]
 fn cut_by_shutdown_while_the_target_is_silent() {
     let mut proxy = Proxy::with_sections("drain_timeout_secs = 0", "", "");
-    let (silent, _full) = silent_listener();
+    let silent = Silent::start();
     let mut client = Client::to(proxy.socks);
     client.send(&[5, 1, 0]);
     assert_eq!(client.receive(2), [5, 0]);
-    client.send(&client::connect(address(&silent)));
+    client.send(&client::connect(silent.address));
     wait_for("the session", || {
         let active = harness::api::get(proxy.api.unwrap(), "/api/sessions/active").json();
         (active["total"] == 1).then_some(())
@@ -185,20 +184,4 @@ fn failed_login_and_handshake_that_takes_too_long() {
     assert_eq!(mute.receive_all(), b"");
     assert_filled(&proxy, "handshake_timeout", &[]);
     assert_eq!(text(&proxy, "duration_ms >= 300", "handshake_timeout"), "1");
-}
-
-/// A listener whose queue is full, so that the kernel lets further clients wait; and who fills it.
-fn silent_listener() -> (socket2::Socket, Vec<TcpStream>) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = address(&socket);
-    let patience = Duration::from_millis(200);
-    let full = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok());
-    let full = full.take(16).collect();
-    (socket, full)
-}
-
-fn address(socket: &socket2::Socket) -> SocketAddr {
-    socket.local_addr().unwrap().as_socket().unwrap()
 }

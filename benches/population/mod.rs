@@ -66,7 +66,12 @@ impl Population {
             accepted: true,
         };
         let slot = self.share.open(&opening).expect("a free slot");
-        self.table.insert(WORKER, id, slot.reference());
+        self.table.insert(
+            WORKER,
+            id,
+            slot.reference(),
+            rustsocks::key::Key { slot: 0, generation: 0 },
+        );
         Live { id, slot }
     }
 

@@ -10,11 +10,12 @@ use super::reply::ApiReply;
 use super::request::ApiRequest;
 use super::route::{Bounds, Route};
 use super::server::Handler;
+use super::terminate::Posts;
 use crate::limit::Admission;
 use crate::session::{Ledger, Table};
 use crate::stats::{Counters, History, Readiness, Windows, WriterGauges};
 
-/// Everything that the API reads. It changes nothing.
+/// Everything that the API reads, and the ways to those who change something.
 pub struct Api {
     /// Live sessions.
     pub table: Arc<Table>,
@@ -36,6 +37,8 @@ pub struct Api {
     pub node: String,
     /// Whether single sessions are kept and shown. The table has them in any case, for the sums.
     pub records: bool,
+    /// The ways to the workers.
+    pub posts: Arc<Posts>,
     /// Who may do what.
     pub access: Access,
     /// What the gate and the handlers count.
@@ -76,6 +79,8 @@ impl Api {
             Route::ActiveSessions(query) => self.active(query),
             Route::History(asked) => self.history(request, asked),
             Route::Session(id) => self.one(*id),
+            Route::Terminate(id) => self.terminate(request, *id),
+            Route::TerminateAll(filter) => self.terminate_all(request, filter),
             Route::Stats(query) => self.statistics(query),
         }
     }

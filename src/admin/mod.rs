@@ -29,6 +29,7 @@ mod server;
 mod sessions;
 mod socket;
 mod statistics;
+mod terminate;
 mod token_file;
 
 pub use access::{Access, Denied, Hosts, Need, Token};
@@ -41,4 +42,5 @@ pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
 pub use route::{ActiveQuery, Bounds, HistoryRequest, Miss, Route, StatsQuery};
 pub use server::{Admin, Handler, Options};
+pub use terminate::Posts;
 pub use token_file::TokenError;

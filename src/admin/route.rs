@@ -28,6 +28,10 @@ pub enum Route {
     History(HistoryRequest),
     /// `GET /api/sessions/{id}`.
     Session(SessionId),
+    /// `POST /api/sessions/{id}/terminate`.
+    Terminate(SessionId),
+    /// `POST /api/sessions/terminate`.
+    TerminateAll(Filter),
     /// `GET /api/sessions/stats`.
     Stats(StatsQuery),
 }
@@ -107,6 +111,8 @@ impl Route {
                 Self::History(HistoryRequest::take(&mut parameters, Some(user))?)
             }
             Place::Session(id) => Self::Session(id),
+            Place::Terminate(id) => Self::Terminate(id),
+            Place::TerminateAll => Self::TerminateAll(some_filter(&mut parameters)?),
             Place::Stats => Self::Stats(StatsQuery::take(&mut parameters, bounds)?),
         };
         parameters.finish()?;
@@ -121,6 +127,7 @@ impl Route {
             Self::ActiveSessions(_) | Self::History(_) | Self::Session(_) | Self::Stats(_) => {
                 Need::Reading
             }
+            Self::Terminate(_) | Self::TerminateAll(_) => Need::Changing,
         }
     }
 }
@@ -134,6 +141,8 @@ enum Place {
     History,
     UserSessions(String),
     Session(SessionId),
+    Terminate(SessionId),
+    TerminateAll,
     Stats,
 }
 
@@ -155,6 +164,10 @@ impl Place {
                 Ok(Self::UserSessions((*user).to_owned()))
             }
             ["api", "sessions", "stats"] => Ok(Self::Stats),
+            ["api", "sessions", "terminate"] => Ok(Self::TerminateAll),
+            ["api", "sessions", id, "terminate"] if id.len() == UUID_LENGTH => {
+                id.parse().map(Self::Terminate).map_err(|_| Miss::NotFound)
+            }
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
             }
@@ -171,6 +184,7 @@ impl Place {
             | Self::UserSessions(_)
             | Self::Session(_)
             | Self::Stats => READ,
+            Self::Terminate(_) | Self::TerminateAll => POST,
         }
     }
 
@@ -201,18 +215,32 @@ impl ActiveQuery {
             },
         };
         Ok(Self {
-            filter: Filter {
-                user: parameters.text("user")?,
-                dest: parameters.dest()?,
-                source: parameters.source()?,
-                ..Filter::default()
-            },
+            filter: live_filter(parameters)?,
             sort,
             order,
             limit: parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT),
             cursor,
         })
     }
+}
+
+/// The filter of live sessions.
+fn live_filter(parameters: &mut Parameters) -> Result<Filter, Miss> {
+    Ok(Filter {
+        user: parameters.text("user")?,
+        dest: parameters.dest()?,
+        source: parameters.source()?,
+        ..Filter::default()
+    })
+}
+
+/// The same with something in it: nobody ends all sessions by leaving something out.
+fn some_filter(parameters: &mut Parameters) -> Result<Filter, Miss> {
+    let filter = live_filter(parameters)?;
+    if filter == Filter::default() {
+        return Err(Miss::Bad("one of `user`, `dest` and `source` must be given".to_owned()));
+    }
+    Ok(filter)
 }
 
 impl StatsQuery {
@@ -249,6 +277,7 @@ impl Miss {
 }
 
 const READ: &str = "GET, HEAD";
+const POST: &str = "POST";
 const ORDERS: [(Order, &str); 2] = [(Order::Ascending, "asc"), (Order::Descending, "desc")];
 /// Rows of a page when no limit is named, and at most.
 const LIMIT: u32 = 100;

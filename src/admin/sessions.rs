@@ -50,7 +50,7 @@ impl Api {
         if !self.records {
             return ApiReply::problem(404, "sessions.enabled is false: there are only sums");
         }
-        let live = self.table.find(id).and_then(|(_, session)| self.ledger.view(session));
+        let live = self.table.find(id).and_then(|listed| self.ledger.view(listed.session));
         // Off the table and not stored yet: its slot has it. Stored by now: the history has it. In
         // this order, because that is the way that a session takes.
         if let Some(view) = live.filter(|view| view.id == id).or_else(|| self.ledger.find(id)) {

@@ -37,6 +37,7 @@ impl Api {
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
             records: settings.sessions.enabled,
+            posts: Arc::clone(&shared.posts),
             access: access(settings)?,
             gate: Arc::clone(&counters),
             bounds: Bounds {

@@ -16,6 +16,7 @@ use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
 use crate::acl::{Acl, Guard, OwnListeners};
+use crate::admin::Posts;
 use crate::auth::Identity;
 use crate::config::{self, Settings, Workers};
 use crate::limit::Admission;
@@ -100,13 +101,14 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
         posts.push(outfit.start(listeners, &policy, journal.another(), &events)?);
     }
     drop(journal);
+    let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
     let signals = spawn("signals", move || signals.run())?;
     announce(settings, &plan.addresses, api.address(), plan.workers);
     shared.readiness.set_ready();
 
     let drain_timeout = settings.server.drain_timeout;
-    let running = Running { events: &inbox, posts: &posts, shared: &shared, drain_timeout };
+    let running = Running { events: &inbox, posts, shared: &shared, drain_timeout };
     let ended = running.until_ended();
     match (&ended, shared.ledger.file_path()) {
         // Everything in it is in the database.
@@ -238,6 +240,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<[Arc<Counters>]>,
     pub(super) admission: Arc<Admission>,
     pub(super) readiness: Arc<Readiness>,
+    /// The ways to the workers; the API is there before them.
+    pub(super) posts: Arc<Posts>,
     pub(super) users: Arc<UserSums>,
     pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
@@ -253,6 +257,7 @@ impl Shared {
             counters: (0..plan.workers).map(|_| Arc::new(Counters::new())).collect(),
             admission: Admission::new(plan.connections_max),
             readiness: Arc::default(),
+            posts: Arc::default(),
             users: Arc::new(UserSums::new(settings.metrics.users_max)),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),

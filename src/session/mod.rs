@@ -36,6 +36,6 @@ pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};
 pub use ledger_file::{DatabaseIdentity, LedgerFile};
 pub use outcome::{Level, Outcome, Status};
 pub use slot::{Command, Decision, Ending, Opening, Session, SessionRef, Stages, Traffic};
-pub use table::{PAGE_SESSIONS_MAX, Table};
+pub use table::{Listed, PAGE_SESSIONS_MAX, Table};
 pub use view::SessionView;
 pub use wreck::{Found, SetAside, Wreck};

@@ -11,6 +11,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::{SessionId, SessionRef};
+use crate::key::Key;
 
 /// All live sessions.
 #[derive(Debug)]
@@ -18,7 +19,26 @@ pub struct Table {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
 }
 
-type Shard = BTreeMap<SessionId, SessionRef>;
+type Shard = BTreeMap<SessionId, Row>;
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    session: SessionRef,
+    key: Key,
+}
+
+/// Where a live session is.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Whose it is.
+    pub worker: usize,
+    /// Which of that worker's connections it is.
+    pub key: Key,
+    /// The slot.
+    pub session: SessionRef,
+}
+
+const _: () = assert!(size_of::<Row>() == 24);
 
 impl Table {
     /// A table with a shard for each of `workers` workers.
@@ -27,10 +47,10 @@ impl Table {
         Self { shards: (0..workers).map(|_| CachePadded::default()).collect() }
     }
 
-    /// Lists a session in the shard of `worker`.
-    pub fn insert(&self, worker: usize, id: SessionId, session: SessionRef) {
+    /// Lists a session in the shard of `worker`, where it is the connection of this `key`.
+    pub fn insert(&self, worker: usize, id: SessionId, session: SessionRef, key: Key) {
         if let Some(shard) = self.shards.get(worker) {
-            shard.lock().insert(id, session);
+            shard.lock().insert(id, Row { session, key });
         }
     }
 
@@ -41,13 +61,13 @@ impl Table {
         }
     }
 
-    /// The session of this id, with its worker, if it lives.
+    /// The session of this id, if it lives.
     #[must_use]
-    pub fn find(&self, id: SessionId) -> Option<(usize, SessionRef)> {
-        self.shards
-            .iter()
-            .enumerate()
-            .find_map(|(worker, shard)| shard.lock().get(&id).map(|session| (worker, *session)))
+    pub fn find(&self, id: SessionId) -> Option<Listed> {
+        self.shards.iter().enumerate().find_map(|(worker, shard)| {
+            let Row { session, key } = *shard.lock().get(&id)?;
+            Some(Listed { worker, key, session })
+        })
     }
 
     /// Appends to `page` up to [`PAGE_SESSIONS_MAX`] sessions of `worker`'s shard that follow
@@ -64,8 +84,8 @@ impl Table {
         let shard = self.shards.get(worker)?.lock();
         let mut rows = shard.range((from, Bound::Unbounded));
         let mut last = None;
-        for (id, session) in rows.by_ref().take(PAGE_SESSIONS_MAX) {
-            page.push(*session);
+        for (id, row) in rows.by_ref().take(PAGE_SESSIONS_MAX) {
+            page.push(row.session);
             last = Some(*id);
         }
         rows.next().and(last)
@@ -108,7 +128,7 @@ mod tests {
         let mut open = |worker: usize| {
             let id = ids.next(1_769_846_709_000);
             let slot = share.open(&opening(id)).unwrap();
-            table.insert(worker, id, slot.reference());
+            table.insert(worker, id, slot.reference(), Key { slot: 7, generation: 1 });
             id
         };
         let first: Vec<_> = (0..600).map(|_| open(0)).collect();
@@ -127,7 +147,8 @@ mod tests {
             first.iter().copied().filter(|id| *id != first[300]).chain([late]).collect();
         assert_eq!(seen, expected);
         assert_eq!(table.len(), 599);
-        assert_eq!(table.find(late).map(|(worker, _)| worker), Some(0));
+        let listed = table.find(late).unwrap();
+        assert_eq!((listed.worker, listed.key.slot), (0, 7));
         assert!(table.find(first[10]).is_none());
         assert_eq!(table.page(1, None, &mut page), None);
     }

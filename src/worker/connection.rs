@@ -1,6 +1,6 @@
 //! One accepted client, whatever has become of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::deadlines::Alarm;
 use super::front::Front;
@@ -13,7 +13,7 @@ use crate::clock::Now;
 use crate::connection::Attempt;
 use crate::key::Key;
 use crate::limit::Seat;
-use crate::session::{Outcome, SessionId, SessionSlot};
+use crate::session::{Detail, Outcome, SessionId, SessionSlot};
 
 /// A connection of this worker.
 pub(super) struct Connection {
@@ -107,10 +107,26 @@ impl Connection {
         }
     }
 
+    /// Ends it at once if it is the session of this id, because somebody at the address `from` said
+    /// so. A session that has ended meanwhile keeps its ending.
+    pub(super) fn kill(&mut self, id: SessionId, from: IpAddr, kit: &mut Kit) -> Fate {
+        match &self.session {
+            Some(live) if live.id == id => {
+                live.slot.reference().set_detail(Detail::AskedFrom(from));
+                self.cut(Outcome::TerminatedByAdmin, kit);
+                Fate::Release
+            }
+            Some(_) | None => {
+                kit.counters.stale.add(1);
+                Fate::Wait
+            }
+        }
+    }
+
     /// Ends it at once, for `outcome`.
     pub(super) fn cut(&mut self, outcome: Outcome, kit: &mut Kit) {
         self.settle(outcome, kit);
-        self.abort_both();
+        self.abort_all();
     }
 
     /// When it is to be asked again.

@@ -70,6 +70,12 @@ impl Front {
         }
     }
 
+    /// The sockets that it is dialling, or has connected.
+    pub(super) const fn dialled(&self) -> [Option<&Socket>; 2] {
+        let [a, b] = &self.attempts;
+        [a.as_ref(), b.as_ref()]
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
     }
@@ -234,7 +240,7 @@ impl Connection {
                     return self.flush_waiting();
                 }
                 Next::Open => {
-                    self.open(kit);
+                    self.open(key, kit);
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     front.ask(Input::Opened, now)
                 }
@@ -276,7 +282,7 @@ impl Connection {
     }
 
     /// Puts the session into the table: from here on it is alive for everybody.
-    fn open(&mut self, kit: &mut Kit) {
+    fn open(&mut self, key: Key, kit: &mut Kit) {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
         kit.counters.sessions_opened.add(1);
@@ -293,7 +299,7 @@ impl Connection {
             kit.counters.unrecorded.add(1);
             return;
         };
-        kit.table.insert(kit.index, id, slot.reference());
+        kit.table.insert(kit.index, id, slot.reference(), key);
         if !kit.journal.opened(slot.reference()) {
             kit.counters.openings_left_out.add(1);
         }

@@ -3,21 +3,28 @@
 use std::time::Instant;
 
 use super::worker::Worker;
-use crate::mailbox::Letter;
+use crate::mailbox::{Letter, Victim};
 use crate::session::Outcome;
 
 impl Worker {
     /// Reads a portion of letters.
     pub(super) fn read_letters(&mut self) {
         self.mailbox.open();
-        for _ in 0..LETTERS_PER_TURN {
+        let mut left = LETTERS_PER_TURN;
+        while left > 0 {
             let Some(letter) = self.mailbox.next() else { return };
+            left = left.saturating_sub(letter.weight());
             match letter {
                 Letter::Resolved { key, query, answer } => {
                     self.kit.resolver.system_answered(key, query, answer, self.kit.now.mono);
                 }
                 Letter::Verdict { key, verdict } => {
                     self.with(key, |connection, kit| connection.verified(verdict, key, kit));
+                }
+                Letter::Kill { victims, from } => {
+                    for Victim { key, id } in victims {
+                        self.with(key, |connection, kit| connection.kill(id, from, kit));
+                    }
                 }
                 Letter::Chunk(chunk) => self.kit.share.add(chunk),
                 Letter::Drain { until, leave_at } => self.drain(Drain { until, leave_at }),
@@ -93,5 +100,5 @@ pub(super) struct Drain {
     leave_at: Instant,
 }
 
-/// Letters read per turn.
+/// Letters read per turn, by their weight.
 const LETTERS_PER_TURN: usize = 256;

@@ -136,14 +136,15 @@ impl Connection {
         Fate::Release
     }
 
-    /// Makes both sockets end by a reset when they are dropped: what is cut must not look complete.
-    pub(super) fn abort_both(&self) {
+    /// Makes all its sockets end by a reset when they are dropped: what is cut must not look complete.
+    pub(super) fn abort_all(&self) {
         let upstream = match &self.link {
-            Link::Relaying(relaying) => Some(relaying.upstream.stream()),
-            Link::Front(_) | Link::Parting(_) => None,
+            Link::Relaying(relaying) => [Some(&relaying.upstream), None],
+            Link::Front(front) => front.dialled(),
+            Link::Parting(_) => [None, None],
         };
-        for stream in [Some(self.client.stream()), upstream].into_iter().flatten() {
-            let aborted = abort_on_close(stream);
+        for socket in upstream.into_iter().flatten().chain([&self.client]) {
+            let aborted = abort_on_close(socket.stream());
             debug_assert!(aborted.is_ok(), "SO_LINGER on a TCP socket");
         }
     }

@@ -90,6 +90,7 @@ const SLICE_ROWS: usize = 1024;
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::key::Key;
     use crate::session::{IdSource, Opening, Share, Traffic};
 
     const INTERVAL: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ mod tests {
             .map(|number| {
                 let id = ids.next(0);
                 let slot = share.open(&opening(id)).unwrap();
-                table.insert(number % 2, id, slot.reference());
+                table.insert(number % 2, id, slot.reference(), Key { slot: 0, generation: 0 });
                 slot.reference()
             })
             .collect();

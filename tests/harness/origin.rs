@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// A server that does the same with each connection, and counts.
 pub(crate) struct Origin {
@@ -70,5 +71,27 @@ impl Drop for Origin {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+/// A target that never answers: its queue is full, so that the kernel lets further clients wait.
+pub(crate) struct Silent {
+    /// Where it would listen.
+    pub(crate) address: SocketAddr,
+    _socket: socket2::Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Silent {
+    pub(crate) fn start() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        socket.listen(0).expect("it listens");
+        let address = socket.local_addr().expect("an address").as_socket().expect("of IPv4");
+        let patience = Duration::from_millis(200);
+        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok());
+        let queue = queue.take(16).collect();
+        Self { address, _socket: socket, _queue: queue }
     }
 }

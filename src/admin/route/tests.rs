@@ -229,3 +229,38 @@ proptest! {
         Route::of(Method::Get, "/api/sessions/history", Some(&query), &bounds).ok();
     }
 }
+
+#[test]
+fn what_changes_something_wants_the_token_and_a_post() {
+    let id = "01900000-0000-7000-8000-000000000000";
+    let one = format!("/api/sessions/{id}/terminate");
+    let route = ask(Method::Post, &one).unwrap();
+    assert_eq!(route, Route::Terminate(id.parse().unwrap()));
+    assert_eq!(route.need(), Need::Changing);
+    let all = ask(Method::Post, "/api/sessions/terminate?user=alice&source=192.0.2.7").unwrap();
+    let Route::TerminateAll(filter) = &all else { panic!("{all:?}") };
+    assert_eq!(filter.user.as_deref(), Some("alice"));
+    assert_eq!(filter.source, Some([192, 0, 2, 7].into()));
+    assert_eq!(all.need(), Need::Changing);
+    for path in [&*one, "/api/sessions/terminate"] {
+        assert_eq!(get(path), Err(Miss::WrongMethod("POST")), "{path}");
+    }
+    for path in ["/api/sessions/x/terminate", "/api/sessions//terminate"] {
+        assert_eq!(ask(Method::Post, path), Err(Miss::NotFound), "{path}");
+    }
+}
+
+#[test]
+fn nobody_ends_all_sessions_by_leaving_the_filter_out() {
+    for query in ["", "?user=", "?limit=1", "?user=a&sort=user", "?status=active"] {
+        let path = format!("/api/sessions/terminate{query}");
+        assert!(matches!(ask(Method::Post, &path), Err(Miss::Bad(_))), "{path}");
+    }
+}
+
+#[test]
+fn reading_and_probing_are_told_apart() {
+    let need = |path| get(path).unwrap().need();
+    assert_eq!((need("/health"), need("/api/sessions/stats")), (Need::Probing, Need::Reading));
+    assert_eq!(need("/api/sessions/active"), Need::Reading);
+}

@@ -32,6 +32,7 @@ impl Scene {
             counters: [Arc::new(Counters::new())].into(),
             admission: Admission::new(1),
             readiness: Arc::default(),
+            posts: Arc::default(),
             users: Arc::new(UserSums::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::default(),
