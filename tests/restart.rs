@@ -222,6 +222,11 @@ fn ledgers_of_several_predecessors_wait_until_the_database_can_be_opened() {
         let mut client = Client::connected(proxy.socks, origin.address);
         client.send(&[1; 10]);
         client.receive(10);
+        // Up to one portion may be lost to the kill; here none is to be.
+        wait_for("its octets in the ledger", || {
+            let active = api::get(proxy.api.unwrap(), "/api/sessions/active").json();
+            (active["data"][0]["bytes_received"] == 10).then_some(())
+        });
         held.push(client);
         if run == 0 {
             // From now on nobody can write the database, nor bring it up to date.
