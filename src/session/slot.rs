@@ -423,10 +423,14 @@ impl Session {
         };
         #[expect(clippy::cast_possible_truncation, reason = "half of a word is meant")]
         let (client_port, target_port) = ((ports >> 16) as u16, ports as u16);
+        // Behind the last text stands what is of no session.
+        let lengths = self.lengths.load(Relaxed).to_le_bytes();
+        let used = lengths.iter().map(|length| usize::from(*length)).sum::<usize>();
+        let used = used.next_multiple_of(8).min(TEXT_MAX);
         let mut text = [0u8; TEXT_MAX];
-        load_words(&self.text, &mut text[..TEXT_OCTETS]);
+        load_words(&self.text, &mut text[..used.min(TEXT_OCTETS)]);
         if let Some(rest) = rest {
-            load_words(&rest.text, &mut text[TEXT_OCTETS..]);
+            load_words(&rest.text, &mut text[TEXT_OCTETS..used.max(TEXT_OCTETS)]);
         }
         Copied {
             id: SessionId::from_words(self.id[0].load(Relaxed), self.id[1].load(Relaxed)),
@@ -470,7 +474,7 @@ impl Session {
                     })
                 })
                 .flatten(),
-            lengths: self.lengths.load(Relaxed).to_le_bytes(),
+            lengths,
             text,
         }
     }

@@ -58,9 +58,12 @@ impl SessionView {
         let mut at = 0;
         let mut next = |length: u8| -> Box<str> {
             let end = (at + usize::from(length)).min(copied.text.len());
-            let text = String::from_utf8_lossy(&copied.text[at.min(end)..end]);
+            let octets = &copied.text[at.min(end)..end];
             at = end;
-            text.into_owned().into_boxed_str()
+            match std::str::from_utf8(octets) {
+                Ok(text) => text.into(),
+                Err(_) => String::from_utf8_lossy(octets).into(),
+            }
         };
         let [user, target, claimed, rule] = copied.lengths;
         Self {

@@ -143,9 +143,35 @@ struct IpText {
 impl IpText {
     fn of(ip: IpAddr) -> Self {
         let mut text = Self { octets: [0; IP_OCTETS_MAX], length: 0 };
-        let written = write!(text, "{ip}");
-        debug_assert!(written.is_ok(), "an address is never longer");
+        match ip {
+            // By hand: the formatter takes four times as long.
+            IpAddr::V4(ip) => text.write_v4(ip.octets()),
+            IpAddr::V6(ip) => {
+                let written = write!(text, "{ip}");
+                debug_assert!(written.is_ok(), "an address is never longer");
+            }
+        }
         text
+    }
+
+    fn write_v4(&mut self, octets: [u8; 4]) {
+        for (index, octet) in octets.into_iter().enumerate() {
+            if index > 0 {
+                self.push(b'.');
+            }
+            if octet >= 100 {
+                self.push(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                self.push(b'0' + octet / 10 % 10);
+            }
+            self.push(b'0' + octet % 10);
+        }
+    }
+
+    fn push(&mut self, octet: u8) {
+        self.octets[self.length] = octet;
+        self.length += 1;
     }
 }
 
@@ -167,3 +193,18 @@ impl ToSql for IpText {
 
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`
 const IP_OCTETS_MAX: usize = 45;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_ever() {
+        for ip in ["0.0.0.0", "9.10.99.100", "199.200.255.1", "::", "2001:db8::1"] {
+            let text = IpText::of(ip.parse().unwrap());
+            assert_eq!(std::str::from_utf8(&text.octets[..text.length]), Ok(ip));
+        }
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        assert_eq!(IpText::of(longest.parse().unwrap()).length, longest.len());
+    }
+}
