@@ -21,7 +21,7 @@ fn database() -> (TempDir, Owner) {
     let url = format!("sqlite://{}", directory.path().join("sessions.db").display());
     let location = Location::parse(&url).expect("a URL");
     let lock = location.lock(Duration::ZERO).expect("nobody else has it");
-    let options = StoreOptions { full_sync: true, retention_days: 0, node: "bench".to_owned() };
+    let options = StoreOptions { node: "bench".to_owned(), ..StoreOptions::default() };
     let claim = Claim::new(location, lock, Vec::new());
     (directory, claim.open(options, || {}).expect("the database opens"))
 }

@@ -326,7 +326,7 @@ impl Ours {
     fn start(path: &Path, live: usize) -> Self {
         let location = Location::parse(&url(path)).unwrap();
         let lock = location.lock(Duration::ZERO).unwrap();
-        let options = StoreOptions { full_sync: true, retention_days: 0, node: NODE.to_owned() };
+        let options = StoreOptions { node: NODE.to_owned(), ..StoreOptions::default() };
         let keep = Claim::new(location, lock, Vec::new()).open(options, || {}).unwrap();
         let ledger = Arc::new(Ledger::new(LEDGER_SLOTS));
         let mut share = Share::new();

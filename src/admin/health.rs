@@ -19,6 +19,8 @@ struct Checks {
     stage: &'static str,
     /// `ok`, or why rows are not being stored.
     writer: String,
+    /// `ok`, or why the write-ahead log is too large.
+    wal: String,
     /// `ok`, or how many sessions ran without a record, or why a crash would lose some.
     ledger: String,
     /// `ok`, or that every connection is taken.
@@ -34,7 +36,12 @@ impl Api {
             self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
         let (taken, seats) = (self.admission.taken(), self.admission.seats_max());
         let volatile = self.ledger.trouble();
-        let degraded = trouble.is_some() || volatile.is_some() || ledger_used_up || taken >= seats;
+        let wal_trouble = self.gauges.wal_trouble();
+        let degraded = trouble.is_some()
+            || wal_trouble.is_some()
+            || volatile.is_some()
+            || ledger_used_up
+            || taken >= seats;
         let ok = |well: bool, text: String| if well { "ok".to_owned() } else { text };
         let health = Health {
             status: if degraded { "degraded" } else { "ok" },
@@ -46,6 +53,7 @@ impl Api {
                     Stage::Draining => "draining",
                 },
                 writer: trouble.unwrap_or_else(|| "ok".to_owned()),
+                wal: wal_trouble.unwrap_or_else(|| "ok".to_owned()),
                 ledger: match volatile {
                     _ if ledger_used_up => {
                         format!("no slot is left; {unrecorded} sessions ran unrecorded")

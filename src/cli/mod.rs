@@ -5,6 +5,8 @@
 mod backup;
 mod check;
 #[cfg(feature = "database")]
+mod cleanup;
+#[cfg(feature = "database")]
 mod database;
 mod failure;
 mod hash_password;
@@ -59,6 +61,9 @@ enum Command {
     /// Bring the database's schema up to date
     #[cfg(feature = "database")]
     Migrate(migrate::Migrate),
+    /// Delete old sessions from the database, also while the proxy writes it
+    #[cfg(feature = "database")]
+    Cleanup(cleanup::Cleanup),
     /// Take recorded sessions out
     #[cfg(feature = "database")]
     #[command(subcommand)]
@@ -89,6 +94,8 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::HashPassword => hash_password::hash_password(),
         #[cfg(feature = "database")]
         Command::Migrate(migrate) => migrate.migrate(),
+        #[cfg(feature = "database")]
+        Command::Cleanup(cleanup) => cleanup.clean_up(),
         #[cfg(feature = "database")]
         Command::Sessions(sessions) => sessions.run(),
         #[cfg(feature = "database")]

@@ -173,6 +173,7 @@ pub(super) struct Sessions {
     pub(super) synchronous: Synchronous,
     pub(super) node: Placed<String>,
     pub(super) checkpoint_interval_secs: Placed<i64>,
+    pub(super) wal_limit_mb: Placed<i64>,
     pub(super) ledger_slots_max: Placed<i64>,
     pub(super) ledger_path: String,
 }
@@ -197,6 +198,7 @@ impl Default for Sessions {
             synchronous: Synchronous::Full,
             node: placed(String::new()),
             checkpoint_interval_secs: placed(5),
+            wal_limit_mb: placed(64),
             ledger_slots_max: placed(262_144),
             ledger_path: String::new(),
         }

@@ -133,6 +133,13 @@ pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettin
             &sessions.checkpoint_interval_secs,
             3600,
         )?),
+        wal_limit_bytes: 1024
+            * 1024
+            * source.number::<u64>(
+                "sessions.wal_limit_mb",
+                &sessions.wal_limit_mb,
+                32..=1_048_576,
+            )?,
         ledger_slots_max: source.number(
             "sessions.ledger_slots_max",
             &sessions.ledger_slots_max,

@@ -142,6 +142,8 @@ pub struct SessionSettings {
     pub node: String,
     /// Between two write-downs of the traffic of sessions that are still open.
     pub checkpoint_interval: Duration,
+    /// Octets of the database's write-ahead log from which on it is complained of; 32 MiB to 1 TiB.
+    pub wal_limit_bytes: u64,
     /// Sessions that the crash ledger has room for; 1 to 16 777 216.
     pub ledger_slots_max: u32,
     /// The ledger's directory; empty means `$RUNTIME_DIRECTORY/ledger`, or `/dev/shm/rustsocks-<uid>`.

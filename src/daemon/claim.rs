@@ -42,6 +42,7 @@ impl Claim {
         let options = StoreOptions {
             full_sync: settings.sessions.synchronous == Synchronous::Full,
             retention_days: settings.sessions.retention_days,
+            wal_limit_bytes: settings.sessions.wal_limit_bytes,
             node: shared.node.clone(),
         };
         let reader = Reader::new(self.0.location());

@@ -23,6 +23,10 @@ pub struct WriterGauges {
     pub queue: Count,
     /// Rows deleted because their time was over.
     pub deleted: Count,
+    /// Pages of the database that they left and that were given back to the file system.
+    pub freed_pages: Count,
+    /// 1 while old rows are being deleted.
+    pub cleaning: Count,
     /// Checkpoints of long sessions that were skipped or broken off, under pressure or for a failure.
     pub checkpoints_skipped: Count,
     /// Openings that were not written, too many being on their way.
@@ -33,7 +37,9 @@ pub struct WriterGauges {
     pub wal_bytes: Count,
     pub(crate) last_commit_ms: AtomicI64,
     pub(crate) oldest_unsaved_ms: AtomicU64,
+    pub(crate) oldest_row_ms: AtomicI64,
     pub(crate) trouble: Mutex<Option<String>>,
+    pub(crate) wal_trouble: Mutex<Option<String>>,
 }
 
 impl Default for WriterGauges {
@@ -45,13 +51,17 @@ impl Default for WriterGauges {
             retries: Count::default(),
             queue: Count::default(),
             deleted: Count::default(),
+            freed_pages: Count::default(),
+            cleaning: Count::default(),
             checkpoints_skipped: Count::default(),
             openings_left_out: Count::default(),
             lost: Count::default(),
             wal_bytes: Count::default(),
             last_commit_ms: AtomicI64::default(),
             oldest_unsaved_ms: AtomicU64::default(),
+            oldest_row_ms: AtomicI64::new(NO_ROW),
             trouble: Mutex::default(),
+            wal_trouble: Mutex::default(),
         }
     }
 }
@@ -60,6 +70,11 @@ impl WriterGauges {
     /// A commit succeeded at `now_ms` (milliseconds since the epoch).
     pub fn committed(&self, now_ms: i64) {
         self.last_commit_ms.store(now_ms, Relaxed);
+        self.recovered();
+    }
+
+    /// Rows can be stored again.
+    pub fn recovered(&self) {
         let mut trouble = self.trouble.lock();
         if trouble.is_some() {
             *trouble = None;
@@ -75,6 +90,28 @@ impl WriterGauges {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
+    }
+
+    /// The write-ahead log is too large, and this is why; `None` when it is not.
+    pub fn set_wal_trouble(&self, why: Option<String>) {
+        *self.wal_trouble.lock() = why;
+    }
+
+    /// Why the write-ahead log is too large, if it is.
+    #[must_use]
+    pub fn wal_trouble(&self) -> Option<String> {
+        self.wal_trouble.lock().clone()
+    }
+
+    /// When the oldest row began, milliseconds since the epoch; `None` without rows.
+    pub fn set_oldest_row_ms(&self, ms: Option<i64>) {
+        self.oldest_row_ms.store(ms.unwrap_or(NO_ROW), Relaxed);
+    }
+
+    /// When the oldest row began, as of the last minute.
+    #[must_use]
+    pub fn oldest_row_ms(&self) -> Option<i64> {
+        Some(self.oldest_row_ms.load(Relaxed)).filter(|ms| *ms != NO_ROW)
     }
 
     /// The time of the last commit, milliseconds since the epoch; `None` before the first.
@@ -94,6 +131,9 @@ impl WriterGauges {
         self.oldest_unsaved_ms.load(Relaxed)
     }
 }
+
+/// A time that no row has.
+const NO_ROW: i64 = i64::MIN;
 
 /// Upper bounds of the commit buckets, microseconds: from memory's speed to a disk in trouble.
 pub const COMMIT_BOUNDS_US: [u64; 13] = [

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::StoreError;
-use super::schema::Location;
+use super::location::Location;
 
 /// Copies a database, as it is at one moment, into the empty file `to`. `progress` is told how many
 /// pages of how many are done.

@@ -100,7 +100,10 @@ impl StoreError {
     #[must_use]
     pub fn is_permission(&self) -> bool {
         match self {
-            Self::File { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::File { error, .. } => matches!(
+                error.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ),
             Self::Url(_)
             | Self::InUse { .. }
             | Self::Newer { .. }

@@ -7,7 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::error::StoreError;
-use super::schema::Location;
+use super::location::Location;
 use crate::clock::{self, rfc3339};
 
 /// Which rows are taken out; `None` is all.

@@ -11,11 +11,14 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
+use super::inode::Inode;
 use crate::clock;
 
 /// The right to write a database.
 #[derive(Debug)]
 pub struct Lock {
+    path: PathBuf,
+    inode: Inode,
     _file: File,
 }
 
@@ -54,7 +57,13 @@ impl Lock {
         file.set_len(0).map_err(failure)?;
         file.rewind().map_err(failure)?;
         writeln!(file, "{}", std::process::id()).map_err(failure)?;
-        Ok(Self { _file: file })
+        let inode = Inode::of(&file.metadata().map_err(failure)?);
+        Ok(Self { inode, path, _file: file })
+    }
+
+    /// Whether others find it. What cannot be looked at may be where it was.
+    pub(super) fn is_in_place(&self) -> bool {
+        Inode::at(&self.path).map_or(true, |now| now == Some(self.inode))
     }
 }
 

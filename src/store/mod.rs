@@ -6,21 +6,29 @@
 
 mod backup;
 mod bind;
+mod cleanup;
 mod error;
 mod export;
+mod inode;
+mod location;
 mod lock;
+mod log;
 mod owner;
+mod place;
 mod read;
+mod retention;
 mod rows;
 mod schema;
 mod snapshot;
 
 pub use backup::backup;
+pub use cleanup::Cleanup;
 pub use error::StoreError;
 pub use export::{Cell, Export, Selection};
+pub use location::Location;
 pub use lock::Lock;
 pub use owner::{Claim, Owner};
 pub use read::Reader;
 pub use rows::StoreOptions;
-pub use schema::{Location, migrate};
+pub use schema::migrate;
 pub use snapshot::Snapshot;

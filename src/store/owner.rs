@@ -8,13 +8,15 @@
 //!
 //! A database that no waiting will mend (foreign, damaged, newer, not permitted) is an error at once.
 
+use std::time::{Duration, Instant};
+
 use super::error::StoreError;
+use super::location::Location;
 use super::lock::Lock;
 use super::rows::{Store, StoreOptions};
-use super::schema::Location;
 use crate::session::Wreck;
 use crate::stats::Change;
-use crate::writer::{BATCH_ROWS_MAX, Keep, KeepError};
+use crate::writer::{BATCH_ROWS_MAX, Cleaned, Keep, KeepError, Tended};
 
 /// The right to write a database, and what is still to be written into it before anything else.
 #[derive(Debug)]
@@ -48,14 +50,8 @@ impl Claim {
         opened: impl FnOnce() + Send + 'static,
     ) -> Result<Owner, StoreError> {
         let Self { location, lock, wrecks } = self;
-        let mut owner = Owner {
-            location,
-            options,
-            wrecks,
-            opened: Some(Box::new(opened)),
-            store: None,
-            _lock: lock,
-        };
+        let mut owner =
+            Owner { location, options, wrecks, opened: Some(Box::new(opened)), store: None, lock };
         match owner.open() {
             Ok(()) => {}
             Err(error) if error.is_passing() => {
@@ -74,7 +70,7 @@ pub struct Owner {
     wrecks: Vec<Wreck>,
     opened: Option<Box<dyn FnOnce() + Send>>,
     store: Option<Store>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Owner {
@@ -115,6 +111,18 @@ impl Owner {
         Ok(())
     }
 
+    /// The lock is of use only as long as others find it.
+    fn keep_lock(&mut self) -> Result<(), KeepError> {
+        if self.lock.is_in_place() {
+            return Ok(());
+        }
+        tracing::error!("the lock of {} was deleted while in use", self.location.path().display());
+        self.lock = self.location.lock(Duration::ZERO).map_err(|error| {
+            KeepError(format!("the database's lock was deleted, and taken by another: {error}"))
+        })?;
+        Ok(())
+    }
+
     fn store(&mut self) -> Result<&mut Store, KeepError> {
         if self.store.is_none() {
             self.open().map_err(|error| KeepError(error.to_string()))?;
@@ -129,7 +137,16 @@ impl Keep for Owner {
         self.store()?.commit(rows)
     }
 
-    fn clean_up(&mut self, now_ms: i64) -> Result<usize, KeepError> {
+    fn probe(&mut self) -> Result<(), KeepError> {
+        self.store()?.probe()
+    }
+
+    fn tend(&mut self, now: Instant) -> Result<Tended, KeepError> {
+        self.keep_lock()?;
+        self.store()?.tend(now)
+    }
+
+    fn clean_up(&mut self, now_ms: i64) -> Result<Cleaned, KeepError> {
         self.store()?.clean_up(now_ms)
     }
 

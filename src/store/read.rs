@@ -13,7 +13,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use self::record::record;
 use self::turns::Turns;
-use super::schema::Location;
+use super::inode::Inode;
+use super::location::Location;
 use crate::clock;
 use crate::session::SessionId;
 use crate::stats::{Filter, History, HistoryPage, HistoryQuery, Record, Unavailable};
@@ -22,7 +23,8 @@ use crate::stats::{Filter, History, HistoryPage, HistoryQuery, Record, Unavailab
 #[derive(Debug)]
 pub struct Reader {
     location: Location,
-    idle: Mutex<Vec<Connection>>,
+    /// With the file that each has open: another may stand at its path by now.
+    idle: Mutex<Vec<(Inode, Connection)>>,
     turns: Turns,
     patience: Patience,
 }
@@ -59,14 +61,7 @@ impl Reader {
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {
         let _turn = self.turns.take().ok_or(Unavailable::Busy)?;
-        let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self
-                .location
-                .open_to_read()
-                .map_err(|error| Unavailable::Failed(error.to_string()))?,
-        };
+        let (inode, connection) = self.connection()?;
         let until = clock::mono() + limit;
         let failed = |error: rusqlite::Error| {
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
@@ -83,10 +78,27 @@ impl Reader {
         if answer.is_ok() || answer.as_ref().is_err_and(|error| *error == Unavailable::TooLong) {
             let mut idle = self.idle.lock();
             if idle.len() < CONNECTIONS_IDLE_MAX {
-                idle.push(connection);
+                idle.push((inode, connection));
             }
         }
         answer
+    }
+
+    /// A connection to the file that stands at the path now.
+    fn connection(&self) -> Result<(Inode, Connection), Unavailable> {
+        let path = self.location.path();
+        let failed = |error: &dyn ToString| Unavailable::Failed(error.to_string());
+        let now = Inode::at(path).map_err(|error| failed(&error))?;
+        let now = now.ok_or_else(|| failed(&format!("{} is missing", path.display())))?;
+        {
+            let mut idle = self.idle.lock();
+            idle.retain(|(inode, _)| *inode == now);
+            if let Some(connection) = idle.pop() {
+                return Ok(connection);
+            }
+        }
+        let connection = self.location.open_to_read().map_err(|error| failed(&error))?;
+        Ok((now, connection))
     }
 }
 

@@ -1,14 +1,20 @@
-//! The owner's connection: rows in, old rows out.
+//! The owner's connection: rows in, old rows out, the file where it belongs.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::bind::{Checkpoint, Upsert};
 use super::error::StoreError;
-use super::schema::Location;
-use crate::clock::rfc3339;
+use super::location::Location;
+use super::log::Log;
+use super::place::Place;
+use super::retention::Slices;
+use crate::clock::{self, moment, rfc3339};
 use crate::session::{Outcome, SessionView};
 use crate::stats::Change;
-use crate::writer::{Keep, KeepError};
+use crate::writer::{Cleaned, Keep, KeepError, Tended};
 
 /// How rows are kept.
 #[derive(Clone, Debug)]
@@ -17,15 +23,37 @@ pub struct StoreOptions {
     pub full_sync: bool,
     /// Days that a row is kept; 0 is for ever.
     pub retention_days: u32,
+    /// Octets of the write-ahead log from which on it is complained of.
+    pub wal_limit_bytes: u64,
     /// The name of this node; empty for none.
     pub node: String,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            full_sync: true,
+            retention_days: 0,
+            wal_limit_bytes: 64 * 1024 * 1024,
+            node: String::new(),
+        }
+    }
 }
 
 /// The one connection that writes.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
+    location: Location,
     options: StoreOptions,
+    place: Place,
+    /// The file has been found missing, and nothing is stored before it is back.
+    displaced: bool,
+    log: Log,
+    slices: Slices,
+    /// The start of the oldest row when it was last looked for.
+    oldest_row_ms: Option<i64>,
+    oldest_at: Instant,
 }
 
 impl Store {
@@ -34,12 +62,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: foreign, damaged, newer, not permitted, locked for too long.
     pub(super) fn open(location: &Location, options: StoreOptions) -> Result<Self, StoreError> {
-        let (connection, _) = location.open_to_write()?;
-        let synchronous = if options.full_sync { "FULL" } else { "NORMAL" };
-        connection
-            .pragma_update(None, "synchronous", synchronous)
-            .map_err(|error| StoreError::sqlite(location.path(), &error))?;
-        Ok(Self { connection, options })
+        let connection = connect(location, options.full_sync)?;
+        let now = clock::mono();
+        Ok(Self {
+            place: Place::of(location)?,
+            log: Log::new(location, options.wal_limit_bytes, now),
+            connection,
+            location: location.clone(),
+            options,
+            displaced: false,
+            slices: Slices::new(),
+            oldest_row_ms: None,
+            oldest_at: now,
+        })
     }
 
     /// Stores what a killed predecessor left: a row that it had finished stays as it is.
@@ -82,31 +117,86 @@ impl Store {
         transaction.commit()
     }
 
-    fn delete_old(&mut self, now_ms: i64) -> rusqlite::Result<usize> {
-        let before = rfc3339(now_ms - i64::from(self.options.retention_days) * DAY_MS);
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = Transaction::new(&mut self.connection, behavior)?;
-        let deleted = transaction
-            .prepare_cached(include_str!("../../sql/query/delete_old.sql"))?
-            .execute(params![before, SLICE_ROWS])?;
-        transaction.commit()?;
-        if deleted > 0 {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({SLICE_PAGES})"))?;
+    /// Makes sure that the file is where it belongs. One that is not is first an error, so that
+    /// everybody hears of it, and then brought back, which takes its time.
+    fn stay(&mut self) -> Result<(), StoreError> {
+        let Some(lost) = self.place.lost(&self.location) else {
+            self.displaced = false;
+            return Ok(());
+        };
+        if !self.displaced {
+            self.displaced = true;
+            return Err(StoreError::unusable(
+                self.location.path(),
+                &format!("it {lost}; what we have open will be put back"),
+            ));
         }
-        Ok(deleted)
+        self.place.put_back(&self.location, &self.connection)?;
+        // Its files are not ours any more: closing must leave alone what has their names now.
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(|error| StoreError::sqlite(self.location.path(), &error))?;
+        self.connection = connect(&self.location, self.options.full_sync)?;
+        self.place = Place::of(&self.location)?;
+        self.displaced = false;
+        tracing::warn!("{} was put back as we had it open", self.location.path().display());
+        Ok(())
+    }
+
+    fn clean(&mut self, now_ms: i64) -> rusqlite::Result<Cleaned> {
+        let mut cleaned = Cleaned::default();
+        if self.options.retention_days > 0 {
+            let before = rfc3339(now_ms - i64::from(self.options.retention_days) * DAY_MS);
+            cleaned.rows = self.slices.delete(&mut self.connection, &before)?;
+            if cleaned.rows == 0 {
+                cleaned.pages = self.slices.shrink(&self.connection)?;
+            }
+        }
+        Ok(cleaned)
+    }
+
+    fn oldest_row_ms(&self) -> rusqlite::Result<Option<i64>> {
+        let start: Option<String> = self
+            .connection
+            .prepare_cached(include_str!("../../sql/query/oldest_row.sql"))?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        Ok(start.as_deref().and_then(moment))
     }
 }
 
 impl Keep for Store {
     fn commit(&mut self, rows: &[Change]) -> Result<(), KeepError> {
-        self.insert(rows).map_err(|error| KeepError(error.to_string()))
+        self.stay().map_err(keep_error)?;
+        self.insert(rows).map_err(keep_error)
     }
 
-    fn clean_up(&mut self, now_ms: i64) -> Result<usize, KeepError> {
-        if self.options.retention_days == 0 {
-            return Ok(0);
+    fn probe(&mut self) -> Result<(), KeepError> {
+        self.stay().map_err(keep_error)?;
+        // Changes nothing, and is written all the same.
+        let version: i64 = self
+            .connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(keep_error)?;
+        self.connection.pragma_update(None, "user_version", version).map_err(keep_error)
+    }
+
+    fn tend(&mut self, now: Instant) -> Result<Tended, KeepError> {
+        self.stay().map_err(keep_error)?;
+        let (wal_bytes, wal_trouble) = self.log.tend(&self.connection, now);
+        if now >= self.oldest_at {
+            self.oldest_row_ms = self.oldest_row_ms().map_err(keep_error)?;
+            self.oldest_at = now + OLDEST_INTERVAL;
         }
-        self.delete_old(now_ms).map_err(|error| KeepError(error.to_string()))
+        Ok(Tended { wal_bytes, wal_trouble, oldest_row_ms: self.oldest_row_ms })
+    }
+
+    fn clean_up(&mut self, now_ms: i64) -> Result<Cleaned, KeepError> {
+        let cleaned = self.clean(now_ms).map_err(keep_error)?;
+        if cleaned.is_done() {
+            self.oldest_at = clock::mono();
+        }
+        Ok(cleaned)
     }
 
     fn close(&mut self) {
@@ -119,12 +209,23 @@ impl Keep for Store {
     }
 }
 
+fn connect(location: &Location, full_sync: bool) -> Result<Connection, StoreError> {
+    let (connection, _) = location.open_to_write()?;
+    let synchronous = if full_sync { "FULL" } else { "NORMAL" };
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .map_err(|error| StoreError::sqlite(location.path(), &error))?;
+    Ok(connection)
+}
+
+fn keep_error(error: impl ToString) -> KeepError {
+    KeepError(error.to_string())
+}
+
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Rows deleted in one transaction, so that no commit waits for long.
-const SLICE_ROWS: u32 = 1000;
-/// Pages given back to the file system after each of them.
-const SLICE_PAGES: u32 = 256;
+/// Between two looks for the oldest row.
+const OLDEST_INTERVAL: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

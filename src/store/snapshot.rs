@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::error::StoreError;
-use super::schema::Location;
+use super::location::Location;
 use crate::clock::{moment, rfc3339};
 use crate::session::Status;
 use crate::stats::{Past, Windows};

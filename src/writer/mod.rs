@@ -22,6 +22,6 @@ mod sweep;
 mod writer;
 
 pub use batch::{BATCH_ROWS_MAX, Batch};
-pub use keep::{Keep, KeepError};
+pub use keep::{Cleaned, Keep, KeepError, Tended};
 pub use known::Known;
 pub use writer::{Options, Parts, Writer};

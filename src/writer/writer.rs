@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::batch::{BATCH_ROWS_MAX, Batch};
-use super::keep::{Keep, KeepError};
+use super::keep::{Keep, KeepError, Tended};
 use super::known::Known;
 use super::retry::Retry;
 use super::sweep::Sweep;
@@ -63,7 +63,10 @@ pub struct Writer {
     sweep: Sweep,
     /// When the last flush began.
     flushed_at: Instant,
+    tend_at: Instant,
     cleanup_at: Instant,
+    /// When a failure that lasts is spoken of again.
+    complain_at: Instant,
 }
 
 impl Writer {
@@ -78,6 +81,8 @@ impl Writer {
             retry: Retry::new(),
             sweep: Sweep::new(parts.options.checkpoint_interval, now),
             flushed_at: now,
+            tend_at: now,
+            complain_at: now,
             // Soon after a start: the process may have been down for long.
             cleanup_at: now + parts.options.checkpoint_interval,
             parts,
@@ -92,6 +97,8 @@ impl Writer {
             let now = clock::mono();
             self.flush_if_due(now);
             self.checkpoint_if_due(now);
+            self.probe_if_due(now);
+            self.tend_if_due(now);
             self.clean_up_if_due(now);
             self.measure(now);
         }
@@ -165,21 +172,57 @@ impl Writer {
                 for ended in self.batch.take_ended() {
                     self.parts.ledger.free(ended);
                 }
-                if self.retry.succeeded() {
-                    tracing::info!("sessions are stored again");
-                }
+                self.succeeded();
             }
-            Err(error) => self.commit_failed(now, error),
+            Err(error) => self.failed(now, error),
         }
     }
 
-    fn commit_failed(&mut self, now: Instant, error: KeepError) {
-        if !self.retry.is_failing() {
-            tracing::warn!("sessions cannot be stored, will be tried again: {error}");
+    fn succeeded(&mut self) {
+        if self.retry.succeeded() {
+            self.parts.gauges.recovered();
+            tracing::info!("sessions are stored again");
+        }
+    }
+
+    /// Rows cannot be stored; it will be tried again.
+    fn failed(&mut self, now: Instant, error: KeepError) {
+        if !self.retry.is_failing() || now >= self.complain_at {
+            tracing::error!("sessions cannot be stored, will be tried again: {error}");
+            self.complain_at = now + BETWEEN_COMPLAINTS;
         }
         self.parts.gauges.retries.add(1);
         self.parts.gauges.failed(error.0);
         self.retry.failed(now);
+    }
+
+    /// Finds out whether rows can be stored again while there are none to try it with.
+    fn probe_if_due(&mut self, now: Instant) {
+        if !self.retry.is_failing() || self.retry.waits(now) {
+            return;
+        }
+        match self.parts.keep.as_mut().map_or(Ok(()), |keep| keep.probe()) {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(now, error),
+        }
+    }
+
+    /// Looks after the place where rows are kept.
+    fn tend_if_due(&mut self, now: Instant) {
+        if now < self.tend_at || self.retry.is_failing() {
+            return;
+        }
+        self.tend_at = now + BETWEEN_TENDINGS;
+        let Some(keep) = &mut self.parts.keep else { return };
+        match keep.tend(now) {
+            Ok(Tended { wal_bytes, wal_trouble, oldest_row_ms }) => {
+                let gauges = &self.parts.gauges;
+                gauges.wal_bytes.set(wal_bytes);
+                gauges.set_wal_trouble(wal_trouble);
+                gauges.set_oldest_row_ms(oldest_row_ms);
+            }
+            Err(error) => self.failed(now, error),
+        }
     }
 
     /// Commits the rows, and books what they change.
@@ -238,7 +281,7 @@ impl Writer {
         if let Err(error) = self.commit() {
             self.parts.gauges.checkpoints_skipped.add(1);
             self.sweep.skip(now);
-            self.commit_failed(now, error);
+            self.failed(now, error);
         }
     }
 
@@ -249,10 +292,16 @@ impl Writer {
             return;
         }
         let Some(keep) = &mut self.parts.keep else { return };
+        let gauges = &self.parts.gauges;
         match keep.clean_up(clock::utc_ms()) {
-            Ok(0) => self.cleanup_at = now + self.parts.options.cleanup_interval,
-            Ok(deleted) => {
-                self.parts.gauges.deleted.add(deleted as u64);
+            Ok(cleaned) if cleaned.is_done() => {
+                gauges.cleaning.set(0);
+                self.cleanup_at = now + self.parts.options.cleanup_interval;
+            }
+            Ok(cleaned) => {
+                gauges.cleaning.set(1);
+                gauges.deleted.add(cleaned.rows as u64);
+                gauges.freed_pages.add(u64::from(cleaned.pages));
                 self.cleanup_at = now + BETWEEN_SLICES;
             }
             Err(error) => {
@@ -297,6 +346,10 @@ const NAP: Duration = Duration::from_millis(20);
 /// The pause between two flushes of less than a whole transaction: each costs some 0.7 ms of CPU and
 /// a wait for the disk, whatever is in it.
 const BETWEEN_FLUSHES: Duration = Duration::from_millis(100);
+/// Between two looks after the place where rows are kept.
+const BETWEEN_TENDINGS: Duration = Duration::from_secs(1);
+/// Between two lines about a failure that lasts.
+const BETWEEN_COMPLAINTS: Duration = Duration::from_mins(1);
 /// The pause after a cleaning that failed.
 const CLEANUP_RETRY: Duration = Duration::from_secs(5);
 /// The pause between two slices of a cleaning.

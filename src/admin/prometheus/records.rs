@@ -6,7 +6,7 @@ use super::family::{Kind, Unit, counter, gauge, histograms, labelled, sample, se
 use super::{Sources, sum};
 use crate::stats::{Distribution, WriterGauges};
 
-pub(super) fn families(sources: &Sources) -> [MetricFamily; 13] {
+pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
     let Sources { workers, gauges, ledger, .. } = sources;
     let WriterGauges {
         rows,
@@ -15,13 +15,17 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 13] {
         retries,
         queue,
         deleted,
+        freed_pages,
+        cleaning,
         checkpoints_skipped,
         openings_left_out,
         lost,
         wal_bytes,
         last_commit_ms: _,
         oldest_unsaved_ms: _,
+        oldest_row_ms: _,
         trouble: _,
+        wal_trouble: _,
     } = &**gauges;
     let free = sum(workers, |worker| &worker.ledger_free);
     let openings_unsent = sum(workers, |worker| &worker.openings_left_out);
@@ -57,6 +61,21 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 13] {
             "rustsocks_writer_deleted_rows_total",
             "Rows deleted because their time was over.",
             deleted.get(),
+        ),
+        counter(
+            "rustsocks_writer_freed_pages_total",
+            "Pages of the database that deleted rows left and the file system got back.",
+            freed_pages.get(),
+        ),
+        gauge(
+            "rustsocks_writer_cleaning",
+            "1 while old rows are being deleted.",
+            cleaning.get() as f64,
+        ),
+        gauge(
+            "rustsocks_oldest_row_timestamp_seconds",
+            "When the oldest row began, looked for each minute; 0 without rows.",
+            gauges.oldest_row_ms().unwrap_or(0) as f64 / 1e3,
         ),
         gauge(
             "rustsocks_writer_queue_entries",

@@ -41,41 +41,40 @@ impl World {
         connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    /// A session with something in every column that may hold something.
     fn full(&self, start_ms: i64) -> SessionView {
-        SessionView {
-            id: self.ids.next(start_ms),
-            start_ms,
-            client: SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 40_000),
-            user: "alice".into(),
-            claimed_user: "".into(),
-            target_host: "example.com".into(),
-            target_port: 443,
-            resolved: Some("2001:db8::ffff:ffff:ffff:ffff".parse().unwrap()),
-            command: Some(Command::Connect),
-            decision: Some(Decision::Allow),
-            rule: "default policy".into(),
-            rule_id: Some(3),
-            policy_generation: 7,
-            accepted: true,
-            traffic: Traffic {
-                bytes_sent: 1,
-                bytes_received: 2,
-                packets_sent: 3,
-                packets_received: 4,
-            },
-            last_activity_ms: start_ms,
-            stages: Stages {
-                auth_us: Some(5),
-                resolve_us: Some(6),
-                connect_us: Some(7),
-                first_byte_us: Some(8),
-            },
-            client_tcp: Some((9, 10)),
-            upstream_tcp: Some((11, 12)),
-            detail: None,
-            ending: Some(ending(Outcome::ClientClosed)),
-        }
+        full(&self.ids, start_ms)
+    }
+}
+
+/// A session with something in every column that may hold something.
+pub(in crate::store) fn full(ids: &IdSource, start_ms: i64) -> SessionView {
+    SessionView {
+        id: ids.next(start_ms),
+        start_ms,
+        client: SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 40_000),
+        user: "alice".into(),
+        claimed_user: "".into(),
+        target_host: "example.com".into(),
+        target_port: 443,
+        resolved: Some("2001:db8::ffff:ffff:ffff:ffff".parse().unwrap()),
+        command: Some(Command::Connect),
+        decision: Some(Decision::Allow),
+        rule: "default policy".into(),
+        rule_id: Some(3),
+        policy_generation: 7,
+        accepted: true,
+        traffic: Traffic { bytes_sent: 1, bytes_received: 2, packets_sent: 3, packets_received: 4 },
+        last_activity_ms: start_ms,
+        stages: Stages {
+            auth_us: Some(5),
+            resolve_us: Some(6),
+            connect_us: Some(7),
+            first_byte_us: Some(8),
+        },
+        client_tcp: Some((9, 10)),
+        upstream_tcp: Some((11, 12)),
+        detail: None,
+        ending: Some(ending(Outcome::ClientClosed)),
     }
 }
 
@@ -85,7 +84,12 @@ fn location(directory: &TempDir) -> Location {
 }
 
 fn options() -> StoreOptions {
-    StoreOptions { full_sync: false, retention_days: 1, node: "node-1".to_owned() }
+    StoreOptions {
+        full_sync: false,
+        retention_days: 1,
+        node: "node-1".to_owned(),
+        ..StoreOptions::default()
+    }
 }
 
 fn ending(outcome: Outcome) -> Ending {
@@ -203,3 +207,81 @@ fn a_step_of_the_clock_makes_no_negative_duration() {
         0
     );
 }
+
+#[test]
+fn old_rows_go_in_slices_and_their_room_is_given_back_while_live_ones_stay() {
+    let mut world = World::new();
+    let old = NOW_MS - 2 * DAY_MS;
+    let mut rows: Vec<_> = (0..30_000).map(|number| first(&world.full(old + number))).collect();
+    let live = SessionView { ending: None, ..world.full(old) };
+    let young = world.full(NOW_MS - DAY_MS);
+    rows.extend([first(&live), first(&young)]);
+    world.commit(&rows);
+    world.store.close();
+    let before = std::fs::metadata(location(&world.directory).path()).unwrap().len();
+    let (mut slices, mut deleted, mut pages) = (0, 0, 0);
+    loop {
+        let cleaned = world.store.clean_up(NOW_MS).unwrap();
+        if cleaned.is_done() {
+            break;
+        }
+        slices += 1;
+        deleted += cleaned.rows;
+        pages += cleaned.pages;
+    }
+    assert_eq!(deleted, 30_000);
+    assert!(slices > 4, "{slices} slices");
+    world.assert_row(&live);
+    world.assert_row(&young);
+    assert_eq!(world.count("SELECT count(*) FROM sessions"), 2);
+    world.store.close();
+    let after = std::fs::metadata(location(&world.directory).path()).unwrap().len();
+    assert!(pages > 100 && after < before / 2, "{before} octets, {after} after {pages} pages");
+    let tended = world.store.tend(clock::mono()).unwrap();
+    assert_eq!(tended.oldest_row_ms, Some(old));
+}
+
+#[test]
+fn by_hand_the_same_rows_go_beside_the_owner() {
+    let mut world = World::new();
+    let old = NOW_MS - 2 * DAY_MS;
+    let rows: Vec<_> = (0..1000).map(|number| first(&world.full(old + number))).collect();
+    let young = world.full(NOW_MS);
+    world.commit(&rows);
+    world.commit(&[first(&young)]);
+    let mut cleanup =
+        crate::store::Cleanup::before(&location(&world.directory), NOW_MS - DAY_MS).unwrap();
+    assert_eq!(cleanup.count().unwrap(), 1000);
+    let mut seen = 0;
+    assert_eq!(cleanup.run(|deleted| seen = deleted).unwrap(), 1000);
+    assert_eq!((seen, cleanup.count().unwrap()), (1000, 0));
+    world.assert_row(&young);
+    let late = world.full(NOW_MS);
+    world.commit(&[first(&late)]);
+    world.assert_row(&late);
+}
+
+#[test]
+fn a_log_that_a_reader_holds_is_complained_of_until_the_reader_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions { wal_limit_bytes: 1024 * 1024, ..options() };
+    let mut store = Store::open(&location(&directory), options).unwrap();
+    let ids = IdSource::new();
+    let rows: Vec<_> = (0..6000).map(|_| first(&full(&ids, NOW_MS))).collect();
+    let now = clock::mono();
+    assert_eq!(store.tend(now).unwrap().wal_trouble, None);
+    let reader = Connection::open(location(&directory).path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM sessions").unwrap();
+    store.commit(&rows).unwrap();
+    let minute = Duration::from_mins(1);
+    let tended = store.tend(now + minute).unwrap();
+    assert!(tended.wal_bytes > 1024 * 1024, "{tended:?}");
+    let trouble = tended.wal_trouble.unwrap();
+    assert!(trouble.contains("s.db-wal") && trouble.contains("wal_limit_mb"), "{trouble}");
+    assert!(store.tend(now + minute + SECOND).unwrap().wal_trouble.is_some());
+    drop(reader);
+    let tended = store.tend(now + 2 * minute).unwrap();
+    assert_eq!((tended.wal_bytes, tended.wal_trouble), (0, None));
+}
+
+const SECOND: Duration = Duration::from_secs(1);

@@ -33,7 +33,8 @@ impl Twins {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s.db");
         let location = Location::parse(&format!("sqlite://{}", path.display())).unwrap();
-        let options = StoreOptions { full_sync: false, retention_days: 0, node: "here".to_owned() };
+        let options =
+            StoreOptions { full_sync: false, node: "here".to_owned(), ..StoreOptions::default() };
         let store = Store::open(&location, options).unwrap();
         let reader = Reader::new(&location);
         let ring = Ring::new(1_000_000, "here");

@@ -1,0 +1,1 @@
+SELECT start_time FROM sessions ORDER BY start_time LIMIT 1

@@ -1,0 +1,207 @@
+//! Where the database is, and how it is opened.
+//!
+//! A primer on a trap: the locks that SQLite holds on a file are POSIX record locks, which belong to
+//! the process, and closing *any* descriptor of that file gives all of them up (fcntl(2)). SQLite
+//! does not notice; another process then takes itself for the only one, and deletes the write-ahead
+//! log under our hands. So nothing here opens a database's file but SQLite; it is looked at with
+//! stat(2) and access(2), and made if it is missing, which is before anybody can have it open.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
+
+use super::error::StoreError;
+use super::lock::Lock;
+use super::schema::bring_up_to_date;
+
+/// A database's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location(PathBuf);
+
+impl Location {
+    /// The file of a URL such as `sqlite://data/sessions.db` (below the working directory) or
+    /// `sqlite:///var/lib/rustsocks/sessions.db`.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`].
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        match url.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() && !path.contains('?') => Ok(Self(path.into())),
+            Some(_) | None => Err(StoreError::Url(url.to_owned())),
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Opens it for reading only.
+    pub(super) fn open_to_read(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.0, flags)
+            .map_err(|error| StoreError::unusable(&self.0, &error))?;
+        connection
+            .pragma_update(None, "query_only", true)
+            .and_then(|()| connection.busy_timeout(READER_PATIENCE))
+            .map_err(|error| StoreError::unusable(&self.0, &error))?;
+        Ok(connection)
+    }
+
+    /// The same for a command, which says in the system's words why the file cannot be opened.
+    pub(super) fn open_existing(&self) -> Result<Connection, StoreError> {
+        may(&self.0, Access::READ_OK)?;
+        self.open_to_read()
+    }
+
+    /// Opens it for writing beside its owner, who may be at work.
+    pub(super) fn open_beside(&self) -> Result<Connection, StoreError> {
+        may(&self.0, Access::READ_OK | Access::WRITE_OK)?;
+        let sqlite = |error: rusqlite::Error| StoreError::sqlite(&self.0, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.0, flags).map_err(sqlite)?;
+        connection.busy_timeout(GUEST_PATIENCE).map_err(sqlite)?;
+        Ok(connection)
+    }
+
+    /// Takes its lock, for which it waits `patience` at most. Its directory is made if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], or what the system says of directory and lock.
+    pub fn lock(&self, patience: Duration) -> Result<Lock, StoreError> {
+        let directory = self.directory();
+        fs::create_dir_all(directory).map_err(|error| StoreError::file(directory, error))?;
+        Lock::take(&self.0, patience)
+    }
+
+    /// Opens it for writing: the file is made if it is missing, and the schema is brought up to
+    /// date. Its lock must be ours.
+    pub(super) fn open_to_write(&self) -> Result<(Connection, usize), StoreError> {
+        let path = &self.0;
+        self.make_ready()?;
+        let unusable = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+        let mut connection = Connection::open(path).map_err(unusable)?;
+        connection.busy_timeout(WRITER_PATIENCE).map_err(unusable)?;
+        // Only before the first table, so before WAL.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(unusable)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(unusable)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(unusable)?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)
+            .map_err(unusable)?;
+        let version = bring_up_to_date(path, &mut connection)?;
+        Ok((connection, version))
+    }
+
+    /// Makes the file if it is missing, and says in the system's words what SQLite would only call
+    /// "unable to open" or would notice with the first row.
+    pub(super) fn make_ready(&self) -> Result<(), StoreError> {
+        let path = &self.0;
+        // SQLite would make it readable to all.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        match made {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::file(path, error)),
+        }
+        may(path, Access::READ_OK | Access::WRITE_OK)?;
+        // The write-ahead log is made beside it.
+        may(self.directory(), Access::WRITE_OK | Access::EXEC_OK)
+    }
+
+    /// The directory that it is in.
+    pub(super) fn directory(&self) -> &Path {
+        match self.0.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        }
+    }
+
+    /// A file that SQLite keeps beside it, such as `-wal`.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.0.as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+/// Whether a file may be used so, without opening it.
+fn may(path: &Path, wanted: Access) -> Result<(), StoreError> {
+    access(path, wanted).map_err(|error| StoreError::file(path, error.into()))
+}
+
+/// The writer's page cache: the indexes' inner pages and the edges at which they grow. With 5 million
+/// rows 2 MiB, SQLite's default, cost a fifth more CPU; 64 MiB saved nothing over this.
+const CACHE_KIB: i64 = 16 * 1024;
+/// Pages of the write-ahead log after which it is copied into the database: 16 MiB. The pages at the
+/// edges are in each commit, and are copied once; SQLite's default of 1000 cost a tenth more CPU.
+const AUTOCHECKPOINT_PAGES: i64 = 4000;
+/// How long one statement of the writer waits for another process's lock. Short, because meanwhile it
+/// hears nothing, not even that it is to stop; its retry does the rest.
+pub(super) const WRITER_PATIENCE: Duration = Duration::from_millis(200);
+/// The same of a command that writes beside the owner.
+const GUEST_PATIENCE: Duration = Duration::from_secs(10);
+/// The same of a reader, which only waits while a log is recovered.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Claim;
+    use crate::writer::Keep;
+
+    #[test]
+    fn urls_name_files() {
+        let path = |url| Location::parse(url).map(|location| location.0);
+        assert_eq!(path("sqlite://data/s.db").unwrap(), Path::new("data/s.db"));
+        assert_eq!(path("sqlite:///var/s.db").unwrap(), Path::new("/var/s.db"));
+        for bad in ["", "data/s.db", "sqlite://", "sqlite:s.db", "mysql://x", "sqlite://s.db?a=b"] {
+            assert!(matches!(path(bad), Err(StoreError::Url(url)) if url == bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_database_has_one_owner_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("deep/down/s.db"));
+        let owner = location.lock(Duration::ZERO).unwrap();
+        let error = location.lock(Duration::from_millis(60)).unwrap_err();
+        let us = std::process::id().to_string();
+        assert!(matches!(&error, StoreError::InUse { holder, .. } if *holder == us), "{error}");
+        drop(owner);
+        assert!(location.lock(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_database_that_somebody_has_locked_is_opened_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("s.db"));
+        drop(location.open_to_write().unwrap());
+        let other = Connection::open(location.path()).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let options = crate::store::StoreOptions::default();
+        let claim =
+            Claim::new(location.clone(), location.lock(Duration::ZERO).unwrap(), Vec::new());
+        let mut owner = claim.open(options, || {}).unwrap();
+        assert!(!owner.is_open() && owner.commit(&[]).is_err());
+        drop(other);
+        assert!(owner.commit(&[]).is_ok() && owner.is_open());
+    }
+
+    #[test]
+    fn the_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("s.db"));
+        drop(location.open_to_write().unwrap());
+        let mode = fs::metadata(location.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
