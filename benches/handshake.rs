@@ -10,8 +10,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rustsocks::acl::{Acl, Guard, OwnListeners};
 use rustsocks::auth::{Identity, Users};
 use rustsocks::connection::{Input, Machine, Next};
-use rustsocks::policy::{Policy, Timeouts};
-use rustsocks::socks::{Handshake, MethodSet, Outbox, Progress};
+use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
+use rustsocks::socks::{Command, CommandSet, Handshake, MethodSet, Outbox, Progress};
 
 const GREETING: &[u8] = b"\x05\x01\x00";
 const REQUEST: &[u8] = b"\x05\x01\x00\x01\x5d\xb8\xd8\x22\x01\xbb";
@@ -51,6 +51,8 @@ fn machine(c: &mut Criterion) {
     let policy = Arc::new(Policy {
         generation: 1,
         methods: MethodSet::NO_AUTH,
+        commands: CommandSet::NONE.with(Command::Connect),
+        associations: AssociationPolicy::default(),
         users: Arc::new(Users::default()),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Auto(OwnListeners::default())),

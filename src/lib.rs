@@ -46,6 +46,7 @@ pub mod policy;
 pub mod relay;
 pub mod resolve;
 pub mod stats;
+pub mod udp;
 
 // Floor 3: threads.
 pub mod admin;

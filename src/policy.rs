@@ -2,12 +2,14 @@
 //! connection keeps the one that it started its handshake with.
 #![forbid(unsafe_code)]
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acl::Acl;
 use crate::auth::{Identity, Users};
-use crate::socks::MethodSet;
+use crate::socks::{CommandSet, MethodSet};
 
 /// One policy.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub struct Policy {
     pub generation: u64,
     /// The methods that we accept (RFC 1928 §3).
     pub methods: MethodSet,
+    /// The commands that we serve (RFC 1928 §4).
+    pub commands: CommandSet,
+    /// Where datagrams are taken.
+    pub associations: AssociationPolicy,
     /// Who may log in.
     pub users: Arc<Users>,
     /// Who a client is that need not log in.
@@ -44,4 +50,14 @@ pub struct Timeouts {
     /// Seconds of silence after which the kernel asks the target's host whether it is still there; 0
     /// is never. (Clients' sockets inherit this from their listener.)
     pub keepalive_secs: u32,
+}
+
+/// Where the datagrams of associations are taken (RFC 1928 §7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssociationPolicy {
+    /// The address that clients are told to send to, where it is another than the one that they reached
+    /// us at: that of the NAT before us.
+    pub advertised: Option<IpAddr>,
+    /// The ports to choose from, or any.
+    pub ports: Option<RangeInclusive<u16>>,
 }

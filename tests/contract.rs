@@ -82,7 +82,9 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 25] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 27] = [
+    ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
+    ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
     ("rustsocks_stage_duration_seconds", "histogram", &["le", "stage"]),
     ("rustsocks_auth_failures_total", "counter", &[]),

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use rustsocks::acl::{Acl, Guard, OwnListeners};
 use rustsocks::auth::{Identity, User, Users, Verdict, verify};
 use rustsocks::connection::{Attempt, ConnectError, Input, Machine, Next};
-use rustsocks::policy::{Policy, Timeouts};
+use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
 use rustsocks::resolve::{Addresses, LookupError};
 use rustsocks::session::Outcome;
-use rustsocks::socks::{MethodSet, Outbox};
+use rustsocks::socks::{Command, CommandSet, MethodSet, Outbox};
 
 /// What the world answers to a question of the machine.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ enum Step {
     DialFails(&'static str, ConnectError),
     /// It dials an address, which answers.
     DialConnects(&'static str),
+    /// It wants a socket for datagrams from this port, and gets one at this address, or none.
+    Associates(u16, Option<&'static str>),
     /// It dials an address, which is silent until the machine's deadline.
     DialIsSilent(&'static str),
 }
@@ -48,6 +50,7 @@ struct Conversation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {
     Relays,
+    RelaysDatagrams,
     Refuses(Outcome),
 }
 
@@ -166,6 +169,22 @@ const CONVERSATIONS: &[Conversation] = &[
         ends: Ends::Refuses(Outcome::AclDenied),
     },
     Conversation {
+        name: "an association is told where its datagrams are taken (RFC 1928 §7)",
+        login: None,
+        request: b"\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00",
+        steps: &[Step::Associates(0, Some("192.0.2.1:4660"))],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::RelaysDatagrams,
+    },
+    Conversation {
+        name: "an association without a socket: reply 1",
+        login: Some(("alice", "secret")),
+        request: b"\x05\x03\x00\x03\x01a\x12\x34",
+        steps: &[Step::Associates(4660, None)],
+        reads: b"\x05\x02\x01\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::ServerBusy),
+    },
+    Conversation {
         name: "BIND is not offered: reply 7",
         login: None,
         request: b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x01\xbb",
@@ -238,6 +257,35 @@ fn early_data_stays_whole_and_in_order_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_command_that_is_switched_off_is_refused_and_nat_is_advertised() {
+    let change = |change: fn(&mut Policy)| {
+        let mut policies = Policies::new();
+        change(Arc::get_mut(&mut policies.open).unwrap());
+        policies
+    };
+    let request = b"\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00";
+    let off = change(|policy| policy.commands = CommandSet::NONE.with(Command::Connect));
+    let mut driven = off.driven(None);
+    driven.give(b"\x05\x01\x00");
+    let next = driven.give(request);
+    assert!(matches!(next, Next::Refuse(Outcome::UnsupportedCommand)), "{next:?}");
+    let off = change(|policy| policy.commands = CommandSet::NONE.with(Command::UdpAssociate));
+    let mut driven = off.driven(None);
+    driven.give(b"\x05\x01\x00");
+    let next = driven.give(V4);
+    assert!(matches!(next, Next::Refuse(Outcome::UnsupportedCommand)), "{next:?}");
+
+    let nat = change(|policy| policy.associations.advertised = Some([203, 0, 113, 9].into()));
+    let mut driven = nat.driven(None);
+    driven.give(b"\x05\x01\x00");
+    let next = driven.give(request);
+    assert!(matches!(next, Next::Associate { declared: 0 }), "{next:?}");
+    let next = driven.tell(Input::Associated("10.0.0.1:4660".parse().unwrap()));
+    assert!(matches!(next, Next::Flush), "{next:?}");
+    assert!(driven.read.ends_with(b"\x05\x00\x00\x01\xcb\x00\x71\x09\x12\x34"));
+}
+
+#[test]
 fn a_client_may_close_its_sending_side_behind_the_request_but_not_before_it() {
     let policies = Policies::new();
     let mut driven = policies.driven(None);
@@ -280,6 +328,8 @@ impl Policies {
             Arc::new(Policy {
                 generation: 1,
                 methods,
+                commands: CommandSet::NONE.with(Command::Connect).with(Command::UdpAssociate),
+                associations: AssociationPolicy::default(),
                 users: Arc::clone(&users),
                 anonymous: Identity::anonymous("anonymous"),
                 acl: Acl::new(Guard::Auto(OwnListeners::default())),
@@ -327,6 +377,20 @@ impl Policies {
                         end = Some(Ends::Relays);
                         break;
                     }
+                    Next::RelayDatagrams => {
+                        end = Some(Ends::RelaysDatagrams);
+                        break;
+                    }
+                    Next::Associate { declared } => match steps.next() {
+                        Some(Step::Associates(expected, bound)) => {
+                            assert_eq!(declared, *expected, "{}", conversation.name);
+                            driven.tell(match bound {
+                                Some(bound) => Input::Associated(bound.parse().unwrap()),
+                                None => Input::NoSocket,
+                            })
+                        }
+                        other => panic!("{}: associates, not {other:?}", conversation.name),
+                    },
                     Next::Refuse(outcome) => {
                         end = Some(Ends::Refuses(outcome));
                         break;

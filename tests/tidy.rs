@@ -29,7 +29,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("policy", "socks auth acl limit"),
     ("resolve", "target key clock"),
     ("mailbox", "key auth resolve policy session clock"),
-    ("stats", "target clock session"),
+    ("udp", "target clock socks auth acl limit session policy resolve"),
+    ("stats", "target clock session udp"),
     ("relay", "clock linux"),
     ("connection", "target clock socks http proxy_protocol auth acl limit session policy resolve"),
     ("config", "target clock socks proxy_protocol auth acl limit policy"),
@@ -38,11 +39,11 @@ const IMPORTS: &[(&str, &str)] = &[
     (
         "worker",
         "target key clock linux socks http proxy_protocol auth acl limit session policy resolve mailbox stats relay \
-         connection offload",
+         connection udp offload",
     ),
     ("writer", "target key clock session stats"),
     ("store", "target clock session stats writer"),
-    ("admin", "target key clock linux auth acl limit session policy mailbox stats"),
+    ("admin", "target key clock linux auth acl limit session policy mailbox stats udp"),
     // Floor 4: composition.
     (
         "daemon",

@@ -25,11 +25,11 @@ use rustsocks::limit::Admission;
 use rustsocks::linux::listener::{ListenerOptions, bind_listener};
 use rustsocks::mailbox::{Letter, Post, mailbox};
 use rustsocks::offload::{Job, Pool};
-use rustsocks::policy::{Policy, Timeouts};
+use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
 use rustsocks::proxy_protocol::Announcers;
 use rustsocks::resolve::{Family, Resolver, System};
 use rustsocks::session::{Entry, Ledger, Share, Table, journal};
-use rustsocks::socks::MethodSet;
+use rustsocks::socks::{Command, CommandSet, MethodSet};
 use rustsocks::stats::Counters;
 use rustsocks::worker::token::{Role, Token};
 use rustsocks::worker::{Worker, WorkerParts};
@@ -105,6 +105,8 @@ fn policy() -> Policy {
     Policy {
         generation: 1,
         methods: MethodSet::NO_AUTH,
+        commands: CommandSet::NONE.with(Command::Connect),
+        associations: AssociationPolicy::default(),
         users: Arc::new(Users::new(Vec::new())),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Off),

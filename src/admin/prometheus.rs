@@ -4,6 +4,7 @@
 //! Each struct of counters is taken apart without `..`, so a counter that is not exported does not
 //! compile.
 
+mod datagrams;
 mod family;
 mod gate;
 mod records;
@@ -84,6 +85,7 @@ impl Collector for Sources {
         families.extend(sessions::families(&self.workers));
         families.extend(users::families(&self.users));
         families.extend(workers::families(&self.workers, now.utc_ms));
+        families.extend(datagrams::families(&self.workers));
         families.extend(records::families(self));
         families.extend(windows::families(&self.windows));
         families.extend(self.process());

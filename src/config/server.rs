@@ -1,7 +1,7 @@
 //! `[server]`: listeners, limits and patience.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use super::error::ConfigError;
 use super::file::{self, File};
 use super::settings::{ListenSettings, ServerSettings};
 use super::source::{Source, closest};
+use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
+use crate::socks::{Command, CommandSet};
 
 /// Warns of sections that are only known so that a file from elsewhere loads.
 pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<String>) {
@@ -30,7 +32,6 @@ pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<
 
 pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings, ConfigError> {
     let server = &file.server;
-    commands(source, server)?;
     let listen = listeners(source, server)?;
     let open = file.auth.socks_method.get_ref() == &SocksMethod::None && !server.allow_open_proxy;
     let mut checked: Vec<ListenSettings> = Vec::new();
@@ -97,6 +98,17 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             &server.drain_timeout_secs,
             0..=86_400,
         )?),
+        commands: commands(source, server)?,
+        associations: AssociationPolicy {
+            advertised: match server.udp_advertised_address.get_ref().as_str() {
+                "" => None,
+                _ => {
+                    let key = "server.udp_advertised_address";
+                    Some(source.ip(key, &server.udp_advertised_address)?)
+                }
+            },
+            ports: ports(source, server)?,
+        },
         api_hosts: server.api_hosts.iter().map(|host| host.get_ref().clone()).collect(),
         api_token_file: token_file(source, server)?,
         api_require_token: server.api_require_token,
@@ -113,23 +125,47 @@ fn token_file(source: &Source<'_>, server: &file::Server) -> Result<PathBuf, Con
     Ok(PathBuf::from(path.get_ref()))
 }
 
-/// Only CONNECT (RFC 1928 §4) is there to be allowed.
-fn commands(source: &Source<'_>, server: &file::Server) -> Result<(), ConfigError> {
+fn commands(source: &Source<'_>, server: &file::Server) -> Result<CommandSet, ConfigError> {
     let key = "server.commands";
-    let supported = "\"connect\" (the only command that is supported)";
+    let expected = "some of \"connect\", \"udp_associate\"";
     if server.commands.get_ref().is_empty() {
-        let message = format!("got none, expected {supported}");
+        let message = format!("got none, expected {expected}");
         return Err(source.error(server.commands.span(), key, message));
     }
-    for command in server.commands.get_ref() {
-        let got = command.get_ref();
-        if got != "connect" {
-            let message = format!("got {got:?}, expected {supported}");
-            let nearest = closest(got, ["connect"].into_iter()).map(str::to_owned);
-            return Err(ConfigError { nearest, ..source.error(command.span(), key, message) });
-        }
+    let mut set = CommandSet::NONE;
+    for word in server.commands.get_ref() {
+        let got = word.get_ref();
+        let Some((_, command)) = COMMANDS.iter().find(|(known, _)| known == got) else {
+            let message = format!("got {got:?}, expected {expected}");
+            let known = COMMANDS.iter().map(|(known, _)| *known);
+            let nearest = closest(got, known).map(str::to_owned);
+            return Err(ConfigError { nearest, ..source.error(word.span(), key, message) });
+        };
+        set = set.with(*command);
     }
-    Ok(())
+    Ok(set)
+}
+
+/// `first-last`, or nothing for any port.
+fn ports(
+    source: &Source<'_>,
+    server: &file::Server,
+) -> Result<Option<RangeInclusive<u16>>, ConfigError> {
+    let range = &server.udp_port_range;
+    let got = range.get_ref();
+    if got.is_empty() {
+        return Ok(None);
+    }
+    let ports = got.split_once('-').and_then(|(first, last)| {
+        let first: u16 = first.parse().ok()?;
+        let last: u16 = last.parse().ok()?;
+        (0 < first && first <= last).then_some(first..=last)
+    });
+    ports.map(Some).ok_or_else(|| {
+        let message =
+            format!("got {got:?}, expected two ports such as \"40000-40999\", or nothing");
+        source.error(range.span(), "server.udp_port_range", message)
+    })
 }
 
 /// A listener, and where the file speaks of it.
@@ -184,3 +220,7 @@ fn announcers(
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
+
+/// The words for the commands (RFC 1928 §4).
+const COMMANDS: [(&str, Command); 2] =
+    [("connect", Command::Connect), ("udp_associate", Command::UdpAssociate)];

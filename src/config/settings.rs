@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Users;
+use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
+use crate::socks::CommandSet;
 
 use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
 use super::error::{ConfigError, Place};
@@ -56,6 +58,10 @@ pub struct ServerSettings {
     pub keepalive_secs: u32,
     /// How long connections may go on once we are asked to stop; zero cuts them at once.
     pub drain_timeout: Duration,
+    /// What clients may ask for.
+    pub commands: CommandSet,
+    /// Where their datagrams are taken.
+    pub associations: AssociationPolicy,
     /// Names by which the HTTP API may be addressed, beside its own address and `localhost`.
     pub api_hosts: Vec<String>,
     /// Where the secret is that changes through the API must show. Never empty.

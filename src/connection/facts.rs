@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::acl::Ruling;
 use crate::auth::Identity;
 use crate::session::{Opening, SessionId, Stages};
-use crate::socks::Request;
+use crate::socks::Command;
 use crate::target::Target;
 
 /// What is known so far.
@@ -17,8 +17,10 @@ pub struct Facts {
     pub identity: Option<Identity>,
     /// The name that a failed login claimed.
     pub claimed_user: Option<Box<str>>,
-    /// What the client asked for, once it has.
-    pub request: Option<Request>,
+    /// What the client wants done, once it has said so.
+    pub command: Option<Command>,
+    /// Where to. An association has the target of its first datagram that was permitted.
+    pub target: Option<Target>,
     /// What the rules said, once they were asked.
     pub ruling: Option<Ruling>,
     /// The address that was dialled last, or the one that was reached.
@@ -43,7 +45,7 @@ impl Facts {
         then: impl FnOnce(&Opening<'_>) -> R,
     ) -> R {
         let user = self.identity.as_ref().unwrap_or(anonymous).user();
-        let target = self.request.as_ref().map(|request| request.target.canonical());
+        let target = self.target.as_ref().map(Target::canonical);
         let host = target.as_deref().map(HostText::of);
         then(&Opening {
             id,
@@ -52,7 +54,7 @@ impl Facts {
             user,
             claimed_user: self.claimed_user.as_deref(),
             target: host.as_ref().zip(target.as_deref()).map(|(host, t)| (host.as_str(), t.port)),
-            command: self.request.as_ref().map(|request| request.command),
+            command: self.command,
             ruling: self.ruling.as_ref(),
             policy_generation: self.policy_generation,
             accepted,

@@ -44,6 +44,10 @@ pub enum Input<'a> {
         /// How.
         error: ConnectError,
     },
+    /// There is a socket for the client's datagrams, at this address.
+    Associated(SocketAddr),
+    /// There is none: no descriptor, or no port.
+    NoSocket,
     /// The machine's deadline has come.
     Deadline,
 }

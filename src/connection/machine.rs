@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::input::Input;
 use super::negotiation::{Dialect, Fault, Negotiation, Progress};
 use super::next::Next;
-use super::stage::Stage;
+use super::stage::{Stage, Then};
 use crate::acl::{Denial, RequestPermit};
 use crate::auth::{Credentials, Verdict};
 use crate::policy::Policy;
@@ -68,6 +68,8 @@ impl Machine {
             Input::Unreachable { attempt, error } => {
                 (0, self.on_unreachable(attempt, error, now, out))
             }
+            Input::Associated(bound) => (0, self.on_associated(bound, now, out)),
+            Input::NoSocket => (0, self.on_no_socket(now, out)),
             Input::Deadline => (0, self.on_deadline(now, out)),
         }
     }
@@ -83,6 +85,7 @@ impl Machine {
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Opening(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => {}
         }
@@ -96,7 +99,8 @@ impl Machine {
             | Stage::Negotiating { until, .. }
             | Stage::Verifying { until, .. }
             | Stage::Resolving { until, .. }
-            | Stage::Answering { until } => Some(*until),
+            | Stage::Associating { until }
+            | Stage::Answering { until, .. } => Some(*until),
             Stage::Opening(attempts) | Stage::Dialing(attempts) => Some(attempts.deadline()),
             Stage::Done => None,
         }
@@ -171,6 +175,7 @@ impl Machine {
                     | Stage::Resolving { .. }
                     | Stage::Opening(_)
                     | Stage::Dialing(_)
+                    | Stage::Associating { .. }
                     | Stage::Answering { .. }
                     | Stage::Done) => other,
                 };
@@ -197,17 +202,19 @@ impl Machine {
 
     fn on_request(&mut self, request: Request, now: Instant, out: &mut Outbox) -> Next {
         let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
-        let judged = self.policy.acl.on_request(identity, self.client, &request);
-        let target = request.target.clone();
-        let command = request.command;
-        self.facts.request = Some(request);
-        match command {
-            Command::Connect => {}
-            Command::Bind | Command::UdpAssociate => {
-                return self.reject(Outcome::UnsupportedCommand, now, out);
-            }
+        let Request { command, target } = &request;
+        self.facts.command = Some(*command);
+        if *command == Command::UdpAssociate && self.policy.commands.contains(*command) {
+            // The target says where the client will send from, and each datagram is judged by itself.
+            self.stage = Stage::Associating { until: now + self.policy.timeouts.connect };
+            return Next::Associate { declared: target.port };
         }
-        let permit = match judged {
+        let target = target.clone();
+        self.facts.target = Some(target.clone());
+        if *command != Command::Connect || !self.policy.commands.contains(*command) {
+            return self.reject(Outcome::UnsupportedCommand, now, out);
+        }
+        let permit = match self.policy.acl.on_request(identity, self.client, &request) {
             Ok(permit) => permit,
             Err(denial) => return self.deny(Outcome::AclDenied, denial, now, out),
         };
@@ -255,6 +262,7 @@ impl Machine {
             | Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Dialing(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Opened", now),
         }
@@ -288,6 +296,7 @@ impl Machine {
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Verdict", now),
         }
@@ -316,6 +325,7 @@ impl Machine {
             | Stage::Verifying { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Resolved", now),
         }
@@ -333,18 +343,39 @@ impl Machine {
             Stage::Dialing(attempts) => {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
                 self.facts.resolved = Some(peer.ip().to_canonical());
-                self.dialect.write_success(local, out);
-                self.stage = Stage::Answering { until: now + self.policy.timeouts.linger };
-                Next::Flush
+                self.answer(local, Then::Relay, now, out)
             }
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Connected", now),
         }
+    }
+
+    fn on_associated(&mut self, bound: SocketAddr, now: Instant, out: &mut Outbox) -> Next {
+        if !matches!(self.stage, Stage::Associating { .. }) {
+            return self.impossible("Associated", now);
+        }
+        let told = self.policy.associations.advertised.unwrap_or(bound.ip());
+        self.answer(SocketAddr::new(told, bound.port()), Then::RelayDatagrams, now, out)
+    }
+
+    fn on_no_socket(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        if !matches!(self.stage, Stage::Associating { .. }) {
+            return self.impossible("NoSocket", now);
+        }
+        self.reject(Outcome::ServerBusy, now, out)
+    }
+
+    /// Answers that the request was carried out at this address of ours.
+    fn answer(&mut self, bound: SocketAddr, then: Then, now: Instant, out: &mut Outbox) -> Next {
+        self.dialect.write_success(bound, out);
+        self.stage = Stage::Answering { until: now + self.policy.timeouts.linger, then };
+        Next::Flush
     }
 
     fn on_unreachable(
@@ -382,14 +413,19 @@ impl Machine {
     fn on_flushed(&mut self) -> Next {
         match &self.stage {
             Stage::Announcing { .. } | Stage::Negotiating { .. } => Next::Read,
-            Stage::Answering { .. } => {
+            Stage::Answering { then, .. } => {
+                let next = match then {
+                    Then::Relay => Next::Relay,
+                    Then::RelayDatagrams => Next::RelayDatagrams,
+                };
                 self.stage = Stage::Done;
-                Next::Relay
+                next
             }
             Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
+            | Stage::Associating { .. }
             | Stage::Done => Next::Wait,
         }
     }
@@ -408,6 +444,7 @@ impl Machine {
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Dialing(_)
+            | Stage::Associating { .. }
             | Stage::Answering { .. }
             | Stage::Done => Next::Wait,
         }
@@ -419,7 +456,7 @@ impl Machine {
                 self.end(Outcome::HandshakeTimeout, now)
             }
             Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, now, out),
-            Stage::Opening(_) => Next::Wait,
+            Stage::Opening(_) | Stage::Associating { .. } => Next::Wait,
             Stage::Dialing(attempts) if attempts.is_over(now) => {
                 self.reject(Outcome::ConnectTimeout, now, out)
             }

@@ -28,6 +28,13 @@ pub enum Next {
         /// The permission, with the address.
         permit: Permit,
     },
+    /// Make a socket for the client's datagrams, then say `Associated` or `NoSocket`.
+    Associate {
+        /// The port that the client will send from; 0 if it has not said.
+        declared: u16,
+    },
+    /// Carry datagrams between that socket and the targets. The machine is done.
+    RelayDatagrams,
     /// Join the two sockets; what is left of the client's octets is payload. The machine is done.
     Relay,
     /// Record this ending, deliver the outbox, then close. The machine is done.

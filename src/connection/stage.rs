@@ -6,6 +6,15 @@ use super::dial::Attempts;
 use super::negotiation::Negotiation;
 use crate::acl::RequestPermit;
 
+/// What begins once the success reply has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The relay of two streams.
+    Relay,
+    /// The relay of datagrams.
+    RelayDatagrams,
+}
+
 /// Where a connection stands.
 #[derive(Debug)]
 pub(super) enum Stage {
@@ -21,8 +30,10 @@ pub(super) enum Stage {
     Opening(Attempts),
     /// Addresses are being tried.
     Dialing(Attempts),
+    /// A socket for datagrams is being made.
+    Associating { until: Instant },
     /// The success reply is leaving.
-    Answering { until: Instant },
+    Answering { until: Instant, then: Then },
     /// The machine is done. Also what stands here while a stage is moved, so that a defect in
     /// between ends the session and nothing else.
     Done,

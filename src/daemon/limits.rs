@@ -9,18 +9,20 @@ pub(super) struct Others {
     pub(super) listeners: usize,
     /// Descriptors of all resolvers.
     pub(super) resolvers: usize,
+    /// Whether connections may be associations.
+    pub(super) datagrams: bool,
 }
 
 /// The bound on connections in all: what was configured, or what the descriptors allow if that is
 /// less.
 pub(super) fn connections_max(configured: u32, nofile: &NofileLimit, others: &Others) -> u32 {
-    let Others { workers, listeners, resolvers } = others;
+    let Others { workers, listeners, resolvers, datagrams } = others;
     let fixed = FIXED
         + (workers * (PER_WORKER + listeners)) as u64
         + *resolvers as u64
         + PER_API_CONNECTION * API_CONNECTIONS_MAX;
     let left = nofile.soft.saturating_sub(fixed);
-    let allowed = left / PER_CONNECTION;
+    let allowed = left / if *datagrams { PER_ASSOCIATION } else { PER_CONNECTION };
     configured.min(u32::try_from(allowed).unwrap_or(u32::MAX)).max(1)
 }
 
@@ -36,6 +38,8 @@ const PER_API_CONNECTION: u64 = 4;
 const API_CONNECTIONS_MAX: u64 = 32;
 /// At worst: the client's socket and two attempts.
 const PER_CONNECTION: u64 = 3;
+/// At worst: the client's socket, the one for its datagrams, and one towards targets per family.
+const PER_ASSOCIATION: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -46,7 +50,7 @@ mod tests {
     }
 
     fn others(workers: usize, listeners: usize, resolvers: usize) -> Others {
-        Others { workers, listeners, resolvers }
+        Others { workers, listeners, resolvers, datagrams: false }
     }
 
     #[test]
@@ -68,6 +72,8 @@ mod tests {
         // Three descriptors are a connection.
         assert_eq!(allowed(others(4, 3, 0)), bare - 4);
         assert_eq!(allowed(others(4, 0, 300)), bare - 100);
+        let datagrams = allowed(Others { datagrams: true, ..others(4, 0, 0) });
+        assert_eq!(datagrams, bare * 3 / 4);
     }
 
     #[cfg(feature = "dns-cares")]

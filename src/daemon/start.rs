@@ -29,7 +29,7 @@ use crate::linux::socket::keepalive;
 use crate::policy::{Policy, Timeouts};
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
-use crate::socks::MethodSet;
+use crate::socks::{Command, MethodSet};
 use crate::stats::{Counters, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
@@ -184,6 +184,7 @@ impl Plan {
             workers,
             listeners: settings.server.listen.len(),
             resolvers: names.descriptors_max(&settings.resolver, workers),
+            datagrams: settings.server.commands.contains(Command::UdpAssociate),
         };
         let connections_max = connections_max(settings.server.max_connections, &nofile, &others);
         if connections_max < settings.server.max_connections {
@@ -282,6 +283,8 @@ fn policy(settings: &Settings, plan: &Plan, api: Option<SocketAddr>) -> Policy {
     Policy {
         generation: 1,
         methods: if settings.auth.required { MethodSet::USERPASS } else { MethodSet::NO_AUTH },
+        commands: server.commands,
+        associations: server.associations.clone(),
         users: Arc::clone(&settings.auth.users),
         anonymous: Identity::anonymous(&settings.acl.anonymous_user),
         acl: Acl::new(guard),

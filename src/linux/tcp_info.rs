@@ -6,9 +6,11 @@
 //! a field (notsent: 4.6) leaves it 0.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
-use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
+use super::socket_option::option;
 
 /// What is worth knowing of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl TcpInfo {
     /// # Errors
     /// Whatever getsockopt(2) says: not a TCP socket.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
-        let wire = read(socket)?;
+        let wire: Wire = option(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
         Ok(Self {
             rtt_us: wire.rtt,
             retransmits: wire.total_retrans,
@@ -69,29 +71,6 @@ const _: () = assert!(std::mem::offset_of!(Wire, rtt) == 68);
 const _: () = assert!(std::mem::offset_of!(Wire, total_retrans) == 100);
 const _: () = assert!(std::mem::offset_of!(Wire, notsent_bytes) == 144);
 const _: () = assert!(size_of::<Wire>() == 152);
-
-/// JUSTIFICATION: std, mio, socket2 and rustix offer no safe call for TCP_INFO, and what it knows is
-/// nowhere else to be had for one socket. This is the crate's only getsockopt of its own.
-#[expect(unsafe_code, reason = "TCP_INFO has no safe wrapper")]
-fn read(socket: &impl AsFd) -> io::Result<Wire> {
-    let mut wire = Wire::new_zeroed();
-    let octets = wire.as_mut_bytes();
-    let mut length = libc::socklen_t::try_from(octets.len()).map_err(io::Error::other)?;
-    // SAFETY: the descriptor is borrowed, so it is open throughout the call. The kernel writes at most
-    // `length` octets to `octets`, which is exclusively ours and exactly that long, and writes the
-    // number of them to `length`. It keeps neither pointer. `Wire` is valid for any octets and was
-    // zeroed, so it does not matter how many were written.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            octets.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 { Ok(wire) } else { Err(io::Error::last_os_error()) }
-}
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,17 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Target, Stop> {
     Ok(Target::new(host, parse_port(cursor)?))
 }
 
+/// Octets of the address that `octets` begin with: type, address and port. They need not all be there.
+pub(super) fn length(octets: &[u8]) -> Result<usize, Stop> {
+    let mut cursor = Cursor::new(octets);
+    Ok(match cursor.octet()? {
+        V4 => 1 + 4 + 2,
+        V6 => NUMERIC_OCTETS_MAX,
+        NAME => 1 + 1 + usize::from(cursor.octet()?) + 2,
+        other => return Err(Malformed::AddressType(other).into()),
+    })
+}
+
 fn parse_port(cursor: &mut Cursor<'_>) -> Result<u16, Stop> {
     Ok(u16::from_be_bytes(cursor.array()?))
 }

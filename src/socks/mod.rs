@@ -10,6 +10,7 @@
 //! | RFC 1928 §4 | request: command and target | `request.rs` |
 //! | RFC 1928 §5 | ATYP, address, port | `address.rs` |
 //! | RFC 1928 §6 | reply, reply codes | `reply.rs` |
+//! | RFC 1928 §7 | header of a datagram | `datagram.rs` |
 //! | RFC 1929 §2 | user name, password, status | `userpass.rs` |
 //! | SOCKS4, 4a | request and reply | `v4.rs` |
 //! | all of them | the order of the messages | `handshake.rs` |
@@ -24,6 +25,7 @@
 
 mod address;
 mod cursor;
+mod datagram;
 mod handshake;
 mod malformed;
 mod method;
@@ -33,12 +35,13 @@ mod request;
 mod userpass;
 mod v4;
 
+pub use datagram::{BadDatagram, Datagram, HEADER_OCTETS_MAX as DATAGRAM_HEADER_OCTETS_MAX};
 pub use handshake::{Handshake, Progress};
 pub use malformed::Malformed;
 pub use method::{Method, MethodSet};
 pub use outbox::Outbox;
 pub use reply::{Reply, ReplyCode};
-pub use request::{Command, Request};
+pub use request::{Command, CommandSet, Request};
 pub use userpass::UserPass;
 
 /// VER of every message of RFC 1928.

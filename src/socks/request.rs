@@ -37,6 +37,27 @@ impl Command {
     }
 }
 
+/// Some of the commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandSet(u8);
+
+impl CommandSet {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These and one more.
+    #[must_use]
+    pub const fn with(self, command: Command) -> Self {
+        Self(self.0 | 1 << command as u8)
+    }
+
+    /// Whether it is among them.
+    #[must_use]
+    pub const fn contains(self, command: Command) -> bool {
+        self.0 & (1 << command as u8) != 0
+    }
+}
+
 /// A request, complete and possible; whether it is permitted is another question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -73,6 +94,13 @@ mod tests {
 
     fn parse(octets: &[u8]) -> Result<Request, Stop> {
         Request::parse(&mut Cursor::new(octets))
+    }
+
+    #[test]
+    fn a_set_contains_what_was_put_in() {
+        let set = CommandSet::NONE.with(Command::Connect).with(Command::UdpAssociate);
+        assert!(set.contains(Command::Connect) && set.contains(Command::UdpAssociate));
+        assert!(!set.contains(Command::Bind) && !CommandSet::NONE.contains(Command::Connect));
     }
 
     #[test]

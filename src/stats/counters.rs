@@ -8,6 +8,7 @@ use super::histogram::Histogram;
 use super::peak::Peak;
 use super::stages::StageTimes;
 use crate::session::Outcome;
+use crate::udp::Dropped;
 
 /// One number with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -68,6 +69,12 @@ pub struct Counters {
     pub stages: StageTimes,
     /// Endings by outcome, in the order of [`Outcome::ALL`].
     pub outcomes: [Count; Outcome::ALL.len()],
+    /// Datagrams of associations, client to target.
+    pub datagrams_sent: Count,
+    /// Datagrams of associations, target to client.
+    pub datagrams_received: Count,
+    /// Datagrams that were dropped, by reason, in the order of [`Dropped::ALL`].
+    pub datagrams_dropped: [Count; Dropped::ALL.len()],
     /// Poll events and answers that came for a connection that was gone.
     pub stale: Count,
     /// Relay turns that used up their budget.
@@ -130,6 +137,9 @@ impl Default for Counters {
             durations: Histogram::new(&DURATION_BOUNDS_MS),
             stages: StageTimes::default(),
             outcomes: array::from_fn(|_| Count::default()),
+            datagrams_sent: Count::default(),
+            datagrams_received: Count::default(),
+            datagrams_dropped: array::from_fn(|_| Count::default()),
             stale: Count::default(),
             budget_spent: Count::default(),
             unrecorded: Count::default(),

@@ -17,7 +17,19 @@ impl Connection {
             return;
         }
         self.settled = true;
-        let relayed = matches!(self.link, Link::Relaying(_));
+        let relayed = match &self.link {
+            Link::Relaying(_) => true,
+            Link::Associated(associated) => associated.has_relayed(),
+            Link::Front(_) | Link::Parting(_) => false,
+        };
+        if let Link::Associated(associated) = &mut self.link {
+            associated.count_overflow(kit.now.mono, &kit.counters);
+        }
+        let refused = match &mut self.link {
+            Link::Associated(associated) if !self.opened => associated.refused(),
+            Link::Front(_) | Link::Relaying(_) | Link::Associated(_) | Link::Parting(_) => None,
+        };
+        let outcome = refused.unwrap_or(outcome);
         let lived = kit.now.mono.saturating_duration_since(self.accepted.mono);
         let duration_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
         let ending = Ending { outcome, relayed, duration_ms };
@@ -33,6 +45,7 @@ impl Connection {
                     Link::Relaying(relaying) => {
                         set_tcp(slot.reference(), &self.client, &relaying.upstream);
                     }
+                    Link::Associated(_) => set_client_tcp(slot.reference(), &self.client),
                     Link::Parting(_) => {}
                 }
                 kit.table.remove(kit.index, id);
@@ -45,8 +58,11 @@ impl Connection {
     /// An attempt that never was a session in the table: refused, failed, or turned away. A client
     /// that came and went without a word is no attempt.
     fn record_unopened(&self, ending: &Ending, kit: &mut Kit) {
-        let Link::Front(front) = &self.link else { return };
-        let facts = front.machine.facts();
+        let (facts, policy) = match &self.link {
+            Link::Front(front) => (front.machine.facts(), front.machine.policy()),
+            Link::Associated(associated) => (associated.facts(), associated.policy()),
+            Link::Relaying(_) | Link::Parting(_) => return,
+        };
         let silent = !facts.spoke && ending.outcome != Outcome::HandshakeTimeout;
         if silent || self.opened || !kit.records {
             return;
@@ -54,7 +70,7 @@ impl Connection {
         let id = kit.ids.next(self.accepted.utc_ms);
         let came = (self.address, self.accepted.utc_ms);
         let share = &mut kit.share;
-        let anonymous = &front.machine.policy().anonymous;
+        let anonymous = &policy.anonymous;
         let slot = facts.as_opening(id, false, came, anonymous, |opening| share.open(opening));
         match slot {
             Some(slot) => {
@@ -92,11 +108,15 @@ pub(super) fn set_late_facts(session: SessionRef, facts: &Facts) {
 /// What the kernel knows of both legs at the end of a relay. It is asked once per session; a socket
 /// that it will not speak of has no figures.
 fn set_tcp(session: SessionRef, client: &Socket, upstream: &Socket) {
-    if let Ok(info) = TcpInfo::of(client.stream()) {
-        session.set_client_tcp(info.rtt_us, info.retransmits);
-    }
+    set_client_tcp(session, client);
     if let Ok(info) = TcpInfo::of(upstream.stream()) {
         session.set_upstream_tcp(info.rtt_us, info.retransmits);
+    }
+}
+
+fn set_client_tcp(session: SessionRef, client: &Socket) {
+    if let Ok(info) = TcpInfo::of(client.stream()) {
+        session.set_client_tcp(info.rtt_us, info.retransmits);
     }
 }
 

@@ -9,8 +9,10 @@ use super::parting::Parting;
 use super::relaying::Relaying;
 use super::socket::Socket;
 use super::token::Role;
+use super::udp::Associated;
+use crate::auth::Identity;
 use crate::clock::Now;
-use crate::connection::Attempt;
+use crate::connection::{Attempt, Facts};
 use crate::key::Key;
 use crate::limit::Seat;
 use crate::session::{Detail, Outcome, SessionId, SessionSlot};
@@ -46,6 +48,8 @@ pub(super) enum Link {
     Front(Box<Front>),
     /// Two sockets joined.
     Relaying(Box<Relaying>),
+    /// Datagrams of an association.
+    Associated(Box<Associated>),
     /// Recorded; the last octets or the reset are on their way.
     Parting(Parting),
 }
@@ -61,6 +65,32 @@ pub(super) enum Fate {
     Release,
 }
 
+impl Live {
+    /// Puts a session into the table: from here on it is alive for everybody. `None` when the ledger
+    /// has no slot for it. `came` is the client's address and when it was accepted.
+    pub(super) fn open(
+        facts: &Facts,
+        anonymous: &Identity,
+        came: (SocketAddr, i64),
+        key: Key,
+        kit: &mut Kit,
+    ) -> Option<Self> {
+        kit.counters.sessions_opened.add(1);
+        let id = kit.ids.next(came.1);
+        let share = &mut kit.share;
+        let slot = facts.as_opening(id, true, came, anonymous, |opening| share.open(opening));
+        let Some(slot) = slot else {
+            kit.counters.unrecorded.add(1);
+            return None;
+        };
+        kit.table.insert(kit.index, id, slot.reference(), key);
+        if !kit.journal.opened(slot.reference()) {
+            kit.counters.openings_left_out.add(1);
+        }
+        Some(Self { id, slot })
+    }
+}
+
 impl Connection {
     /// Marks what the event says.
     pub(super) fn note(&mut self, role: Role, event: &mio::event::Event) {
@@ -73,16 +103,16 @@ impl Connection {
                     // A relay has one upstream; the loser of two attempts was dropped, and what
                     // the kernel still says of it does no harm: readiness is only a hint.
                     Link::Relaying(relaying) => relaying.upstream.note(event),
+                    Link::Associated(_) => {}
                     Link::Parting(parting) => parting.note(event),
                 }
             }
-            Role::Awaiting
-            | Role::UdpClient
-            | Role::UdpV4
-            | Role::UdpV6
-            | Role::Listener
-            | Role::Waker
-            | Role::Resolver => {}
+            Role::UdpClient | Role::UdpV4 | Role::UdpV6 => match &mut self.link {
+                Link::Associated(associated) => associated.note(role, event),
+                // A socket that is new is asked anyhow.
+                Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {}
+            },
+            Role::Awaiting | Role::Listener | Role::Waker | Role::Resolver => {}
         }
     }
 
@@ -91,6 +121,7 @@ impl Connection {
         match &self.link {
             Link::Front(_) => self.advance_front(key, kit),
             Link::Relaying(_) => self.advance_relay(kit),
+            Link::Associated(_) => self.advance_association(key, kit),
             Link::Parting(_) => self.advance_parting(),
         }
     }
@@ -103,6 +134,7 @@ impl Connection {
         match &self.link {
             Link::Front(_) => self.expire_front(key, kit),
             Link::Relaying(_) => self.expire_relay(kit),
+            Link::Associated(_) => self.expire_association(kit),
             Link::Parting(_) => self.expire_parting(kit.now.mono),
         }
     }
@@ -134,6 +166,7 @@ impl Connection {
         match &self.link {
             Link::Front(front) => front.deadline(),
             Link::Relaying(relaying) => Some(relaying.deadline()),
+            Link::Associated(associated) => Some(associated.deadline()),
             Link::Parting(parting) => Some(parting.deadline()),
         }
     }

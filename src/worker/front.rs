@@ -2,6 +2,7 @@
 //! machine asks for is done, one arm per verb.
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ use super::parting::Parting;
 use super::relaying::Relaying;
 use super::socket::Socket;
 use super::token::{Role, Token};
+use super::udp::{self, Associated};
+use super::udp_end::UdpEnd;
 use crate::acl::Permit;
 use crate::auth::{Credentials, RecentKey, Verdict};
 use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
@@ -26,6 +29,7 @@ use crate::offload::Job;
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
 use crate::socks::{Handshake, Outbox};
+use crate::udp::Association;
 
 /// The machine with its buffers, and the sockets that it is dialling.
 pub(super) struct Front {
@@ -37,6 +41,8 @@ pub(super) struct Front {
     query: u32,
     /// What the verdict that is being waited for is remembered under.
     recent: Option<RecentKey>,
+    /// The association that is to begin, with its socket towards the client.
+    association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
     flushing: bool,
 }
@@ -60,6 +66,7 @@ impl Front {
             attempts: [None, None],
             query: 0,
             recent: None,
+            association: None,
             flushing: false,
         }
     }
@@ -180,6 +187,10 @@ impl Connection {
                 let next = front.ask(Input::Resolved(answer), kit.now.mono);
                 self.perform(next, key, kit)
             }
+            Link::Associated(_) => {
+                self.resolved_for_datagrams(query, answer, key, kit);
+                Fate::Wait
+            }
             Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
                 kit.counters.stale.add(1);
                 Fate::Wait
@@ -199,10 +210,17 @@ impl Connection {
                 let next = front.ask(Input::Verdict(verdict), kit.now.mono);
                 self.perform(next, key, kit)
             }
-            Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
+            Link::Front(_) | Link::Relaying(_) | Link::Associated(_) | Link::Parting(_) => {
                 kit.counters.stale.add(1);
                 Fate::Wait
             }
+        }
+    }
+
+    fn ask_front(&mut self, input: Input<'_>, now: Instant) -> Next {
+        match &mut self.link {
+            Link::Front(front) => front.ask(input, now),
+            Link::Relaying(_) | Link::Associated(_) | Link::Parting(_) => Next::Wait,
         }
     }
 
@@ -254,6 +272,11 @@ impl Connection {
                         front.ask(Input::Unreachable { attempt, error }, now)
                     }
                 },
+                Next::Associate { declared } => match self.make_association(declared, key, kit) {
+                    Some(bound) => self.ask_front(Input::Associated(bound), now),
+                    None => self.ask_front(Input::NoSocket, now),
+                },
+                Next::RelayDatagrams => return self.associate(key, kit),
                 Next::Relay => return self.join(kit),
                 Next::Refuse(outcome) => {
                     self.settle(outcome, kit);
@@ -281,29 +304,50 @@ impl Connection {
         Fate::Wait
     }
 
-    /// Puts the session into the table: from here on it is alive for everybody.
     fn open(&mut self, key: Key, kit: &mut Kit) {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
-        kit.counters.sessions_opened.add(1);
-        let id = kit.ids.next(self.accepted.utc_ms);
-        let share = &mut kit.share;
-        let slot = front.machine.facts().as_opening(
-            id,
-            true,
-            (self.address, self.accepted.utc_ms),
-            &front.machine.policy().anonymous,
-            |opening| share.open(opening),
-        );
-        let Some(slot) = slot else {
-            kit.counters.unrecorded.add(1);
-            return;
-        };
-        kit.table.insert(kit.index, id, slot.reference(), key);
-        if !kit.journal.opened(slot.reference()) {
-            kit.counters.openings_left_out.add(1);
+        let came = (self.address, self.accepted.utc_ms);
+        let anonymous = &front.machine.policy().anonymous;
+        self.session = Live::open(front.machine.facts(), anonymous, came, key, kit);
+    }
+
+    /// Makes the socket for the client's datagrams; its address.
+    fn make_association(&mut self, declared: u16, key: Key, kit: &mut Kit) -> Option<SocketAddr> {
+        let Link::Front(front) = &mut self.link else { return None };
+        let policy = front.machine.policy();
+        let ports = policy.associations.ports.clone();
+        let made = udp::bind_for_client(&self.client, ports.as_ref(), key, kit)
+            .and_then(|end| Ok((end.local_addr()?, end)));
+        match made {
+            Ok((bound, end)) => {
+                let identity =
+                    front.machine.facts().identity.clone().unwrap_or(policy.anonymous.clone());
+                let policy = Arc::clone(policy);
+                let association = Association::new(self.address.ip(), declared, identity, policy);
+                front.association = Some((end, association));
+                Some(bound)
+            }
+            Err(error) => {
+                tracing::warn!("no socket for the datagrams of a client: {error}");
+                None
+            }
         }
-        self.session = Some(Live { id, slot });
+    }
+
+    /// The success reply has left: datagrams are carried from here on, and the front is freed.
+    fn associate(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let Some((client, association)) = front.association.take() else {
+            self.settle(Outcome::Internal, kit);
+            return Fate::Release;
+        };
+        let facts = front.machine.facts().clone();
+        kit.counters.stages.observe(&facts.stages);
+        let policy = Arc::clone(front.machine.policy());
+        let associated = Associated::new(association, client, facts, policy, kit.now.mono);
+        self.link = Link::Associated(Box::new(associated));
+        self.advance_association(key, kit)
     }
 
     /// The success reply has left: the two sockets are joined, and the front is freed.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mio::Registry;
 
 use super::deadlines::Deadlines;
+use super::udp::DatagramBuffer;
 use crate::auth::Recent;
 use crate::clock::Now;
 use crate::key::Key;
@@ -28,6 +29,10 @@ pub(super) struct Kit {
     pub(super) post: Post,
     pub(super) recent: Recent,
     pub(super) carrier: Carrier,
+    /// Where datagrams pass through.
+    pub(super) datagrams: DatagramBuffer,
+    /// Counts on through the ports for clients' datagrams.
+    pub(super) next_port: u32,
     pub(super) deadlines: Deadlines,
     pub(super) ready: VecDeque<Key>,
     pub(super) ids: IdSource,

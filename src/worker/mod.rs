@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! accept ─▶ Connection { Link::Front } ──Relay──▶ { Link::Relaying } ──RelayEnd──▶ close::settle
+//!                │ RelayDatagrams ──▶ { Link::Associated } ──control connection ends──▶ settle
 //!                │ Refuse / End                                                        │
 //!                └──▶ close::settle ─▶ { Link::Parting }: last octets, reset ──▶ slot is free
 //! ```
@@ -26,6 +27,8 @@ mod relaying;
 pub mod slots;
 pub mod socket;
 pub mod token;
+mod udp;
+mod udp_end;
 #[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]
 mod worker;
 

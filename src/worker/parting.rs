@@ -141,7 +141,7 @@ impl Connection {
         let upstream = match &self.link {
             Link::Relaying(relaying) => [Some(&relaying.upstream), None],
             Link::Front(front) => front.dialled(),
-            Link::Parting(_) => [None, None],
+            Link::Associated(_) | Link::Parting(_) => [None, None],
         };
         for socket in upstream.into_iter().flatten().chain([&self.client]) {
             let aborted = abort_on_close(socket.stream());

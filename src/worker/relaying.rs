@@ -52,12 +52,12 @@ impl Relaying {
 }
 
 /// Books each transfer while it happens; stores the session's counters every so many of them.
-struct Booking<'a> {
-    traffic: &'a mut Traffic,
-    unpublished: &'a mut u32,
-    publish_every: u32,
-    session: Option<SessionRef>,
-    now_ms: i64,
+pub(super) struct Booking<'a> {
+    pub(super) traffic: &'a mut Traffic,
+    pub(super) unpublished: &'a mut u32,
+    pub(super) publish_every: u32,
+    pub(super) session: Option<SessionRef>,
+    pub(super) now_ms: i64,
 }
 
 impl Meter for Booking<'_> {
@@ -167,7 +167,7 @@ impl Connection {
     }
 }
 
-fn first_byte(
+pub(super) fn first_byte(
     session: Option<SessionRef>,
     since: Option<Instant>,
     now: Instant,

@@ -16,6 +16,7 @@ use super::kit::Kit;
 use super::letters::Drain;
 use super::slots::Slots;
 use super::token::{Role, Token};
+use super::udp::DatagramBuffer;
 use crate::auth::Recent;
 use crate::clock;
 use crate::key::Key;
@@ -94,6 +95,9 @@ impl Worker {
             post: parts.post,
             recent: Recent::new(),
             carrier: Carrier::new(),
+            datagrams: DatagramBuffer::default(),
+            // Workers begin far apart, so that they seldom try each other's ports.
+            next_port: u32::try_from(parts.index).unwrap_or(0).wrapping_mul(PORTS_APART),
             deadlines: Deadlines::new(),
             ready: VecDeque::new(),
             ids: IdSource::new(),
@@ -283,6 +287,8 @@ impl Worker {
 const EVENTS_PER_TURN: usize = 1024;
 /// Deadlines looked at per turn.
 const EXPIRIES_PER_TURN: usize = 256;
+/// Ports between the first ones of two workers.
+const PORTS_APART: u32 = 251;
 /// The longest wait of all.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The longest wait while endings have not found room in the journal.

@@ -133,11 +133,25 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:11: server.listen.address: ", "allow_open_proxy"],
         ),
         (
-            "[server]\ncommands = [\"connect\", \"bind\"]\n",
-            &[":2:24: server.commands: got \"bind\", expected \"connect\" (the only"],
+            "[server]\ncommands = [\"connect\", \"resolve\"]\n",
+            &[":2:24: server.commands: got \"resolve\", expected some of \"connect\", "],
         ),
         ("[server]\ncommands = [\"Connect\"]\n", &["did you mean `connect`?"]),
-        ("[server]\ncommands = []\n", &[":2:12: server.commands: got none, expected \"connect\""]),
+        ("[server]\ncommands = [\"udp-associate\"]\n", &["did you mean `udp_associate`?"]),
+        (
+            "[server]\ncommands = []\n",
+            &[":2:12: server.commands: got none, expected some of \"connect\", "],
+        ),
+        (
+            "[server]\nudp_port_range = \"40999-40000\"\n",
+            &[":2:18: server.udp_port_range: got \"40999-40000\", expected two ports such as"],
+        ),
+        ("[server]\nudp_port_range = \"0-9\"\n", &["server.udp_port_range: got \"0-9\""]),
+        ("[server]\nudp_port_range = \"4000\"\n", &["server.udp_port_range: got \"4000\""]),
+        (
+            "[server]\nudp_advertised_address = \"proxy.test\"\n",
+            &[":2:26: server.udp_advertised_address: got \"proxy.test\", expected an IP address"],
+        ),
         (
             "[auth]\nsocks_method = \"userpass\"\n",
             &[":2:16: auth.socks_method: ", "`[[auth.users]]`"],

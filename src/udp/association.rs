@@ -1,0 +1,312 @@
+//! One association: who may send, where to, and who may answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::dropped::Dropped;
+use super::peers::Peers;
+use super::routes::{Open, Routes, Way};
+use super::waiting::Waiting;
+use crate::acl::{Permit, RequestPermit, Ruling};
+use crate::auth::Identity;
+use crate::policy::Policy;
+use crate::resolve::{Addresses, LookupError};
+use crate::session::Outcome;
+use crate::socks::{BadDatagram, Command, Datagram, Request};
+use crate::target::{HostName, Target};
+
+/// What decides about the datagrams of one client.
+#[derive(Debug)]
+pub struct Association {
+    client: IpAddr,
+    sender: Sender,
+    identity: Identity,
+    policy: Arc<Policy>,
+    routes: Routes,
+    peers: Peers,
+    waiting: Waiting,
+    query: u32,
+    refusal: Option<Refusal>,
+}
+
+/// From which port the client sends.
+#[derive(Clone, Copy, Debug)]
+enum Sender {
+    /// From any: the first datagram tells.
+    Any,
+    /// From the one that it declared; nothing has come yet.
+    Declared(u16),
+    /// From this one.
+    Known(SocketAddr),
+}
+
+/// What is to be done with a datagram of the client.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Send `payload` to the permitted address.
+    Send {
+        /// The address.
+        permit: &'a Permit,
+        /// What the client called it.
+        target: &'a Target,
+        /// What the rules said.
+        ruling: &'a Ruling,
+        /// The octets to be sent.
+        payload: &'a [u8],
+    },
+    /// It is kept; look this name up, and hand in what comes out as the answer to `query`.
+    Ask {
+        /// The number of the question, unique among those of the association that are unanswered.
+        query: u32,
+        /// The name.
+        name: HostName,
+    },
+    /// It is kept until the answer comes that was asked for before.
+    Kept,
+    /// Count it; nothing else is to be done.
+    Drop(Dropped),
+}
+
+/// Why nothing came of an association whose datagrams led nowhere: the first that a rule forbade, else
+/// the first whose name led nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it was to go.
+    pub target: Target,
+    /// What the rules said, if it was they.
+    pub ruling: Option<Ruling>,
+    /// How a session ends of which there is no more to say.
+    pub outcome: Outcome,
+}
+
+impl Association {
+    /// The association of `identity`, whose control connection comes from `client`. `declared` is
+    /// DST.PORT of its request: the port that it will send from, or 0 if it does not know yet.
+    #[must_use]
+    pub fn new(client: IpAddr, declared: u16, identity: Identity, policy: Arc<Policy>) -> Self {
+        let sender = if declared == 0 { Sender::Any } else { Sender::Declared(declared) };
+        Self {
+            client: client.to_canonical(),
+            sender,
+            identity,
+            policy,
+            routes: Routes::default(),
+            peers: Peers::default(),
+            waiting: Waiting::default(),
+            query: 0,
+            refusal: None,
+        }
+    }
+
+    /// Judges by this policy from now on.
+    pub fn renew(&mut self, policy: &Arc<Policy>) {
+        if self.policy.generation != policy.generation {
+            self.policy = Arc::clone(policy);
+            self.routes.clear();
+        }
+    }
+
+    /// What is to be done with a datagram that came to the socket towards the client.
+    pub fn upload<'a>(
+        &'a mut self,
+        source: SocketAddr,
+        octets: &'a [u8],
+        now: Instant,
+    ) -> Step<'a> {
+        let expected = source.ip().to_canonical() == self.client
+            && match self.sender {
+                Sender::Any => true,
+                Sender::Declared(port) => source.port() == port,
+                Sender::Known(sender) => source.port() == sender.port(),
+            };
+        if !expected {
+            return Step::Drop(Dropped::ForeignSource);
+        }
+        match Datagram::split(octets) {
+            Ok(datagram) => {
+                self.sender = Sender::Known(source);
+                self.forward(octets, datagram, now)
+            }
+            Err(BadDatagram::Fragment(_)) => Step::Drop(Dropped::Fragment),
+            Err(BadDatagram::Short | BadDatagram::Address(_)) => Step::Drop(Dropped::Malformed),
+        }
+    }
+
+    /// What is to be done with a datagram that was [kept](Step::Kept) and has come back from
+    /// [`answered`](Self::answered).
+    pub fn upload_kept<'a>(&'a mut self, octets: &'a [u8], now: Instant) -> Step<'a> {
+        match Datagram::split(octets) {
+            Ok(datagram) => self.forward(octets, datagram, now),
+            Err(_) => Step::Drop(Dropped::Malformed),
+        }
+    }
+
+    fn forward<'a>(
+        &'a mut self,
+        octets: &'a [u8],
+        datagram: Datagram<'a>,
+        now: Instant,
+    ) -> Step<'a> {
+        if self.routes.find(datagram.address, now).is_none() {
+            match self.open_route(octets, &datagram, now) {
+                Ok(None) => {}
+                Ok(Some(ask)) => return ask,
+                Err(dropped) => return Step::Drop(dropped),
+            }
+        }
+        match self.routes.find(datagram.address, now) {
+            Some(Way::Open(open)) => match open.permit() {
+                Some(permit) => Step::Send {
+                    permit,
+                    target: &open.target,
+                    ruling: open.request.ruling(),
+                    payload: datagram.payload,
+                },
+                None => Step::Drop(Dropped::Unreachable),
+            },
+            Some(Way::Asking { query, .. }) => match self.waiting.keep(*query, octets) {
+                true => Step::Kept,
+                false => Step::Drop(Dropped::LookupsFull),
+            },
+            Some(Way::Closed(dropped)) => Step::Drop(*dropped),
+            None => Step::Drop(Dropped::Unreachable),
+        }
+    }
+
+    /// Finds a way to a target that is new, or whose time was over; a name has to be asked for.
+    fn open_route<'a>(
+        &mut self,
+        octets: &[u8],
+        datagram: &Datagram<'_>,
+        now: Instant,
+    ) -> Result<Option<Step<'a>>, Dropped> {
+        let target = datagram.target().map_err(|_| Dropped::Malformed)?;
+        let request = Request { command: Command::UdpAssociate, target };
+        let judged = self.policy.acl.on_request(&self.identity, self.client, &request);
+        let target = request.target;
+        let permit = match judged {
+            Ok(permit) => permit,
+            Err(denial) => {
+                self.refuse(target, Some(denial.ruling), Outcome::AclDenied);
+                let way = Way::Closed(Dropped::Denied);
+                self.routes.put(datagram.address, way, now, None);
+                return Ok(None);
+            }
+        };
+        let Some(name) = target.host.name() else {
+            let addresses: Addresses = target.host.ip().into_iter().collect();
+            let way = self.way(target, permit, &addresses);
+            self.routes.put(datagram.address, way, now, None);
+            return Ok(None);
+        };
+        let query = self.query.wrapping_add(1);
+        if !self.routes.may_ask() || !self.waiting.keep(query, octets) {
+            return Err(Dropped::LookupsFull);
+        }
+        self.query = query;
+        let name = name.clone();
+        self.routes.put(datagram.address, Way::Asking { query, target, permit }, now, None);
+        Ok(Some(Step::Ask { query, name }))
+    }
+
+    /// Each address of a permitted target is judged by itself.
+    fn way(&mut self, target: Target, request: RequestPermit, addresses: &[IpAddr]) -> Way {
+        let mut permits = SmallVec::new();
+        let mut denied = None;
+        for address in addresses {
+            match self.policy.acl.on_address(&request, address.to_canonical()) {
+                Ok(permit) => permits.push(permit),
+                Err(denial) => denied = Some(denial.ruling),
+            }
+        }
+        if permits.is_empty() {
+            self.refuse(target, denied, Outcome::AclDeniedAddress);
+            return Way::Closed(Dropped::Denied);
+        }
+        Way::Open(Open { target, request, permits, at: 0 })
+    }
+
+    /// The answer to a question has come. Gives back the datagrams that waited for it, for
+    /// [`upload_kept`](Self::upload_kept).
+    pub fn answered(
+        &mut self,
+        query: u32,
+        answer: Result<Addresses, LookupError>,
+        now: Instant,
+    ) -> Vec<Box<[u8]>> {
+        if let Some((address, target, permit)) = self.routes.answered(query) {
+            let (way, lasts) = match answer {
+                Ok(addresses) => (self.way(target, permit, &addresses), NAME_LASTS),
+                Err(error) => {
+                    self.refuse(target, None, lookup_outcome(error));
+                    (Way::Closed(Dropped::NameFailed), NO_NAME_LASTS)
+                }
+            };
+            self.routes.put(&address, way, now, Some(now + lasts));
+        }
+        self.waiting.take(query)
+    }
+
+    /// The kernel has no way to the address that a datagram was to go to. Whether there is another one
+    /// of its target to be tried instead.
+    pub fn pass_over(&mut self, octets: &[u8], now: Instant) -> bool {
+        let Ok(datagram) = Datagram::split(octets) else { return false };
+        match self.routes.find(datagram.address, now) {
+            Some(Way::Open(open)) if open.at + 1 < open.permits.len() => {
+                open.at += 1;
+                true
+            }
+            Some(Way::Open(_) | Way::Asking { .. } | Way::Closed(_)) | None => false,
+        }
+    }
+
+    /// The kernel took a datagram to this host, which may answer from now on.
+    pub fn wrote(&mut self, host: IpAddr, now: Instant) {
+        self.peers.wrote(host.to_canonical(), now);
+    }
+
+    /// Where a datagram is to be sent that came from `source`: to the client.
+    ///
+    /// # Errors
+    /// [`Dropped::Stranger`], when nothing was sent to that host of late.
+    pub fn download(&mut self, source: SocketAddr, now: Instant) -> Result<SocketAddr, Dropped> {
+        match self.sender {
+            Sender::Known(client) if self.peers.may_answer(source.ip().to_canonical(), now) => {
+                Ok(client)
+            }
+            Sender::Known(_) | Sender::Any | Sender::Declared(_) => Err(Dropped::Stranger),
+        }
+    }
+
+    /// Why nothing came of it, if nothing has.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    fn refuse(&mut self, target: Target, ruling: Option<Ruling>, outcome: Outcome) {
+        let denied_before = self.refusal.as_ref().is_some_and(|first| first.ruling.is_some());
+        if self.refusal.is_none() || ruling.is_some() && !denied_before {
+            self.refusal = Some(Refusal { target, ruling, outcome });
+        }
+    }
+}
+
+const fn lookup_outcome(error: LookupError) -> Outcome {
+    match error {
+        LookupError::NotFound => Outcome::NameNotFound,
+        LookupError::Failed | LookupError::TimedOut => Outcome::NameLookupFailed,
+        LookupError::Overloaded => Outcome::ServerBusy,
+    }
+}
+
+/// How long the addresses of a name are used before it is looked up again.
+const NAME_LASTS: Duration = Duration::from_mins(1);
+/// How long a name that led nowhere is not looked up again.
+const NO_NAME_LASTS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

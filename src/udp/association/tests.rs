@@ -1,0 +1,273 @@
+//! One association without a socket.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::acl::{Acl, Guard, OwnListeners};
+use crate::clock;
+use crate::policy::{AssociationPolicy, Timeouts};
+use crate::socks::{CommandSet, MethodSet};
+use crate::target::Host;
+
+const CLIENT: [u8; 4] = [198, 51, 100, 7];
+
+fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
+    let second = Duration::from_secs(1);
+    Arc::new(Policy {
+        generation,
+        methods: MethodSet::NO_AUTH,
+        commands: CommandSet::NONE.with(Command::UdpAssociate),
+        associations: AssociationPolicy::default(),
+        users: Arc::default(),
+        anonymous: Identity::anonymous("anonymous"),
+        acl: Acl::new(guard),
+        timeouts: Timeouts {
+            handshake: second,
+            connect: second,
+            attempt: second,
+            idle: second,
+            half_close: second,
+            linger: second,
+            keepalive_secs: 0,
+        },
+    })
+}
+
+fn guarded() -> Arc<Policy> {
+    policy(1, Guard::Auto(OwnListeners::default()))
+}
+
+fn association(client: impl Into<IpAddr>, declared: u16) -> Association {
+    Association::new(client.into(), declared, Identity::anonymous("anonymous"), guarded())
+}
+
+fn source(port: u16) -> SocketAddr {
+    SocketAddr::from((CLIENT, port))
+}
+
+/// A datagram to this host and port.
+fn to(host: &str, port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut octets = vec![0, 0, 0];
+    match Host::from_name(host.as_bytes()).unwrap() {
+        Host::V4(ip) => {
+            octets.push(1);
+            octets.extend(ip.octets());
+        }
+        Host::V6(ip) => {
+            octets.push(4);
+            octets.extend(ip.octets());
+        }
+        Host::Name(name) => {
+            octets.extend([3, u8::try_from(name.as_str().len()).unwrap()]);
+            octets.extend(name.as_str().as_bytes());
+        }
+    }
+    octets.extend(port.to_be_bytes());
+    octets.extend(payload);
+    octets
+}
+
+/// What a step comes to, as a text.
+fn text(step: &Step<'_>) -> String {
+    match step {
+        Step::Send { permit, target, payload, .. } => {
+            format!("{} as {target}: {}", permit.address(), payload.escape_ascii())
+        }
+        Step::Ask { query, name } => format!("ask {query} {name}"),
+        Step::Kept => "kept".to_owned(),
+        Step::Drop(dropped) => dropped.as_str().to_owned(),
+    }
+}
+
+fn upload(association: &mut Association, octets: &[u8], now: Instant) -> String {
+    text(&association.upload(source(7000), octets, now))
+}
+
+#[test]
+fn the_first_datagram_tells_the_port_and_nobody_else_may_send() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("192.0.2.1", 53, b"x");
+    let mut from = |address: &str, octets: &[u8]| {
+        text(&association.upload(address.parse().unwrap(), octets, now))
+    };
+    assert_eq!(from("198.51.100.8:7000", &datagram), "foreign_source");
+    // What is no datagram tells nothing.
+    assert_eq!(from("198.51.100.7:6999", b"nonsense"), "fragment");
+    assert_eq!(from("198.51.100.7:7000", &datagram), "192.0.2.1:53 as 192.0.2.1:53: x");
+    assert_eq!(from("198.51.100.7:7001", &datagram), "foreign_source");
+    assert_eq!(from("[::ffff:198.51.100.7]:7000", &datagram), "192.0.2.1:53 as 192.0.2.1:53: x");
+}
+
+#[test]
+fn a_declared_port_is_the_only_one() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 7000);
+    let datagram = to("192.0.2.1", 53, b"");
+    assert_eq!(text(&association.upload(source(6999), &datagram, now)), "foreign_source");
+    assert_eq!(upload(&mut association, &datagram, now), "192.0.2.1:53 as 192.0.2.1:53: ");
+}
+
+#[test]
+fn fragments_and_what_is_no_datagram_are_dropped() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let mut fragment = to("192.0.2.1", 53, b"x");
+    fragment[2] = 1;
+    assert_eq!(upload(&mut association, &fragment, now), "fragment");
+    assert_eq!(upload(&mut association, b"\x00\x00\x00\x09", now), "malformed");
+    assert_eq!(upload(&mut association, b"\x00\x00\x00\x03\x01*\x00\x35x", now), "malformed");
+    assert_eq!(upload(&mut association, b"", now), "malformed");
+    assert!(association.refusal().is_none());
+}
+
+#[test]
+fn each_datagram_is_judged_and_the_first_denial_is_kept() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    for host in ["169.254.169.254", "127.0.0.1", "::1", "10.0.0.1", "::ffff:127.0.0.1", "0.0.0.0"] {
+        assert_eq!(upload(&mut association, &to(host, 53, b"x"), now), "denied", "{host}");
+    }
+    let refusal = association.refusal().unwrap();
+    assert_eq!(refusal.target.to_string(), "169.254.169.254:53");
+    assert_eq!(refusal.outcome, Outcome::AclDenied);
+    let rule = &refusal.ruling.as_ref().unwrap().rule;
+    assert_eq!(&**rule, "guard: link-local and metadata addresses are for nobody");
+    assert_eq!(
+        upload(&mut association, &to("2001:db8::1", 53, b"x"), now),
+        "[2001:db8::1]:53 as [2001:db8::1]:53: x"
+    );
+}
+
+#[test]
+fn a_mapped_target_is_sent_to_as_ipv4() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let sent = upload(&mut association, &to("::ffff:192.0.2.1", 53, b"x"), now);
+    assert_eq!(sent, "192.0.2.1:53 as [::ffff:192.0.2.1]:53: x");
+}
+
+#[test]
+fn a_slow_name_keeps_its_own_datagrams_and_no_others() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let slow = |payload: &[u8]| to("slow.test", 53, payload);
+    assert_eq!(upload(&mut association, &slow(b"1"), now), "ask 1 slow.test");
+    assert_eq!(upload(&mut association, &slow(b"2"), now), "kept");
+    let fast = upload(&mut association, &to("192.0.2.1", 53, b"x"), now);
+    assert_eq!(fast, "192.0.2.1:53 as 192.0.2.1:53: x");
+    assert_eq!(upload(&mut association, &to("other.test", 53, b"3"), now), "ask 2 other.test");
+
+    let addresses = ["127.0.0.1", "192.0.2.9"].map(|text| text.parse::<IpAddr>().unwrap());
+    let kept = association.answered(1, Ok(addresses.into_iter().collect()), now);
+    assert_eq!(kept, [slow(b"1").into(), slow(b"2").into()]);
+    let step = text(&association.upload_kept(&kept[0], now));
+    assert_eq!(step, "192.0.2.9:53 as slow.test:53: 1");
+    let known = upload(&mut association, &slow(b"4"), now + NAME_LASTS / 2);
+    assert_eq!(known, "192.0.2.9:53 as slow.test:53: 4");
+    assert_eq!(upload(&mut association, &slow(b"5"), now + NAME_LASTS), "ask 3 slow.test");
+    assert!(association.answered(1, Err(LookupError::Failed), now).is_empty());
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_not_asked_for_again_at_once() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("no.test", 53, b"x");
+    assert_eq!(upload(&mut association, &datagram, now), "ask 1 no.test");
+    let kept = association.answered(1, Err(LookupError::NotFound), now);
+    assert_eq!(text(&association.upload_kept(&kept[0], now)), "name_failed");
+    assert_eq!(upload(&mut association, &datagram, now), "name_failed");
+    assert_eq!(association.refusal().unwrap().outcome, Outcome::NameNotFound);
+    assert_eq!(upload(&mut association, &datagram, now + NO_NAME_LASTS), "ask 2 no.test");
+
+    // A denial says more.
+    let address = IpAddr::from([127, 0, 0, 1]);
+    association.answered(2, Ok([address].into_iter().collect()), now);
+    assert_eq!(association.refusal().unwrap().outcome, Outcome::AclDeniedAddress);
+    assert_eq!(upload(&mut association, &datagram, now), "denied");
+}
+
+#[test]
+fn names_in_flight_are_bounded() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let steps: Vec<String> = (0..20)
+        .map(|number| upload(&mut association, &to(&format!("n{number}.test"), 53, b"x"), now))
+        .collect();
+    assert!(steps[..16].iter().all(|step| step.starts_with("ask ")), "{steps:?}");
+    assert!(steps[16..].iter().all(|step| step == "lookups_full"), "{steps:?}");
+    association.answered(1, Err(LookupError::Failed), now);
+    assert_eq!(upload(&mut association, &to("n99.test", 53, b"x"), now), "ask 17 n99.test");
+}
+
+#[test]
+fn an_address_without_a_way_is_passed_over_once_each() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("a.test", 53, b"x");
+    upload(&mut association, &datagram, now);
+    let addresses = ["2001:db8::1", "192.0.2.9"].map(|text| text.parse::<IpAddr>().unwrap());
+    association.answered(1, Ok(addresses.into_iter().collect()), now);
+    assert_eq!(upload(&mut association, &datagram, now), "[2001:db8::1]:53 as a.test:53: x");
+    assert!(association.pass_over(&datagram, now));
+    assert_eq!(upload(&mut association, &datagram, now), "192.0.2.9:53 as a.test:53: x");
+    assert!(!association.pass_over(&datagram, now));
+    assert!(!association.pass_over(b"", now));
+}
+
+#[test]
+fn only_hosts_that_were_written_to_may_answer() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let target: SocketAddr = "192.0.2.1:53".parse().unwrap();
+    assert_eq!(association.download(target, now), Err(Dropped::Stranger));
+    upload(&mut association, &to("192.0.2.1", 53, b"x"), now);
+    assert_eq!(association.download(target, now), Err(Dropped::Stranger));
+    association.wrote(target.ip(), now);
+    assert_eq!(association.download(target, now), Ok(source(7000)));
+    let other_port = SocketAddr::new(target.ip(), 54);
+    assert_eq!(association.download(other_port, now), Ok(source(7000)));
+    let stranger = "192.0.2.2:53".parse().unwrap();
+    assert_eq!(association.download(stranger, now), Err(Dropped::Stranger));
+}
+
+#[test]
+fn a_new_policy_judges_anew_and_lookups_of_the_old_one_are_made_again() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("127.0.0.1", 53, b"x");
+    assert_eq!(upload(&mut association, &datagram, now), "denied");
+    assert_eq!(upload(&mut association, &to("a.test", 53, b"x"), now), "ask 1 a.test");
+    association.renew(&policy(2, Guard::Off));
+    assert_eq!(upload(&mut association, &datagram, now), "127.0.0.1:53 as 127.0.0.1:53: x");
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let kept = association.answered(1, Ok([address].into_iter().collect()), now);
+    assert_eq!(text(&association.upload_kept(&kept[0], now)), "ask 2 a.test");
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_client_sends_is_sent_to_an_address_that_the_guard_forbids(
+        datagrams in prop::collection::vec((any::<[u8; 4]>(), any::<Vec<u8>>()), 1..40),
+        nonsense: Vec<u8>,
+    ) {
+        let now = clock::mono();
+        let mut association = association(CLIENT, 0);
+        let guard = Guard::Auto(OwnListeners::default());
+        for (ip, payload) in datagrams {
+            let octets = [&[0, 0, 0, 1], &ip[..], &[0, 53], &payload].concat();
+            let allowed = guard.allows(CLIENT.into(), SocketAddr::from((ip, 53))).is_ok();
+            match association.upload(source(7000), &octets, now) {
+                Step::Send { permit, payload: sent, .. } => {
+                    prop_assert!(allowed);
+                    prop_assert_eq!(permit.address(), SocketAddr::from((ip, 53)));
+                    prop_assert_eq!(sent, &payload);
+                }
+                Step::Drop(Dropped::Denied) => prop_assert!(!allowed),
+                other @ (Step::Ask { .. } | Step::Kept | Step::Drop(_)) => prop_assert!(false, "{other:?}"),
+            }
+        }
+        drop(text(&association.upload(source(7000), &nonsense, now)));
+    }
+}

@@ -1,0 +1,21 @@
+//! UDP ASSOCIATE (RFC 1928 §7): what becomes of each datagram of an association. Pure: no socket, no
+//! clock.
+//!
+//! ```text
+//! client ──▶ right sender? ─▶ header ─▶ route of its target ─▶ Step::Send, with a permit
+//!                                        │ a new one: judged by the rules, a name is asked for
+//!                                        └ known: found by the octets of its header
+//! client ◀── header in front ◀── host was written to? ◀── target
+//! ```
+//!
+//! A datagram to a name that is being looked up waits here; those to other targets pass it by.
+#![forbid(unsafe_code)]
+
+mod association;
+mod dropped;
+mod peers;
+mod routes;
+mod waiting;
+
+pub use association::{Association, Refusal, Step};
+pub use dropped::Dropped;

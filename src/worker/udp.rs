@@ -1,0 +1,417 @@
+//! A connection that is an association (RFC 1928 §7): its datagrams in portions, and their booking.
+//!
+//! The session is opened with the first datagram that is permitted, whose target is the session's.
+//! Datagrams are lost wherever there is no room for them, as on any link; each one that is lost here is
+//! counted, by reason.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+
+use super::close;
+use super::connection::{Connection, Fate, Link, Live};
+use super::kit::Kit;
+use super::relaying::{Booking, first_byte};
+use super::socket::Socket;
+use super::token::{Role, Token};
+use super::udp_end::{UdpEnd, bind_failure};
+use crate::acl::Permit;
+use crate::connection::{Facts, Patience};
+use crate::key::Key;
+use crate::policy::Policy;
+use crate::relay::{Direction, Meter};
+use crate::resolve::{ADDRESSES_MAX, Addresses, LookupError};
+use crate::session::{Outcome, Traffic};
+use crate::socks::{DATAGRAM_HEADER_OCTETS_MAX, Datagram};
+use crate::stats::Counters;
+use crate::udp::{Association, Dropped, Step};
+
+/// An association with its sockets and what it has moved.
+pub(super) struct Associated {
+    association: Association,
+    facts: Facts,
+    policy: Arc<Policy>,
+    client: UdpEnd,
+    /// Towards targets, made with the first datagram to one of their family: IPv4, IPv6.
+    targets: [Option<UdpEnd>; 2],
+    traffic: Traffic,
+    patience: Patience,
+    /// Datagrams since the counters were last stored.
+    unpublished: u32,
+    /// When the first datagram left, until a target has answered.
+    first_byte_since: Option<Instant>,
+    /// When the kernel is asked next what it had no room for.
+    overflow_at: Instant,
+}
+
+impl Associated {
+    pub(super) fn new(
+        association: Association,
+        client: UdpEnd,
+        facts: Facts,
+        policy: Arc<Policy>,
+        now: Instant,
+    ) -> Self {
+        let idle = policy.timeouts.idle;
+        Self {
+            association,
+            facts,
+            policy,
+            client,
+            targets: [None, None],
+            traffic: Traffic::default(),
+            patience: Patience::new(now, idle, idle),
+            unpublished: 0,
+            first_byte_since: None,
+            overflow_at: now + OVERFLOW_EVERY,
+        }
+    }
+
+    pub(super) fn note(&mut self, role: Role, event: &Event) {
+        let end = match role {
+            Role::UdpClient => Some(&mut self.client),
+            Role::UdpV4 => self.targets[0].as_mut(),
+            Role::UdpV6 => self.targets[1].as_mut(),
+            Role::Client
+            | Role::UpstreamA
+            | Role::UpstreamB
+            | Role::Awaiting
+            | Role::Listener
+            | Role::Waker
+            | Role::Resolver => None,
+        };
+        if let Some(end) = end {
+            end.note(event);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.patience.deadline()
+    }
+
+    pub(super) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(super) const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Whether a datagram has passed, either way.
+    pub(super) const fn has_relayed(&self) -> bool {
+        self.traffic.packets_sent > 0 || self.traffic.packets_received > 0
+    }
+
+    /// Makes the facts say why nothing came of it; how it then ends, if there is more to say of that than
+    /// that it ended.
+    pub(super) fn refused(&mut self) -> Option<Outcome> {
+        let refusal = self.association.refusal()?;
+        self.facts.target = Some(refusal.target.clone());
+        self.facts.ruling.clone_from(&refusal.ruling);
+        Some(refusal.outcome)
+    }
+
+    /// Counts what the kernel had no room for.
+    pub(super) fn count_overflow(&mut self, now: Instant, counters: &Counters) {
+        self.overflow_at = now + OVERFLOW_EVERY;
+        for end in self.targets.iter_mut().flatten().chain([&mut self.client]) {
+            counters.datagrams_dropped[Dropped::Overflow.index()].add(end.overflow().into());
+        }
+    }
+
+    /// Books a datagram that passed.
+    fn book(&mut self, direction: Direction, octets: usize, session: Option<&Live>, kit: &Kit) {
+        Booking {
+            traffic: &mut self.traffic,
+            unpublished: &mut self.unpublished,
+            publish_every: kit.publish_every,
+            session: session.map(|live| live.slot.reference()),
+            now_ms: kit.now.utc_ms,
+        }
+        .moved(direction, octets);
+        self.patience.progressed(kit.now.mono);
+        if direction == Direction::Download
+            && let Some(since) = self.first_byte_since.take()
+        {
+            let session = session.map(|live| live.slot.reference());
+            first_byte(session, Some(since), kit.now.mono, &kit.counters);
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn advance_association(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let mut more = match drop_control(&mut self.client) {
+            Ok(more) => more,
+            Err(outcome) => {
+                self.settle(outcome, kit);
+                return Fate::Release;
+            }
+        };
+        let Link::Associated(associated) = &mut self.link else { return Fate::Again };
+        associated.association.renew(&kit.policy);
+        if associated.overflow_at <= kit.now.mono {
+            associated.count_overflow(kit.now.mono, &kit.counters);
+        }
+        let before = associated.traffic;
+        let mut buffer = kit.datagrams.take();
+        more |= self.upload(&mut buffer.0, key, kit);
+        for family in 0..FAMILIES {
+            more |= self.download(family, &mut buffer.0, kit);
+        }
+        kit.datagrams = buffer;
+        self.publish(&before, kit);
+        if more { Fate::Again } else { Fate::Wait }
+    }
+
+    /// Carries a portion of the client's datagrams; whether there may be more.
+    fn upload(&mut self, buffer: &mut [u8], key: Key, kit: &mut Kit) -> bool {
+        let mut octets = 0;
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Link::Associated(associated) = &mut self.link else { return false };
+            match associated.client.receive(buffer) {
+                None => return false,
+                Some(Ok((length, source))) => {
+                    self.forward(Some(source), &buffer[..length], key, kit);
+                    octets += length;
+                }
+                // About one datagram that was lost, or sent by us.
+                Some(Err(_)) => {}
+            }
+            if octets >= OCTETS_PER_TURN {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Carries a portion of what came from targets; whether there may be more.
+    fn download(&mut self, family: usize, buffer: &mut [u8], kit: &Kit) -> bool {
+        let mut octets = 0;
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Link::Associated(associated) = &mut self.link else { return false };
+            let Some(end) = &mut associated.targets[family] else { return false };
+            let Some((room, payload)) = buffer.split_first_chunk_mut() else { return false };
+            match end.receive(payload) {
+                None => return false,
+                Some(Ok((length, source))) => {
+                    let start = Datagram::write_header(source, room);
+                    let whole = &buffer[start..DATAGRAM_HEADER_OCTETS_MAX + length];
+                    let sent = associated
+                        .association
+                        .download(source, kit.now.mono)
+                        .and_then(|client| associated.client.send(whole, client));
+                    match sent {
+                        Ok(()) => {
+                            kit.counters.datagrams_received.add(1);
+                            let session = self.session.as_ref();
+                            associated.book(Direction::Download, length, session, kit);
+                        }
+                        Err(dropped) => count(dropped, kit),
+                    }
+                    octets += length;
+                }
+                // About one datagram that was lost, or sent by us.
+                Some(Err(_)) => {}
+            }
+            if octets >= OCTETS_PER_TURN {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Does what the association says about a datagram of the client: one that came from `source`, or
+    /// one that it had kept.
+    fn forward(&mut self, source: Option<SocketAddr>, octets: &[u8], key: Key, kit: &mut Kit) {
+        let now = kit.now.mono;
+        let Link::Associated(associated) = &mut self.link else { return };
+        // Once for each address that a name can have.
+        for _ in 0..ADDRESSES_MAX {
+            let step = match source {
+                Some(source) => associated.association.upload(source, octets, now),
+                None => associated.association.upload_kept(octets, now),
+            };
+            let (permit, payload) = match step {
+                Step::Send { permit, target, ruling, payload } => {
+                    if !self.opened {
+                        self.opened = true;
+                        let facts = &mut associated.facts;
+                        facts.target = Some(target.clone());
+                        facts.ruling = Some(ruling.clone());
+                        facts.resolved = Some(permit.address().ip());
+                        facts.policy_generation = kit.policy.generation;
+                        let came = (self.address, self.accepted.utc_ms);
+                        let anonymous = &associated.policy.anonymous;
+                        self.session = Live::open(facts, anonymous, came, key, kit);
+                        if let Some(live) = &self.session {
+                            close::set_late_facts(live.slot.reference(), facts);
+                        }
+                    }
+                    (permit, payload)
+                }
+                Step::Ask { query, name } => return kit.resolver.ask(&name, key, query, now),
+                Step::Kept => return,
+                Step::Drop(dropped) => return count(dropped, kit),
+            };
+            let to = permit.address();
+            match send(&mut associated.targets, permit, payload, key, kit) {
+                Ok(()) => {
+                    let length = payload.len();
+                    associated.association.wrote(to.ip(), now);
+                    kit.counters.datagrams_sent.add(1);
+                    if !associated.has_relayed() {
+                        associated.first_byte_since = Some(now);
+                    }
+                    return associated.book(Direction::Upload, length, self.session.as_ref(), kit);
+                }
+                Err(Dropped::Unreachable) if associated.association.pass_over(octets, now) => {}
+                Err(dropped) => return count(dropped, kit),
+            }
+        }
+    }
+
+    /// The answer to a look-up of the association.
+    pub(super) fn resolved_for_datagrams(
+        &mut self,
+        query: u32,
+        answer: Result<Addresses, LookupError>,
+        key: Key,
+        kit: &mut Kit,
+    ) {
+        let Link::Associated(associated) = &mut self.link else { return };
+        let before = associated.traffic;
+        for kept in associated.association.answered(query, answer, kit.now.mono) {
+            self.forward(None, &kept, key, kit);
+        }
+        self.publish(&before, kit);
+    }
+
+    /// At the end of each portion in which anything moved, so that a session that has gone quiet never
+    /// shows old figures.
+    fn publish(&mut self, before: &Traffic, kit: &Kit) {
+        let Link::Associated(associated) = &mut self.link else { return };
+        close::count_traffic(&kit.counters, before, &associated.traffic);
+        if associated.unpublished > 0 {
+            associated.unpublished = 0;
+            if let Some(live) = &self.session {
+                live.slot.reference().publish(associated.traffic, kit.now.utc_ms);
+            }
+        }
+    }
+
+    pub(super) fn expire_association(&mut self, kit: &mut Kit) -> Fate {
+        let Link::Associated(associated) = &self.link else { return Fate::Again };
+        let outcome = associated.patience.outcome();
+        self.cut(outcome, kit);
+        Fate::Release
+    }
+}
+
+/// Reads and drops a portion of what the client says on the control connection; whether there may be
+/// more, or how the connection has ended.
+fn drop_control(control: &mut Socket) -> Result<bool, Outcome> {
+    let mut dropped = [0; CONTROL_OCTETS];
+    for _ in 0..CONTROL_READS_PER_TURN {
+        match control.read(&mut dropped) {
+            Ok(0) => return Err(Outcome::ClientClosed),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(Outcome::ClientReset);
+            }
+            Err(_) => return Err(Outcome::ClientLost),
+        }
+    }
+    Ok(true)
+}
+
+/// Sends a datagram to the permitted address, by the socket of its family.
+fn send(
+    targets: &mut [Option<UdpEnd>; FAMILIES],
+    permit: &Permit,
+    payload: &[u8],
+    key: Key,
+    kit: &Kit,
+) -> Result<(), Dropped> {
+    let to = permit.address();
+    let (family, any, role) = if to.is_ipv4() {
+        (0, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), Role::UdpV4)
+    } else {
+        (1, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), Role::UdpV6)
+    };
+    let end = match &mut targets[family] {
+        Some(end) => end,
+        none => {
+            let bound = UdpEnd::bind(any, &kit.registry, Token::of(key, role));
+            none.insert(bound.map_err(|error| bind_failure(&error))?)
+        }
+    };
+    end.send(payload, to)
+}
+
+/// A socket for a client's datagrams at the address at which it reached us.
+pub(super) fn bind_for_client(
+    control: &Socket,
+    ports: Option<&RangeInclusive<u16>>,
+    key: Key,
+    kit: &mut Kit,
+) -> io::Result<UdpEnd> {
+    let ours = control.stream().local_addr()?.ip();
+    let bind = |port| {
+        let token = Token::of(key, Role::UdpClient);
+        UdpEnd::bind(SocketAddr::new(ours, port), &kit.registry, token)
+    };
+    let Some(ports) = ports else { return bind(0) };
+    let count = u32::from(ports.end() - ports.start()) + 1;
+    let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..count.min(PORTS_TRIED_MAX) {
+        let offset = kit.next_port % count;
+        kit.next_port = kit.next_port.wrapping_add(1);
+        let port = u16::try_from(u32::from(*ports.start()) + offset).unwrap_or(*ports.end());
+        match bind(port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => refused = error,
+            bound => return bound,
+        }
+    }
+    Err(refused)
+}
+
+fn count(dropped: Dropped, kit: &Kit) {
+    kit.counters.datagrams_dropped[dropped.index()].add(1);
+}
+
+/// The buffer of a worker through which all datagrams go, one at a time. Empty while it is in use.
+#[derive(Default)]
+pub(super) struct DatagramBuffer(Vec<u8>);
+
+impl DatagramBuffer {
+    /// Takes it out for a portion of work; one that a panic has lost is made anew.
+    fn take(&mut self) -> Self {
+        let mut taken = std::mem::take(self);
+        taken.0.resize(BUFFER_OCTETS, 0);
+        taken
+    }
+}
+
+/// IPv4 and IPv6.
+const FAMILIES: usize = 2;
+/// Datagrams of one association carried per turn, from each side.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// Octets after which no further datagram is begun in a turn, from each side.
+const OCTETS_PER_TURN: usize = 256 * 1024;
+/// The longest datagram that there can be (RFC 768), and room in front for the header of an answer, so
+/// that none is copied.
+const BUFFER_OCTETS: usize = DATAGRAM_HEADER_OCTETS_MAX + 65_536;
+/// Between two questions of what the kernel had no room for, while datagrams come.
+const OVERFLOW_EVERY: Duration = Duration::from_secs(1);
+/// Ports of a range that are tried for one association.
+const PORTS_TRIED_MAX: u32 = 256;
+/// Octets of the control connection that are dropped at a time, and how often per turn.
+const CONTROL_OCTETS: usize = 512;
+const CONTROL_READS_PER_TURN: usize = 16;
