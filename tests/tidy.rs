@@ -64,6 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("c_ares", &["resolve/cares.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("clap", &["cli/"]),
+    ("ureq", &["cli/api.rs"]),
     ("csv", &["cli/sessions/"]),
     ("libc", &["linux/"]),
 ];

@@ -22,11 +22,12 @@ pub(super) enum Failure {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The command line asks for what cannot be.
-    #[cfg(feature = "database")]
     #[error("{0}")]
     Usage(String),
+    /// The running proxy says no to whom we are.
+    #[error("{0}")]
+    Denied(String),
     /// The system says no to a file.
-    #[cfg(feature = "database")]
     #[error("{path}: {error}")]
     File {
         /// Which.
@@ -54,13 +55,11 @@ impl Failure {
             Self::Store(error) if error.is_usage() => WRONG_USAGE,
             #[cfg(feature = "database")]
             Self::Store(_) => FAILED,
-            #[cfg(feature = "database")]
             Self::Usage(_) => WRONG_USAGE,
-            #[cfg(feature = "database")]
+            Self::Denied(_) => NO_PERMISSION,
             Self::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
                 NO_PERMISSION
             }
-            #[cfg(feature = "database")]
             Self::File { .. } => FAILED,
             Self::Daemon(_) | Self::Other(_) => FAILED,
         };
@@ -83,7 +82,6 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// Failed while running.
 const FAILED: u8 = 1;
 /// As clap has it.
-#[cfg(feature = "database")]
 const WRONG_USAGE: u8 = 2;
 /// EX_NOPERM of sysexits(3).
 const NO_PERMISSION: u8 = 77;

@@ -1,6 +1,7 @@
 //! The command line: a file per command.
 #![forbid(unsafe_code)]
 
+mod api;
 #[cfg(feature = "database")]
 mod backup;
 mod check;
@@ -18,7 +19,6 @@ mod new_file;
 #[cfg(feature = "database")]
 mod progress;
 mod run;
-#[cfg(feature = "database")]
 mod sessions;
 mod show_config;
 
@@ -64,8 +64,7 @@ enum Command {
     /// Delete old sessions from the database, also while the proxy writes it
     #[cfg(feature = "database")]
     Cleanup(cleanup::Cleanup),
-    /// Take recorded sessions out
-    #[cfg(feature = "database")]
+    /// Look at sessions, end them, take them out
     #[command(subcommand)]
     Sessions(sessions::Sessions),
     /// Copy the database while the proxy writes it
@@ -96,7 +95,6 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(migrate) => migrate.migrate(),
         #[cfg(feature = "database")]
         Command::Cleanup(cleanup) => cleanup.clean_up(),
-        #[cfg(feature = "database")]
         Command::Sessions(sessions) => sessions.run(),
         #[cfg(feature = "database")]
         Command::Backup(backup) => backup.backup(),
@@ -113,6 +111,8 @@ Examples:
   rustsocks run --config /etc/rustsocks.toml
   rustsocks check --config conf/rustsocks.toml
   rustsocks hash-password < password.txt
+  rustsocks sessions list --user alice
+  rustsocks sessions terminate --user alice
   rustsocks sessions export --since 2026-01-01 --user alice > alice.csv
   rustsocks backup sessions-backup.db
   curl -x socks5h://127.0.0.1:1080 https://example.com/

@@ -1,0 +1,44 @@
+//! `rustsocks sessions show`
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::api::{Reach, printable};
+use crate::cli::failure::{Failure, print};
+
+/// Show one session, live or ended
+///
+/// Asks the running proxy. What is not known of the session is left out.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// The session
+    #[arg(value_name = "ID")]
+    id: uuid::Uuid,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Show {
+    pub(in crate::cli) fn show(self) -> Result<(), Failure> {
+        let session = self.reach.api()?.get(&format!("/api/sessions/{}", self.id), &[])?;
+        if self.json {
+            return print(&format!("{session:#}\n"));
+        }
+        let mut text = String::new();
+        for (name, value) in session.as_object().into_iter().flatten() {
+            let value = match value {
+                Value::Null => continue,
+                Value::String(value) => printable(value),
+                value
+                @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                    value.to_string()
+                }
+            };
+            text.push_str(&format!("{name:<21} {value}\n"));
+        }
+        print(&text)
+    }
+}
