@@ -1,9 +1,12 @@
 //! `GET /health`: whether clients are taken, and what is not as it should be.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::api::Api;
 use super::reply::ApiReply;
+use crate::clock;
 use crate::stats::Stage;
 
 #[derive(Serialize)]
@@ -30,7 +33,7 @@ struct Checks {
 impl Api {
     pub(super) fn health(&self) -> ApiReply {
         let stage = self.readiness.stage();
-        let trouble = self.gauges.trouble();
+        let trouble = self.gauges.trouble().or_else(|| self.held());
         let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();
         let ledger_used_up =
             self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
@@ -67,4 +70,15 @@ impl Api {
         let status = if stage == Stage::Ready { 200 } else { 503 };
         ApiReply::json(&health).with_status(status)
     }
+
+    /// What a writer that is held cannot say itself.
+    fn held(&self) -> Option<String> {
+        let held = self.gauges.held_for(clock::mono());
+        (held >= HELD_MAX).then(|| {
+            format!("the writer has been waiting for the database for {} s", held.as_secs())
+        })
+    }
 }
+
+/// How long the writer may be held by one commit before that is spoken of.
+const HELD_MAX: Duration = Duration::from_secs(5);

@@ -1,11 +1,13 @@
 //! How the writer is doing.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::counters::Count;
 use super::histogram::Histogram;
+use crate::clock;
 
 /// Set by the writer, read by health and metrics. As with [`Counters`](super::Counters), a new field
 /// does not compile until the metrics export it.
@@ -35,6 +37,10 @@ pub struct WriterGauges {
     pub lost: Count,
     /// Octets of the write-ahead log when the writer last looked; 0 without one.
     pub wal_bytes: Count,
+    /// What turns are counted from.
+    pub(crate) began: Instant,
+    /// When the writer's last turn was, milliseconds after that.
+    pub(crate) turn_ms: AtomicU64,
     pub(crate) last_commit_ms: AtomicI64,
     pub(crate) oldest_unsaved_ms: AtomicU64,
     pub(crate) oldest_row_ms: AtomicI64,
@@ -57,6 +63,8 @@ impl Default for WriterGauges {
             openings_left_out: Count::default(),
             lost: Count::default(),
             wal_bytes: Count::default(),
+            began: clock::mono(),
+            turn_ms: AtomicU64::default(),
             last_commit_ms: AtomicI64::default(),
             oldest_unsaved_ms: AtomicU64::default(),
             oldest_row_ms: AtomicI64::new(NO_ROW),
@@ -90,6 +98,22 @@ impl WriterGauges {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
+    }
+
+    /// The writer has looked after everything at `now`.
+    pub fn turned(&self, now: Instant) {
+        self.turn_ms.store(self.ms(now), Relaxed);
+    }
+
+    /// How long the writer has been held by one thing, the disk for example.
+    #[must_use]
+    pub fn held_for(&self, now: Instant) -> Duration {
+        Duration::from_millis(self.ms(now).saturating_sub(self.turn_ms.load(Relaxed)))
+    }
+
+    fn ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 
     /// The write-ahead log is too large, and this is why; `None` when it is not.

@@ -47,8 +47,10 @@ pub(super) struct Store {
     location: Location,
     options: StoreOptions,
     place: Place,
-    /// The file has been found missing, and nothing is stored before it is back.
-    displaced: bool,
+    /// Since when the file has been missing: nothing is stored before it is back.
+    lost_since: Option<Instant>,
+    /// How long it stays missing at least: whoever took it may not be done.
+    grace: Duration,
     log: Log,
     slices: Slices,
     /// The start of the oldest row when it was last looked for.
@@ -70,7 +72,8 @@ impl Store {
             connection,
             location: location.clone(),
             options,
-            displaced: false,
+            lost_since: None,
+            grace: GRACE,
             slices: Slices::new(),
             oldest_row_ms: None,
             oldest_at: now,
@@ -117,15 +120,16 @@ impl Store {
         transaction.commit()
     }
 
-    /// Makes sure that the file is where it belongs. One that is not is first an error, so that
-    /// everybody hears of it, and then brought back, which takes its time.
+    /// Makes sure that the file is where it belongs. One that is not is an error for a while, so that
+    /// everybody hears of it, and is then brought back, which takes its time.
     fn stay(&mut self) -> Result<(), StoreError> {
         let Some(lost) = self.place.lost(&self.location) else {
-            self.displaced = false;
+            self.lost_since = None;
             return Ok(());
         };
-        if !self.displaced {
-            self.displaced = true;
+        let now = clock::mono();
+        let since = *self.lost_since.get_or_insert(now);
+        if now == since || now < since + self.grace {
             return Err(StoreError::unusable(
                 self.location.path(),
                 &format!("it {lost}; what we have open will be put back"),
@@ -138,7 +142,7 @@ impl Store {
             .map_err(|error| StoreError::sqlite(self.location.path(), &error))?;
         self.connection = connect(&self.location, self.options.full_sync)?;
         self.place = Place::of(&self.location)?;
-        self.displaced = false;
+        self.lost_since = None;
         tracing::warn!("{} was put back as we had it open", self.location.path().display());
         Ok(())
     }
@@ -224,6 +228,8 @@ fn keep_error(error: impl ToString) -> KeepError {
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3_600_000;
+/// How long a file that is lost stays so at least: somebody may be replacing several, one by one.
+const GRACE: Duration = Duration::from_secs(1);
 /// Between two looks for the oldest row.
 const OLDEST_INTERVAL: Duration = Duration::from_mins(1);
 

@@ -100,7 +100,7 @@ impl Writer {
             self.probe_if_due(now);
             self.tend_if_due(now);
             self.clean_up_if_due(now);
-            self.measure(now);
+            self.measure(clock::mono());
         }
         let lost = self.finish();
         if let Some(keep) = &mut self.parts.keep {
@@ -313,6 +313,7 @@ impl Writer {
 
     fn measure(&self, now: Instant) {
         let gauges = &self.parts.gauges;
+        gauges.turned(now);
         gauges.queue.set((self.parts.receiver.len() + self.batch.len()) as u64);
         let age = self.batch.age(now).as_millis();
         gauges.set_oldest_unsaved_ms(u64::try_from(age).unwrap_or(u64::MAX));

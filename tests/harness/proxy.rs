@@ -50,6 +50,17 @@ impl Proxy {
         sessions: &str,
         further: &str,
     ) -> Self {
+        Self::start_with(&[], directory, server, sessions, further)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(
+        environment: &[(&str, &std::ffi::OsStr)],
+        directory: TempDir,
+        server: &str,
+        sessions: &str,
+        further: &str,
+    ) -> Self {
         let config = format!(
             "[server]\nbind_port = 0\nworkers = 2\n{server}\n\
              [sessions]\nstats_api_port = 0\nbatch_interval_ms = 50\nledger_path = \"{{dir}}/ledger\"\n\
@@ -63,6 +74,7 @@ impl Proxy {
             .arg(&file)
             .current_dir(directory.path())
             .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -21,6 +21,8 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
         openings_left_out,
         lost,
         wal_bytes,
+        began: _,
+        turn_ms: _,
         last_commit_ms: _,
         oldest_unsaved_ms: _,
         oldest_row_ms: _,

@@ -16,6 +16,11 @@ fn location(directory: &TempDir) -> Location {
     Location::parse(&format!("sqlite://{}", path.display())).unwrap()
 }
 
+fn open(location: &Location) -> Store {
+    let store = Store::open(location, StoreOptions::default()).unwrap();
+    store.in_a_hurry()
+}
+
 fn row(ids: &IdSource) -> Change {
     Change { session: full(ids, 0), before: None }
 }
@@ -35,7 +40,7 @@ fn survives(harm: impl FnOnce(&Location)) -> (TempDir, Location) {
     let directory = tempfile::tempdir().unwrap();
     let location = location(&directory);
     let ids = IdSource::new();
-    let mut store = Store::open(&location, StoreOptions::default()).unwrap();
+    let mut store = open(&location);
     store.commit(&[row(&ids), row(&ids)]).unwrap();
     harm(&location);
     let waits = row(&ids);
@@ -113,7 +118,7 @@ fn a_database_without_its_log_is_made_whole() {
     let directory = tempfile::tempdir().unwrap();
     let location = location(&directory);
     let ids = IdSource::new();
-    let mut store = Store::open(&location, StoreOptions::default()).unwrap();
+    let mut store = open(&location);
     store.commit(&[row(&ids)]).unwrap();
     fs::remove_file(location.beside("-wal")).unwrap();
     let error = store.commit(&[]).unwrap_err();
@@ -127,7 +132,7 @@ fn what_cannot_be_put_back_now_is_put_back_later() {
     let directory = tempfile::tempdir().unwrap();
     let location = location(&directory);
     let ids = IdSource::new();
-    let mut store = Store::open(&location, StoreOptions::default()).unwrap();
+    let mut store = open(&location);
     store.commit(&[row(&ids)]).unwrap();
     fs::remove_file(location.path()).unwrap();
     // A directory in the way of the copy.
@@ -147,7 +152,7 @@ fn readers_see_what_was_put_back() {
     let directory = tempfile::tempdir().unwrap();
     let location = location(&directory);
     let ids = IdSource::new();
-    let mut store = Store::open(&location, StoreOptions::default()).unwrap();
+    let mut store = open(&location);
     let reader = super::super::Reader::new(&location);
     let (first, second) = (row(&ids), row(&ids));
     store.commit(std::slice::from_ref(&first)).unwrap();

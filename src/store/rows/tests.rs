@@ -78,6 +78,13 @@ pub(in crate::store) fn full(ids: &IdSource, start_ms: i64) -> SessionView {
     }
 }
 
+impl Store {
+    /// One that puts a lost file back at the second look.
+    pub(in crate::store) fn in_a_hurry(self) -> Self {
+        Self { grace: Duration::ZERO, ..self }
+    }
+}
+
 fn location(directory: &TempDir) -> Location {
     let path = directory.path().join("s.db");
     Location::parse(&format!("sqlite://{}", path.display())).unwrap()
