@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use population::{Population, now_ms};
 use rustsocks::session::SessionRef;
-use rustsocks::stats::{Change, UserSums, Windows, WriterGauges};
+use rustsocks::stats::{Change, Minutes, UserSums, Windows, WriterGauges};
 use rustsocks::store::{Claim, Location, Owner, StoreOptions};
 use rustsocks::writer::{Keep, Options, Parts, Writer};
 use tempfile::TempDir;
@@ -113,6 +113,7 @@ fn commit(c: &mut Criterion) {
         table: population.table.clone(),
         keep: Some(Box::new(owner)),
         ring: None,
+        minutes: Arc::new(Minutes::new(1)),
         users: Arc::new(UserSums::new(100)),
         windows: Arc::new(Windows::new(24, 168)),
         gauges: gauges.clone(),

@@ -28,7 +28,7 @@ use rustsocks::session::{
     CHANNEL_ENTRIES_MAX, Command, Ending, IdSource, Journal, Ledger, Opening, Outcome, SessionRef,
     SessionSlot, Share, Stages, Table, Traffic, journal,
 };
-use rustsocks::stats::{Record, UserSums, Windows, WriterGauges};
+use rustsocks::stats::{Minutes, Record, UserSums, Windows, WriterGauges};
 use rustsocks::store::{Claim, Location, StoreOptions, migrate};
 use rustsocks::writer::{BATCH_ROWS_MAX, Options, Parts, Writer};
 
@@ -350,6 +350,7 @@ impl Ours {
             table,
             keep: Some(Box::new(keep)),
             ring: None,
+            minutes: Arc::new(Minutes::new(1)),
             users: Arc::new(UserSums::new(100)),
             windows: Arc::new(Windows::new(24, 168)),
             gauges: Arc::clone(&gauges),

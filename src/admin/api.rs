@@ -82,6 +82,7 @@ impl Api {
             Route::Terminate(id) => self.terminate(request, *id),
             Route::TerminateAll(filter) => self.terminate_all(request, filter),
             Route::Stats(query) => self.statistics(query),
+            Route::Minutes(query) => self.minutes(query),
         }
     }
 

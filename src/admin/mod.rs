@@ -19,6 +19,7 @@ mod api;
 mod gate;
 mod health;
 mod history;
+mod minutes;
 mod page;
 #[cfg(feature = "metrics")]
 mod prometheus;
@@ -40,7 +41,7 @@ pub use page::{Cursor, HistoryCursor, Sort, SortKey};
 pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
-pub use route::{ActiveQuery, Bounds, HistoryRequest, Miss, Route, StatsQuery};
+pub use route::{ActiveQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Route, StatsQuery};
 pub use server::{Admin, Handler, Options};
 pub use terminate::Posts;
 pub use token_file::TokenError;

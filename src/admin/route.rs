@@ -4,9 +4,11 @@
 //! one in `Route::need`.
 
 mod history;
+mod minutes;
 mod query;
 
 pub use self::history::HistoryRequest;
+pub use self::minutes::MinutesQuery;
 use self::query::{Parameters, decode};
 use super::access::Need;
 use super::page::{Cursor, Sort};
@@ -34,6 +36,8 @@ pub enum Route {
     TerminateAll(Filter),
     /// `GET /api/sessions/stats`.
     Stats(StatsQuery),
+    /// `GET /api/metrics/history`.
+    Minutes(MinutesQuery),
 }
 
 /// Which live sessions, and in which order.
@@ -114,6 +118,7 @@ impl Route {
             Place::Terminate(id) => Self::Terminate(id),
             Place::TerminateAll => Self::TerminateAll(some_filter(&mut parameters)?),
             Place::Stats => Self::Stats(StatsQuery::take(&mut parameters, bounds)?),
+            Place::Minutes => Self::Minutes(MinutesQuery::take(&mut parameters)?),
         };
         parameters.finish()?;
         Ok(route)
@@ -124,9 +129,11 @@ impl Route {
     pub const fn need(&self) -> Need {
         match self {
             Self::Health | Self::Metrics => Need::Probing,
-            Self::ActiveSessions(_) | Self::History(_) | Self::Session(_) | Self::Stats(_) => {
-                Need::Reading
-            }
+            Self::ActiveSessions(_)
+            | Self::History(_)
+            | Self::Session(_)
+            | Self::Stats(_)
+            | Self::Minutes(_) => Need::Reading,
             Self::Terminate(_) | Self::TerminateAll(_) => Need::Changing,
         }
     }
@@ -144,6 +151,7 @@ enum Place {
     Terminate(SessionId),
     TerminateAll,
     Stats,
+    Minutes,
 }
 
 impl Place {
@@ -168,6 +176,7 @@ impl Place {
             ["api", "sessions", id, "terminate"] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Terminate).map_err(|_| Miss::NotFound)
             }
+            ["api", "metrics", "history"] => Ok(Self::Minutes),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
             }
@@ -183,7 +192,8 @@ impl Place {
             | Self::History
             | Self::UserSessions(_)
             | Self::Session(_)
-            | Self::Stats => READ,
+            | Self::Stats
+            | Self::Minutes => READ,
             Self::Terminate(_) | Self::TerminateAll => POST,
         }
     }

@@ -10,6 +10,7 @@
 //! call. What is not stored by then is counted in the ledger, which keeps it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -19,7 +20,8 @@ use super::storage::STOP_PATIENCE;
 use super::watch::Event;
 use crate::clock;
 use crate::mailbox::{Letter, Post};
-use crate::session::SLOTS_PER_CHUNK;
+use crate::session::{Journal, SLOTS_PER_CHUNK};
+use crate::stats::Sampler;
 
 /// What is watched over while the workers run.
 pub(super) struct Running<'a> {
@@ -38,6 +40,9 @@ struct Progress {
     /// A second signal has come: no step gets more time.
     hurried: bool,
     failure: Option<Failure>,
+    sampler: Sampler,
+    /// Keeps the writer from ending before it was handed the last minute.
+    journal: Option<Journal>,
 }
 
 impl Running<'_> {
@@ -46,13 +51,18 @@ impl Running<'_> {
     ///
     /// # Errors
     /// When one of them failed, did not end in time, or sessions could not be stored.
-    pub(super) fn until_ended(&self) -> Result<(), Failure> {
+    pub(super) fn until_ended(&self, journal: Journal) -> Result<(), Failure> {
         let mut progress = Progress {
             workers_left: self.posts.len(),
             writing: true,
             give_up_at: None,
             hurried: false,
             failure: None,
+            sampler: Sampler::new(
+                Arc::clone(&self.shared.counters),
+                Arc::clone(&self.shared.minutes),
+            ),
+            journal: Some(journal),
         };
         while progress.workers_left > 0 || progress.writing {
             match self.events.recv_timeout(TICK) {
@@ -65,6 +75,9 @@ impl Running<'_> {
                     let told = progress.give_up_at.is_some();
                     self.ended(&mut progress, &format!("worker {worker}"), result, told);
                     if progress.workers_left == 0 {
+                        progress.sampler.tick(clock::utc_ms());
+                        progress.sampler.end();
+                        progress.journal = None;
                         progress.allow(clock::mono() + STOP_PATIENCE + OVERTIME);
                     }
                 }
@@ -73,7 +86,10 @@ impl Running<'_> {
                     let told = progress.workers_left == 0;
                     self.ended(&mut progress, "the writer", result, told);
                 }
-                Err(RecvTimeoutError::Timeout) => self.tend_ledger(),
+                Err(RecvTimeoutError::Timeout) => {
+                    progress.sampler.tick(clock::utc_ms());
+                    self.tend_ledger();
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if progress.give_up_at.is_some_and(|at| clock::mono() >= at) {

@@ -30,7 +30,7 @@ use crate::policy::{Policy, Timeouts};
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::socks::{Command, MethodSet};
-use crate::stats::{Counters, Readiness, UserSums, Windows, WriterGauges};
+use crate::stats::{Counters, Minutes, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,6 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
         };
         posts.push(outfit.start(listeners, &policy, journal.another(), &events)?);
     }
-    drop(journal);
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
     let signals = spawn("signals", move || signals.run())?;
@@ -109,7 +108,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
 
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts, shared: &shared, drain_timeout };
-    let ended = running.until_ended();
+    let ended = running.until_ended(journal);
     match (&ended, shared.ledger.file_path()) {
         // Everything in it is in the database.
         (Ok(()), _) => shared.ledger.remove_file(),
@@ -244,6 +243,7 @@ pub(super) struct Shared {
     /// The ways to the workers; the API is there before them.
     pub(super) posts: Arc<Posts>,
     pub(super) users: Arc<UserSums>,
+    pub(super) minutes: Arc<Minutes>,
     pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
     pub(super) node: String,
@@ -260,6 +260,7 @@ impl Shared {
             readiness: Arc::default(),
             posts: Arc::default(),
             users: Arc::new(UserSums::new(settings.metrics.users_max)),
+            minutes: Arc::new(Minutes::new(settings.sessions.window_max_hours)),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
             node: node_name(settings),

@@ -35,7 +35,9 @@ impl Storage {
         if !sessions.enabled {
             return Ok(Self { keep: None, ring: None, history: None });
         }
-        let ring = Arc::new(Ring::new(sessions.history_max, &shared.node));
+        let ring =
+            Ring::new(sessions.history_max, &shared.node).with_minutes(Arc::clone(&shared.minutes));
+        let ring = Arc::new(ring);
         let history = Some(Arc::clone(&ring) as Arc<dyn History>);
         Ok(Self { keep: None, ring: Some(ring), history })
     }
@@ -72,6 +74,7 @@ impl Storage {
             keep: self.keep,
             ring: self.ring,
             users: Arc::clone(&shared.users),
+            minutes: Arc::clone(&shared.minutes),
             windows: Arc::clone(&shared.windows),
             gauges: Arc::clone(&shared.gauges),
             options: Options {

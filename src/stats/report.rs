@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::history::{Filter, HistoryPage, HistoryQuery};
+use super::minutes::MinuteRecord;
 use super::record::Record;
 use super::windows::Shortfall;
 use crate::session::SessionId;
@@ -103,6 +104,18 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`Unavailable`].
     fn total(&self, filter: &Filter) -> Result<Option<u64>, Unavailable>;
+
+    /// The minutes that began at `since_ms` or later and before `until_ms` (milliseconds since the
+    /// epoch), `limit` at most, oldest first.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    fn minutes(
+        &self,
+        since_ms: i64,
+        until_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<MinuteRecord>, Unavailable>;
 }
 
 /// The minute's edge at or before `hours` before `now_ms`, milliseconds since the epoch.

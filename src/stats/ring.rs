@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::best::Best;
 use super::history::{Filter, HistoryPage, HistoryQuery, Order, Place};
+use super::minutes::{MinuteRecord, Minutes};
 use super::record::Record;
 use super::report::{History, Unavailable};
 use crate::clock;
@@ -18,6 +20,7 @@ pub struct Ring {
     ended: Mutex<Ended>,
     sessions_max: usize,
     node: String,
+    minutes: Arc<Minutes>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +37,14 @@ impl Ring {
         // A place that a client has kept from before a restart lies before everything that is here.
         let first_row = clock::utc_ms().saturating_mul(ROWS_PER_MS).max(1);
         let ended = Mutex::new(Ended { first_row, sessions: VecDeque::new() });
-        Self { ended, sessions_max, node: node.to_owned() }
+        let minutes = Arc::new(Minutes::new(1));
+        Self { ended, sessions_max, node: node.to_owned(), minutes }
+    }
+
+    /// The same with these minutes.
+    #[must_use]
+    pub fn with_minutes(self, minutes: Arc<Minutes>) -> Self {
+        Self { minutes, ..self }
     }
 
     /// Remembers a session that has ended.
@@ -96,6 +106,15 @@ impl Ring {
 }
 
 impl History for Ring {
+    fn minutes(
+        &self,
+        since_ms: i64,
+        until_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<MinuteRecord>, Unavailable> {
+        Ok(self.minutes.between(since_ms, until_ms, limit))
+    }
+
     fn one(&self, id: SessionId) -> Result<Option<Record>, Unavailable> {
         let ended = self.ended.lock();
         let found = ended.sessions.iter().rev().find(|session| session.id == id);

@@ -13,6 +13,7 @@ mod inode;
 mod location;
 mod lock;
 mod log;
+mod minutes;
 mod owner;
 mod place;
 mod read;

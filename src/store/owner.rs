@@ -15,7 +15,7 @@ use super::location::Location;
 use super::lock::Lock;
 use super::rows::{Store, StoreOptions};
 use crate::session::Wreck;
-use crate::stats::Change;
+use crate::stats::{Change, Minute};
 use crate::writer::{BATCH_ROWS_MAX, Cleaned, Keep, KeepError, Tended};
 
 /// The right to write a database, and what is still to be written into it before anything else.
@@ -148,6 +148,10 @@ impl Keep for Owner {
 
     fn clean_up(&mut self, now_ms: i64) -> Result<Cleaned, KeepError> {
         self.store()?.clean_up(now_ms)
+    }
+
+    fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError> {
+        self.store()?.keep_minutes(minutes, before_ms)
     }
 
     fn close(&mut self) {

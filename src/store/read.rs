@@ -15,9 +15,10 @@ use self::record::record;
 use self::turns::Turns;
 use super::inode::Inode;
 use super::location::Location;
+use super::minutes;
 use crate::clock;
 use crate::session::SessionId;
-use crate::stats::{Filter, History, HistoryPage, HistoryQuery, Record, Unavailable};
+use crate::stats::{Filter, History, HistoryPage, HistoryQuery, MinuteRecord, Record, Unavailable};
 
 /// A few connections that only read.
 #[derive(Debug)]
@@ -115,6 +116,15 @@ impl History for Reader {
     fn page(&self, query: &HistoryQuery) -> Result<HistoryPage, Unavailable> {
         let limit = self.patience.page;
         self.ask(|connection| history::page(connection, query, clock::mono() + limit))
+    }
+
+    fn minutes(
+        &self,
+        since_ms: i64,
+        until_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<MinuteRecord>, Unavailable> {
+        self.ask(|connection| minutes::between(connection, since_ms, until_ms, limit))
     }
 
     fn total(&self, filter: &Filter) -> Result<Option<u64>, Unavailable> {

@@ -9,11 +9,12 @@ use super::bind::{Checkpoint, Upsert};
 use super::error::StoreError;
 use super::location::Location;
 use super::log::Log;
+use super::minutes;
 use super::place::Place;
 use super::retention::Slices;
 use crate::clock::{self, moment, rfc3339};
 use crate::session::{Outcome, SessionView};
-use crate::stats::Change;
+use crate::stats::{Change, Minute};
 use crate::writer::{Cleaned, Keep, KeepError, Tended};
 
 /// How rows are kept.
@@ -201,6 +202,11 @@ impl Keep for Store {
             self.oldest_at = clock::mono();
         }
         Ok(cleaned)
+    }
+
+    fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError> {
+        minutes::keep(&mut self.connection, minutes, before_ms)
+            .map_err(|error| KeepError(error.to_string()))
     }
 
     fn close(&mut self) {

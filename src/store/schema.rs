@@ -65,6 +65,9 @@ fn version(path: &Path, connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// Forward only, by number.
-const MIGRATIONS: [M<'static>; 1] = [M::up(include_str!("../../sql/001_sessions.sql"))];
+const MIGRATIONS: [M<'static>; 2] = [
+    M::up(include_str!("../../sql/001_sessions.sql")),
+    M::up(include_str!("../../sql/002_minutes.sql")),
+];
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::stats::Change;
+use crate::stats::{Change, Minute};
 
 /// A place that keeps rows.
 pub trait Keep: Send {
@@ -30,6 +30,13 @@ pub trait Keep: Send {
     /// # Errors
     /// [`KeepError`]; it will be tried again.
     fn clean_up(&mut self, now_ms: i64) -> Result<Cleaned, KeepError>;
+
+    /// Stores minutes, all or none; what is there of the same minute is added to. Those that began
+    /// before `before_ms` (milliseconds since the epoch) are deleted.
+    ///
+    /// # Errors
+    /// [`KeepError`]; the same minutes will be tried again.
+    fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError>;
 
     /// The last word before the process ends: everything is committed.
     fn close(&mut self);

@@ -13,7 +13,7 @@ use super::retry::Retry;
 use super::sweep::Sweep;
 use crate::clock;
 use crate::session::{Entry, Ledger, Table};
-use crate::stats::{Change, Ring, UserSums, Windows, WriterGauges};
+use crate::stats::{Change, Minutes, Ring, UserSums, Windows, WriterGauges};
 
 /// What a writer is made of.
 pub struct Parts {
@@ -31,6 +31,8 @@ pub struct Parts {
     pub users: Arc<UserSums>,
     /// Sums of what started of late.
     pub windows: Arc<Windows>,
+    /// The minutes that have ended.
+    pub minutes: Arc<Minutes>,
     /// How it is doing.
     pub gauges: Arc<WriterGauges>,
     /// When it does what.
@@ -100,9 +102,11 @@ impl Writer {
             self.probe_if_due(now);
             self.tend_if_due(now);
             self.clean_up_if_due(now);
+            self.keep_minutes();
             self.measure(clock::mono());
         }
         let lost = self.finish();
+        self.keep_minutes();
         if let Some(keep) = &mut self.parts.keep {
             keep.close();
         }
@@ -308,6 +312,19 @@ impl Writer {
                 tracing::warn!("old sessions cannot be deleted: {error}");
                 self.cleanup_at = now + CLEANUP_RETRY;
             }
+        }
+    }
+
+    /// Stores the minutes that have ended; at most one in a minute.
+    fn keep_minutes(&mut self) {
+        let Some(keep) = &mut self.parts.keep else { return };
+        let minutes = self.parts.minutes.unsaved();
+        let Some(newest) = minutes.last().filter(|_| !self.retry.is_failing()) else { return };
+        let before_ms = newest.start_ms - self.parts.minutes.span_ms();
+        match keep.keep_minutes(&minutes, before_ms) {
+            Ok(()) => self.parts.minutes.saved(minutes.len()),
+            // They wait, like the rows, for the next commit that succeeds.
+            Err(error) => tracing::debug!("minutes cannot be stored: {error}"),
         }
     }
 

@@ -60,5 +60,5 @@ const STATUSES: [(Status, &str); 3] = [
 ];
 const SWITCH: [(bool, &str); 2] = [(true, "true"), (false, "false")];
 /// In a query a plus is a space, so one that is meant must be encoded.
-const A_TIME: &str =
+pub(super) const A_TIME: &str =
     "a date (2026-01-31) or a time of RFC 3339 (2026-01-31T08:00:00Z, or with %2B01:00 for Z)";

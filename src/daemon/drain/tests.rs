@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, unbounded};
@@ -8,8 +7,8 @@ use super::*;
 use crate::daemon::watch::Ending;
 use crate::limit::Admission;
 use crate::mailbox::{Mailbox, mailbox};
-use crate::session::{IdSource, Ledger, Opening, Share, Table};
-use crate::stats::{Counters, UserSums, Windows};
+use crate::session::{IdSource, Ledger, Opening, Share, Table, journal};
+use crate::stats::{Counters, Minutes, UserSums, Windows};
 
 /// A daemon whose one worker is the test.
 struct Scene {
@@ -34,6 +33,7 @@ impl Scene {
             readiness: Arc::default(),
             posts: Arc::default(),
             users: Arc::new(UserSums::new(1)),
+            minutes: Arc::new(Minutes::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::default(),
             node: String::new(),
@@ -48,7 +48,7 @@ impl Scene {
             shared: &self.shared,
             drain_timeout: Duration::from_secs(3600),
         }
-        .until_ended()
+        .until_ended(journal(1).0)
     }
 }
 
@@ -82,7 +82,7 @@ fn a_writer_that_panics_ends_the_process_with_an_error_at_once() {
     let began = clock::mono();
     let drain_timeout = Duration::from_secs(3600);
     let running = Running { events: &events, posts: &posts, shared: &shared, drain_timeout };
-    let failure = running.until_ended().unwrap_err();
+    let failure = running.until_ended(journal(1).0).unwrap_err();
     assert_eq!(failure.to_string(), "the writer failed: it panicked");
     let (until, leave_at) = worker.join().unwrap();
     assert!(until < began + drain_timeout, "nobody is given the drain's time");

@@ -1,0 +1,1 @@
+DELETE FROM traffic_minutes WHERE minute < ?1

@@ -1,0 +1,177 @@
+//! What passed in each minute, as it moved: the figures behind `/api/metrics/history`.
+//!
+//! Unlike the rolling windows, which book a session to the minute in which it started, these are the
+//! differences of the workers' counters, so a download of an hour shows in sixty minutes.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+
+/// One minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Minute {
+    /// Its beginning, milliseconds since the epoch; a multiple of 60 000.
+    pub start_ms: i64,
+    /// Sessions alive at its end.
+    pub active: u64,
+    /// Sessions that were given their permit.
+    pub started: u64,
+    /// Attempts that a rule or the guard refused.
+    pub rejected: u64,
+    /// Octets, client to target.
+    pub bytes_sent: u64,
+    /// Octets, target to client.
+    pub bytes_received: u64,
+}
+
+/// One minute as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MinuteRecord {
+    /// Its beginning, RFC 3339.
+    pub minute: String,
+    /// Sessions alive at its end.
+    pub active: u64,
+    /// Sessions that were given their permit.
+    pub started: u64,
+    /// Attempts that a rule or the guard refused.
+    pub rejected: u64,
+    /// Octets, client to target.
+    pub bytes_sent: u64,
+    /// Octets, target to client.
+    pub bytes_received: u64,
+}
+
+impl From<&Minute> for MinuteRecord {
+    fn from(minute: &Minute) -> Self {
+        let Minute { start_ms, active, started, rejected, bytes_sent, bytes_received } = *minute;
+        let minute = rfc3339(start_ms);
+        Self { minute, active, started, rejected, bytes_sent, bytes_received }
+    }
+}
+
+/// The minutes that have ended, between the sampler, the writer and, in memory mode, the API.
+#[derive(Debug)]
+pub struct Minutes {
+    kept: Mutex<Kept>,
+    minutes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    ended: VecDeque<Minute>,
+    /// How many of the last ones the writer has not stored yet.
+    unsaved: usize,
+    lost: u64,
+}
+
+impl Minutes {
+    /// Room for the minutes of so many hours.
+    #[must_use]
+    pub fn new(hours: u32) -> Self {
+        Self { kept: Mutex::default(), minutes_max: (hours as usize).max(1) * 60 }
+    }
+
+    /// How long minutes are kept, milliseconds.
+    #[must_use]
+    pub fn span_ms(&self) -> i64 {
+        i64::try_from(self.minutes_max).unwrap_or(i64::MAX).saturating_mul(60_000)
+    }
+
+    /// Takes a minute that has ended. The oldest one goes when there is no room; if it was not stored
+    /// it is lost, and counted.
+    pub fn push(&self, minute: Minute) {
+        let mut kept = self.kept.lock();
+        if kept.ended.len() >= self.minutes_max {
+            kept.ended.pop_front();
+            if kept.unsaved > kept.ended.len() {
+                kept.unsaved = kept.ended.len();
+                kept.lost += 1;
+            }
+        }
+        kept.ended.push_back(minute);
+        kept.unsaved += 1;
+    }
+
+    /// The minutes that are not stored yet.
+    #[must_use]
+    pub fn unsaved(&self) -> Vec<Minute> {
+        let kept = self.kept.lock();
+        let from = kept.ended.len() - kept.unsaved;
+        kept.ended.range(from..).copied().collect()
+    }
+
+    /// The first `count` of those are stored.
+    pub fn saved(&self, count: usize) {
+        let mut kept = self.kept.lock();
+        kept.unsaved = kept.unsaved.saturating_sub(count);
+    }
+
+    /// Minutes that were never stored.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kept.lock().lost
+    }
+
+    /// The minutes from `since_ms` on and before `until_ms`, `limit` at most, oldest first.
+    #[must_use]
+    pub fn between(&self, since_ms: i64, until_ms: i64, limit: usize) -> Vec<MinuteRecord> {
+        let kept = self.kept.lock();
+        let mut found: Vec<Minute> = Vec::new();
+        for minute in &kept.ended {
+            if !(since_ms..until_ms).contains(&minute.start_ms) {
+                continue;
+            }
+            // A clock that was set back lets a minute come twice.
+            match found.iter_mut().rev().find(|other| other.start_ms == minute.start_ms) {
+                Some(same) => {
+                    same.active = minute.active;
+                    same.started += minute.started;
+                    same.rejected += minute.rejected;
+                    same.bytes_sent += minute.bytes_sent;
+                    same.bytes_received += minute.bytes_received;
+                }
+                None => found.push(*minute),
+            }
+        }
+        found.sort_by_key(|minute| minute.start_ms);
+        found.iter().take(limit).map(MinuteRecord::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minute(number: i64) -> Minute {
+        Minute { start_ms: number * 60_000, started: 1, active: 2, ..Minute::default() }
+    }
+
+    #[test]
+    fn what_is_not_stored_waits_and_is_bounded() {
+        let minutes = Minutes::new(1);
+        for number in 0..61 {
+            minutes.push(minute(number));
+        }
+        assert_eq!((minutes.unsaved().len(), minutes.lost()), (60, 1));
+        assert_eq!(minutes.unsaved()[0], minute(1));
+        minutes.saved(60);
+        minutes.push(minute(61));
+        assert_eq!((minutes.unsaved(), minutes.lost()), (vec![minute(61)], 1));
+    }
+
+    #[test]
+    fn a_minute_that_comes_twice_is_one_and_gaps_are_gaps() {
+        let minutes = Minutes::new(1);
+        for number in [5, 6, 9, 6] {
+            minutes.push(minute(number));
+        }
+        let found = minutes.between(6 * 60_000, 10 * 60_000, 10);
+        let seen: Vec<_> = found.iter().map(|it| (&*it.minute, it.started, it.active)).collect();
+        let expected = [("1970-01-01T00:06:00.000Z", 2, 2), ("1970-01-01T00:09:00.000Z", 1, 2)];
+        assert_eq!(seen, expected);
+        assert_eq!(minutes.between(0, i64::MAX, 1).len(), 1);
+    }
+}

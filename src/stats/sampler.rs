@@ -1,0 +1,94 @@
+//! Takes minutes from the workers' counters. Pure but for reading them: `now` is an argument.
+
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::minutes::{Minute, Minutes};
+
+/// What has been counted since the process started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    started: u64,
+    rejected: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    active: u64,
+}
+
+/// The sampler; to be ticked about once a second.
+#[derive(Debug)]
+pub struct Sampler {
+    workers: Arc<[Arc<Counters>]>,
+    minutes: Arc<Minutes>,
+    before: Totals,
+    running: Option<Minute>,
+}
+
+impl Sampler {
+    /// One that begins with its first tick.
+    #[must_use]
+    pub fn new(workers: Arc<[Arc<Counters>]>, minutes: Arc<Minutes>) -> Self {
+        Self { workers, minutes, before: Totals::default(), running: None }
+    }
+
+    /// Books what has moved since the last tick to the minute of `now_ms` (milliseconds since the
+    /// epoch). A minute ends when the clock shows another one, whichever way it was set.
+    pub fn tick(&mut self, now_ms: i64) {
+        let start_ms = now_ms.div_euclid(60_000) * 60_000;
+        if self.running.is_some_and(|running| running.start_ms != start_ms) {
+            self.end();
+        }
+        let now = self.totals();
+        let minute = self.running.get_or_insert(Minute { start_ms, ..Minute::default() });
+        minute.active = now.active;
+        minute.started += now.started - self.before.started;
+        minute.rejected += now.rejected - self.before.rejected;
+        minute.bytes_sent += now.bytes_sent - self.before.bytes_sent;
+        minute.bytes_received += now.bytes_received - self.before.bytes_received;
+        self.before = now;
+    }
+
+    /// Hands over the running minute as it is: the process stops.
+    pub fn end(&mut self) {
+        if let Some(ended) = self.running.take() {
+            self.minutes.push(ended);
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for worker in self.workers.iter() {
+            totals.started += worker.sessions_opened.get();
+            totals.rejected += worker.sessions_rejected.get();
+            totals.bytes_sent += worker.bytes_sent.get();
+            totals.bytes_received += worker.bytes_received.get();
+            totals.active += worker.active();
+        }
+        totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_minute_has_what_moved_in_it_even_when_the_clock_is_set() {
+        let counters = Arc::new(Counters::new());
+        let minutes = Arc::new(Minutes::new(24));
+        let mut sampler = Sampler::new(Arc::from([Arc::clone(&counters)]), Arc::clone(&minutes));
+        // Seconds of the clock, and what moves before each tick.
+        for (second, bytes) in [(0, 1), (59, 2), (60, 4), (61, 8), (600, 16), (30, 32)] {
+            counters.bytes_sent.add(bytes);
+            counters.sessions_opened.add(1);
+            sampler.tick(second * 1000);
+        }
+        sampler.end();
+        let moved: Vec<_> = minutes
+            .unsaved()
+            .iter()
+            .map(|minute| (minute.start_ms / 60_000, minute.bytes_sent, minute.active))
+            .collect();
+        assert_eq!(moved, [(0, 3, 2), (1, 12, 4), (10, 16, 5), (0, 32, 6)]);
+    }
+}

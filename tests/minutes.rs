@@ -1,0 +1,66 @@
+//! `/api/metrics/history`: what passed in each minute, stored at the latest when the proxy stops.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use harness::api;
+use harness::client::Client;
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+
+/// The sums of all minutes: started, rejected, octets sent and received.
+fn sums(proxy: &Proxy) -> [u64; 4] {
+    let answer = api::get(proxy.api.unwrap(), "/api/metrics/history");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let json = answer.json();
+    let minutes = json["data"].as_array().unwrap();
+    assert!(json["next_since"].is_null());
+    ["started", "rejected", "bytes_sent", "bytes_received"]
+        .map(|name| minutes.iter().map(|minute| minute[name].as_u64().unwrap()).sum())
+}
+
+#[test]
+fn minutes_outlive_a_restart_and_add_up_to_what_passed() {
+    let origin = Origin::echo();
+    let mut directory = tempfile::tempdir().unwrap();
+    for run in 1..=2 {
+        let proxy = Proxy::start_in(directory, "", "", "");
+        for _ in 0..3 {
+            let mut client = Client::connected(proxy.socks, origin.address);
+            client.send(&[1; 100]);
+            client.receive(100);
+        }
+        assert_eq!(
+            Client::to(proxy.socks).negotiate(std::net::SocketAddr::from(([169, 254, 1, 1], 80))),
+            2
+        );
+        directory = proxy.stop();
+        let proxy = Proxy::start_in(directory, "", "", "");
+        // Both runs were in one minute or in two: the sums are the same.
+        assert_eq!(sums(&proxy), [3 * run, run, 300 * run, 300 * run]);
+        directory = proxy.stop();
+    }
+}
+
+#[test]
+fn bad_parameters_are_named() {
+    let proxy = Proxy::with_sections("", "storage = \"memory\"", "");
+    let get = |query: &str| api::get(proxy.api.unwrap(), &format!("/api/metrics/history?{query}"));
+    assert_eq!(get("limit=5").json()["data"].as_array().unwrap().len(), 0);
+    for (query, name) in [
+        ("since=yesterday", "since"),
+        ("since=2026-01-02&until=2026-01-01", "until"),
+        ("limit=0", "limit"),
+        ("limit=1441", "limit"),
+        ("window=1", "window"),
+    ] {
+        let answer = get(query);
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(answer.body.contains(&format!("`{name}`")), "{query}: {}", answer.body);
+    }
+}
