@@ -30,6 +30,14 @@ enum Step {
     DialFails(&'static str, ConnectError),
     /// It dials an address, which answers.
     DialConnects(&'static str),
+    /// It wants a listener for a peer, towards this host if any, and gets one at this address.
+    Listens(Option<&'static str>, &'static str),
+    /// A peer comes, and is not the one.
+    StrangerComes(&'static str),
+    /// A peer comes, and is the one.
+    PeerComes(&'static str),
+    /// No peer comes in time.
+    NobodyComes,
     /// It wants a socket for datagrams from this port, and gets one at this address, or none.
     Associates(u16, Option<&'static str>),
     /// It dials an address, which is silent until the machine's deadline.
@@ -185,12 +193,59 @@ const CONVERSATIONS: &[Conversation] = &[
         ends: Ends::Refuses(Outcome::ServerBusy),
     },
     Conversation {
-        name: "BIND is not offered: reply 7",
+        name: "BIND says where to come to, and who has come (RFC 1928 §6)",
         login: None,
-        request: b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x01\xbb",
-        steps: &[],
-        reads: b"\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00",
-        ends: Ends::Refuses(Outcome::UnsupportedCommand),
+        request: b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x00\x15",
+        steps: &[
+            Step::Opens,
+            Step::Listens(Some("93.184.216.34"), "192.0.2.1:4660"),
+            Step::StrangerComes("93.184.216.35:20"),
+            Step::PeerComes("93.184.216.34:20"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34\
+                 \x05\x00\x00\x01\x5d\xb8\xd8\x22\x00\x14",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "BIND for anybody opens the session with the first who is allowed",
+        login: None,
+        request: b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        steps: &[
+            Step::Listens(None, "192.0.2.1:4660"),
+            Step::StrangerComes("127.0.0.1:20"),
+            Step::PeerComes("93.184.216.34:20"),
+            Step::Opens,
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34\
+                 \x05\x00\x00\x01\x5d\xb8\xd8\x22\x00\x14",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "BIND to which nobody comes: reply 6 after the first",
+        login: None,
+        request: b"\x05\x02\x00\x03\x0bexample.com\x00\x15",
+        steps: &[
+            Step::Resolves("example.com", Ok(&["127.0.0.1", "93.184.216.34"])),
+            Step::Opens,
+            Step::Listens(Some("93.184.216.34"), "192.0.2.1:4660"),
+            Step::NobodyComes,
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34\
+                 \x05\x06\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::ConnectTimeout),
+    },
+    Conversation {
+        name: "BIND for anybody to which only forbidden ones come: reply 2 after the first",
+        login: None,
+        request: b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        steps: &[
+            Step::Listens(None, "192.0.2.1:4660"),
+            Step::StrangerComes("10.0.0.1:20"),
+            Step::NobodyComes,
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34\
+                 \x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::AclDenied),
     },
     Conversation {
         name: "a login, then the request (RFC 1929 §2)",
@@ -270,10 +325,14 @@ fn a_command_that_is_switched_off_is_refused_and_nat_is_advertised() {
     let next = driven.give(request);
     assert!(matches!(next, Next::Refuse(Outcome::UnsupportedCommand)), "{next:?}");
     let off = change(|policy| policy.commands = CommandSet::NONE.with(Command::UdpAssociate));
-    let mut driven = off.driven(None);
-    driven.give(b"\x05\x01\x00");
-    let next = driven.give(V4);
-    assert!(matches!(next, Next::Refuse(Outcome::UnsupportedCommand)), "{next:?}");
+    let bind = b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x01\xbb";
+    for request in [V4, bind] {
+        let mut driven = off.driven(None);
+        driven.give(b"\x05\x01\x00");
+        let next = driven.give(request);
+        assert!(matches!(next, Next::Refuse(Outcome::UnsupportedCommand)), "{next:?}");
+        assert!(driven.read.starts_with(b"\x05\x00\x05\x07"));
+    }
 
     let nat = change(|policy| policy.associations.advertised = Some([203, 0, 113, 9].into()));
     let mut driven = nat.driven(None);
@@ -328,7 +387,10 @@ impl Policies {
             Arc::new(Policy {
                 generation: 1,
                 methods,
-                commands: CommandSet::NONE.with(Command::Connect).with(Command::UdpAssociate),
+                commands: CommandSet::NONE
+                    .with(Command::Connect)
+                    .with(Command::Bind)
+                    .with(Command::UdpAssociate),
                 associations: AssociationPolicy::default(),
                 users: Arc::clone(&users),
                 anonymous: Identity::anonymous("anonymous"),
@@ -371,7 +433,21 @@ impl Policies {
             let mut next = driven.give(part);
             while end.is_none() {
                 next = match next {
-                    Next::Read | Next::Wait => break,
+                    Next::Wait | Next::TurnAway => {
+                        match driven.await_peer(&mut steps, conversation) {
+                            Some(next) => next,
+                            None => break,
+                        }
+                    }
+                    Next::Listen { towards } => match steps.next() {
+                        Some(Step::Listens(expected, bound)) => {
+                            let expected = expected.map(|host| host.parse().unwrap());
+                            assert_eq!(towards, expected, "{}", conversation.name);
+                            driven.tell(Input::Listening(bound.parse().unwrap()))
+                        }
+                        other => panic!("{}: listens, not {other:?}", conversation.name),
+                    },
+                    Next::Read => break,
                     Next::Flush => driven.tell(Input::Flushed),
                     Next::Relay => {
                         end = Some(Ends::Relays);
@@ -457,6 +533,34 @@ impl Driven<'_> {
         let next = self.machine.handle(input, self.now, &mut self.outbox).1;
         self.collect();
         if matches!(next, Next::Read) && !self.inbox.is_empty() { self.feed() } else { next }
+    }
+
+    /// What becomes of the wait for a peer; `None` where nothing comes of it now.
+    fn await_peer(
+        &mut self,
+        steps: &mut std::slice::Iter<'_, Step>,
+        conversation: &Conversation,
+    ) -> Option<Next> {
+        let (peer, wanted) = match steps.as_slice().first()? {
+            Step::PeerComes(peer) => (peer, true),
+            Step::StrangerComes(peer) => (peer, false),
+            Step::NobodyComes => {
+                steps.next();
+                self.now = self.machine.deadline().unwrap();
+                return Some(self.tell(Input::Deadline));
+            }
+            Step::Resolves(..)
+            | Step::Opens
+            | Step::DialFails(..)
+            | Step::DialConnects(_)
+            | Step::DialIsSilent(_)
+            | Step::Listens(..)
+            | Step::Associates(..) => return None,
+        };
+        steps.next();
+        let next = self.tell(Input::Accepted(peer.parse().unwrap()));
+        assert_eq!(!matches!(next, Next::TurnAway), wanted, "{}: {peer}", conversation.name);
+        Some(next)
     }
 
     fn collect(&mut self) {

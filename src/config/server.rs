@@ -127,7 +127,7 @@ fn token_file(source: &Source<'_>, server: &file::Server) -> Result<PathBuf, Con
 
 fn commands(source: &Source<'_>, server: &file::Server) -> Result<CommandSet, ConfigError> {
     let key = "server.commands";
-    let expected = "some of \"connect\", \"udp_associate\"";
+    let expected = "some of \"connect\", \"udp_associate\", \"bind\"";
     if server.commands.get_ref().is_empty() {
         let message = format!("got none, expected {expected}");
         return Err(source.error(server.commands.span(), key, message));
@@ -222,5 +222,8 @@ fn is_loopback(address: IpAddr) -> bool {
 }
 
 /// The words for the commands (RFC 1928 §4).
-const COMMANDS: [(&str, Command); 2] =
-    [("connect", Command::Connect), ("udp_associate", Command::UdpAssociate)];
+const COMMANDS: [(&str, Command); 3] = [
+    ("connect", Command::Connect),
+    ("udp_associate", Command::UdpAssociate),
+    ("bind", Command::Bind),
+];

@@ -46,6 +46,10 @@ pub enum Input<'a> {
     },
     /// There is a socket for the client's datagrams, at this address.
     Associated(SocketAddr),
+    /// There is a listener for the peer, at this address.
+    Listening(SocketAddr),
+    /// A peer has come, from this address.
+    Accepted(SocketAddr),
     /// There is none: no descriptor, or no port.
     NoSocket,
     /// The machine's deadline has come.

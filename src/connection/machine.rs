@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::bind::{Binding, Step, Welcome, is_anybody};
 use super::dial::{Attempt, Attempts, ConnectError};
 use super::facts::Facts;
 use super::input::Input;
@@ -69,6 +70,8 @@ impl Machine {
                 (0, self.on_unreachable(attempt, error, now, out))
             }
             Input::Associated(bound) => (0, self.on_associated(bound, now, out)),
+            Input::Listening(bound) => (0, self.on_listening(bound, now, out)),
+            Input::Accepted(peer) => (0, self.on_accepted(peer, now, out)),
             Input::NoSocket => (0, self.on_no_socket(now, out)),
             Input::Deadline => (0, self.on_deadline(now, out)),
         }
@@ -82,10 +85,14 @@ impl Machine {
             Stage::Verifying { asked, .. } => stages.auth_us = Some(micros(asked, now)),
             Stage::Resolving { asked, .. } => stages.resolve_us = Some(micros(asked, now)),
             Stage::Dialing(attempts) => stages.connect_us = Some(micros(attempts.began, now)),
+            Stage::Binding(binding) if binding.step == Step::Awaiting => {
+                stages.connect_us = Some(micros(binding.began, now));
+            }
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Opening(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Answering { .. }
             | Stage::Done => {}
         }
@@ -102,6 +109,7 @@ impl Machine {
             | Stage::Associating { until }
             | Stage::Answering { until, .. } => Some(*until),
             Stage::Opening(attempts) | Stage::Dialing(attempts) => Some(attempts.deadline()),
+            Stage::Binding(binding) => Some(binding.until),
             Stage::Done => None,
         }
     }
@@ -176,6 +184,7 @@ impl Machine {
                     | Stage::Opening(_)
                     | Stage::Dialing(_)
                     | Stage::Associating { .. }
+                    | Stage::Binding(_)
                     | Stage::Answering { .. }
                     | Stage::Done) => other,
                 };
@@ -211,8 +220,13 @@ impl Machine {
         }
         let target = target.clone();
         self.facts.target = Some(target.clone());
-        if *command != Command::Connect || !self.policy.commands.contains(*command) {
+        if !self.policy.commands.contains(*command) || *command == Command::UdpAssociate {
             return self.reject(Outcome::UnsupportedCommand, now, out);
+        }
+        if *command == Command::Bind && is_anybody(&target.host) {
+            let binding = Binding::anybody(now, now + self.policy.timeouts.connect);
+            self.stage = Stage::Binding(Box::new(binding));
+            return Next::Listen { towards: None };
         }
         let permit = match self.policy.acl.on_request(identity, self.client, &request) {
             Ok(permit) => permit,
@@ -240,6 +254,9 @@ impl Machine {
         until: Instant,
         out: &mut Outbox,
     ) -> Next {
+        if self.facts.command == Some(Command::Bind) {
+            return self.prepare_binding(&addresses, permit, now, out);
+        }
         let attempts = Attempts::new(addresses, permit, now, until);
         match attempts.any_permitted(&self.policy.acl) {
             Ok(()) => {
@@ -257,6 +274,7 @@ impl Machine {
                 self.stage = Stage::Dialing(attempts);
                 self.dial_next(now, out)
             }
+            Stage::Binding(binding) => self.on_binding_opened(binding, now, out),
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
@@ -297,6 +315,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Verdict", now),
         }
@@ -326,6 +345,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Resolved", now),
         }
@@ -351,6 +371,7 @@ impl Machine {
             | Stage::Resolving { .. }
             | Stage::Opening(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Answering { .. }
             | Stage::Done => self.impossible("Connected", now),
         }
@@ -364,8 +385,76 @@ impl Machine {
         self.answer(SocketAddr::new(told, bound.port()), Then::RelayDatagrams, now, out)
     }
 
+    fn prepare_binding(
+        &mut self,
+        addresses: &[IpAddr],
+        permit: RequestPermit,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        let until = now + self.policy.timeouts.connect;
+        match Binding::of_hosts(addresses, permit, &self.policy.acl, now, until) {
+            Ok(binding) => {
+                self.stage = Stage::Binding(Box::new(binding));
+                Next::Open
+            }
+            Err(Some(denial)) => self.deny(Outcome::AclDeniedAddress, denial, now, out),
+            Err(None) => self.reject(Outcome::NameNotFound, now, out),
+        }
+    }
+
+    fn on_binding_opened(
+        &mut self,
+        mut binding: Box<Binding>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Next {
+        match binding.step {
+            Step::Opening => {
+                binding.step = Step::Making;
+                let towards = binding.towards();
+                self.stage = Stage::Binding(binding);
+                Next::Listen { towards }
+            }
+            Step::Welcoming(peer) => self.answer(peer, Then::Relay, now, out),
+            Step::Making | Step::Awaiting => self.impossible("Opened", now),
+        }
+    }
+
+    fn on_listening(&mut self, bound: SocketAddr, now: Instant, out: &mut Outbox) -> Next {
+        let Stage::Binding(binding) = &mut self.stage else {
+            return self.impossible("Listening", now);
+        };
+        binding.step = Step::Awaiting;
+        binding.began = now;
+        self.dialect.write_success(bound, out);
+        Next::Flush
+    }
+
+    fn on_accepted(&mut self, peer: SocketAddr, now: Instant, out: &mut Outbox) -> Next {
+        let Stage::Binding(binding) = &mut self.stage else {
+            return self.impossible("Accepted", now);
+        };
+        let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
+        match binding.welcome(peer, &self.policy.acl, identity, self.client) {
+            Welcome::Go => Next::TurnAway,
+            Welcome::Come(permit) => {
+                self.facts.stages.connect_us = Some(micros(binding.began, now));
+                self.facts.resolved = Some(permit.address().ip());
+                self.answer(peer, Then::Relay, now, out)
+            }
+            Welcome::First(request, permit) => {
+                self.facts.stages.connect_us = Some(micros(binding.began, now));
+                self.facts.resolved = Some(permit.address().ip());
+                self.facts.ruling = Some(request.ruling().clone());
+                binding.step = Step::Welcoming(peer);
+                Next::Open
+            }
+        }
+    }
+
     fn on_no_socket(&mut self, now: Instant, out: &mut Outbox) -> Next {
-        if !matches!(self.stage, Stage::Associating { .. }) {
+        if !matches!(self.stage, Stage::Associating { .. } | Stage::Binding(_)) {
             return self.impossible("NoSocket", now);
         }
         self.reject(Outcome::ServerBusy, now, out)
@@ -426,6 +515,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Done => Next::Wait,
         }
     }
@@ -445,6 +535,7 @@ impl Machine {
             | Stage::Opening(_)
             | Stage::Dialing(_)
             | Stage::Associating { .. }
+            | Stage::Binding(_)
             | Stage::Answering { .. }
             | Stage::Done => Next::Wait,
         }
@@ -462,6 +553,10 @@ impl Machine {
             }
             Stage::Dialing(attempts) if attempts.may_join(now) => self.dial_next(now, out),
             Stage::Dialing(_) => Next::Wait,
+            Stage::Binding(binding) => match binding.denied.clone() {
+                Some((outcome, denial)) => self.deny(outcome, denial, now, out),
+                None => self.reject(Outcome::ConnectTimeout, now, out),
+            },
             Stage::Answering { .. } => self.end(Outcome::ClientGone, now),
             Stage::Done => Next::Wait,
         }

@@ -13,10 +13,14 @@
 //!                                                    Answering ──Flushed──▶ Relay
 //! ```
 //!
-//! With `Next::Relay`, `Next::Refuse` and `Next::End` the machine is done and dropped; while octets
-//! are relayed only [`Patience`] is asked.
+//! A BIND has one stage for all it does until its second reply, `Binding`; an association is told where
+//! its datagrams are taken (`Associating`), and then `RelayDatagrams` follows in place of `Relay`.
+//!
+//! With `Next::Relay`, `Next::RelayDatagrams`, `Next::Refuse` and `Next::End` the machine is done and
+//! dropped; while octets are relayed only [`Patience`] is asked.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod dial;
 mod facts;
 mod input;

@@ -1,5 +1,7 @@
 //! Everything that a machine can ask for; exactly one for each input.
 
+use std::net::IpAddr;
+
 use super::dial::Attempt;
 use crate::acl::Permit;
 use crate::auth::Credentials;
@@ -33,6 +35,14 @@ pub enum Next {
         /// The port that the client will send from; 0 if it has not said.
         declared: u16,
     },
+    /// Listen for a peer at the address from which we would reach `towards`, else at the one that the
+    /// client reached us at, then say `Listening` or `NoSocket`, and `Accepted` for each peer.
+    Listen {
+        /// A host that is expected, if any is.
+        towards: Option<IpAddr>,
+    },
+    /// Close the connection of the peer that has come, and listen on.
+    TurnAway,
     /// Carry datagrams between that socket and the targets. The machine is done.
     RelayDatagrams,
     /// Join the two sockets; what is left of the client's octets is payload. The machine is done.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::bind::Binding;
 use super::dial::Attempts;
 use super::negotiation::Negotiation;
 use crate::acl::RequestPermit;
@@ -32,6 +33,8 @@ pub(super) enum Stage {
     Dialing(Attempts),
     /// A socket for datagrams is being made.
     Associating { until: Instant },
+    /// A connection from the target is on its way.
+    Binding(Box<Binding>),
     /// The success reply is leaving.
     Answering { until: Instant, then: Then },
     /// The machine is done. Also what stands here while a stage is moved, so that a defect in

@@ -1,7 +1,7 @@
 //! Streams: dialling, and the options that std lacks.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -25,6 +25,19 @@ pub fn dial(addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
         Err(error) => return Err(error),
     }
     Ok(mio::net::TcpStream::from_std(TcpStream::from(socket)))
+}
+
+/// The address of ours from which the kernel would send to `host`. Nothing is sent.
+///
+/// # Errors
+/// Whatever connect(2) says: no route.
+pub fn source_towards(host: IpAddr) -> io::Result<IpAddr> {
+    let kind = Type::DGRAM.nonblocking().cloexec();
+    let towards = SocketAddr::new(host, DISCARD_PORT);
+    let socket = Socket::new(Domain::for_address(towards), kind, Some(Protocol::UDP))?;
+    socket.connect(&towards.into())?;
+    let ours = socket.local_addr()?.as_socket();
+    ours.map(|ours| ours.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Has the kernel ask a silent peer whether it is still there: after `idle_secs` of silence, then
@@ -63,6 +76,8 @@ pub fn user_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result
     SockRef::from(socket).set_tcp_user_timeout(timeout)
 }
 
+/// Some port, which a route does not depend on.
+const DISCARD_PORT: u16 = 9;
 /// Between two of keepalive's questions.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Unanswered questions after which the peer is gone.
@@ -82,6 +97,12 @@ mod tests {
         assert!(stream.nodelay().unwrap());
         let error = stream.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn the_way_to_ourselves_begins_with_ourselves() {
+        let ours: IpAddr = Ipv4Addr::LOCALHOST.into();
+        assert_eq!(source_towards(ours).unwrap(), ours);
     }
 
     #[test]

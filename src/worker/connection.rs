@@ -112,7 +112,14 @@ impl Connection {
                 // A socket that is new is asked anyhow.
                 Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {}
             },
-            Role::Awaiting | Role::Listener | Role::Waker | Role::Resolver => {}
+            Role::Awaiting => {
+                if let Link::Front(front) = &mut self.link
+                    && let Some(awaiting) = &mut front.awaiting
+                {
+                    awaiting.note(event);
+                }
+            }
+            Role::Listener | Role::Waker | Role::Resolver => {}
         }
     }
 

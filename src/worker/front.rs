@@ -10,6 +10,7 @@ use mio::event::Event;
 use smallvec::SmallVec;
 use zeroize::Zeroize;
 
+use super::binding::Awaiting;
 use super::close::set_late_facts;
 use super::connection::{Connection, Fate, Link, Live};
 use super::kit::Kit;
@@ -41,6 +42,10 @@ pub(super) struct Front {
     query: u32,
     /// What the verdict that is being waited for is remembered under.
     recent: Option<RecentKey>,
+    /// BIND: where the peer is awaited.
+    pub(super) awaiting: Option<Awaiting>,
+    /// BIND: the peer that has come.
+    pub(super) accepted: Option<Socket>,
     /// The association that is to begin, with its socket towards the client.
     association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
@@ -66,6 +71,8 @@ impl Front {
             attempts: [None, None],
             query: 0,
             recent: None,
+            awaiting: None,
+            accepted: None,
             association: None,
             flushing: false,
         }
@@ -74,20 +81,22 @@ impl Front {
     pub(super) fn note(&mut self, attempt: Attempt, event: &Event) {
         if let Some(socket) = &mut self.attempts[attempt as usize] {
             socket.note(event);
+        } else if let Some(peer) = &mut self.accepted {
+            peer.note(event);
         }
     }
 
-    /// The sockets that it is dialling, or has connected.
-    pub(super) const fn dialled(&self) -> [Option<&Socket>; 2] {
+    /// The sockets that it is dialling, or has connected; the peer of a BIND, which dials nobody.
+    pub(super) fn upstreams(&self) -> [Option<&Socket>; 2] {
         let [a, b] = &self.attempts;
-        [a.as_ref(), b.as_ref()]
+        [self.accepted.as_ref().or(a.as_ref()), b.as_ref()]
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
     }
 
-    fn ask(&mut self, input: Input<'_>, now: Instant) -> Next {
+    pub(super) fn ask(&mut self, input: Input<'_>, now: Instant) -> Next {
         self.machine.handle(input, now, &mut self.outbox).1
     }
 
@@ -135,6 +144,9 @@ impl Connection {
                     fate @ (Fate::Again | Fate::Release) => return fate,
                 }
             }
+        }
+        if let Some(fate) = self.peer_came(key, kit) {
+            return fate;
         }
         let Link::Front(front) = &mut self.link else { return Fate::Again };
         let eof_before = front.inbox.eof;
@@ -225,7 +237,7 @@ impl Connection {
     }
 
     /// Does what the machine asks, until it waits or is done.
-    fn perform(&mut self, mut next: Next, key: Key, kit: &mut Kit) -> Fate {
+    pub(super) fn perform(&mut self, mut next: Next, key: Key, kit: &mut Kit) -> Fate {
         let now = kit.now.mono;
         loop {
             let Link::Front(front) = &mut self.link else { return Fate::Again };
@@ -276,6 +288,12 @@ impl Connection {
                     Some(bound) => self.ask_front(Input::Associated(bound), now),
                     None => self.ask_front(Input::NoSocket, now),
                 },
+                Next::Listen { towards } => match self.listen_for_peer(towards, key, kit) {
+                    Some(bound) => self.ask_front(Input::Listening(bound), now),
+                    None => self.ask_front(Input::NoSocket, now),
+                },
+                // Only a peer that has come can be turned away, and that is done where it came.
+                Next::TurnAway => return Fate::Wait,
                 Next::RelayDatagrams => return self.associate(key, kit),
                 Next::Relay => return self.join(kit),
                 Next::Refuse(outcome) => {
@@ -353,7 +371,9 @@ impl Connection {
     /// The success reply has left: the two sockets are joined, and the front is freed.
     fn join(&mut self, kit: &mut Kit) -> Fate {
         let Link::Front(front) = &mut self.link else { return Fate::Again };
-        let Some(upstream) = front.attempts.iter_mut().find_map(Option::take) else {
+        let Some(upstream) =
+            front.accepted.take().or_else(|| front.attempts.iter_mut().find_map(Option::take))
+        else {
             self.settle(Outcome::Internal, kit);
             return Fate::Release;
         };

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod binding;
 mod close;
 mod connection;
 pub mod deadlines;

@@ -140,7 +140,7 @@ impl Connection {
     pub(super) fn abort_all(&self) {
         let upstream = match &self.link {
             Link::Relaying(relaying) => [Some(&relaying.upstream), None],
-            Link::Front(front) => front.dialled(),
+            Link::Front(front) => front.upstreams(),
             Link::Associated(_) | Link::Parting(_) => [None, None],
         };
         for socket in upstream.into_iter().flatten().chain([&self.client]) {

@@ -1,0 +1,123 @@
+//! BIND: the listener of one connection, and the peers that come to it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use mio::event::Event;
+use mio::net::TcpListener;
+use mio::{Interest, Registry};
+
+use super::connection::{Connection, Fate, Link};
+use super::kit::Kit;
+use super::socket::Socket;
+use super::token::{Role, Token};
+use crate::connection::{Input, Next};
+use crate::key::Key;
+use crate::linux::listener::{ListenerOptions, bind_listener};
+use crate::linux::socket::source_towards;
+
+/// A listener for the peer of one connection.
+#[derive(Debug)]
+pub(super) struct Awaiting {
+    listener: TcpListener,
+    /// There may be somebody in its queue.
+    ready: bool,
+}
+
+impl Awaiting {
+    /// Listens at any free port of the address from which `towards` would be reached, else at `ours`.
+    fn bind(
+        towards: Option<IpAddr>,
+        ours: IpAddr,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<(SocketAddr, Self)> {
+        let address = match towards {
+            Some(host) => source_towards(host)?,
+            None => ours,
+        };
+        let options =
+            ListenerOptions { reuse_port: false, backlog: BACKLOG, ..ListenerOptions::default() };
+        let mut listener = bind_listener(SocketAddr::new(address, 0), options)?;
+        registry.register(&mut listener, token.into(), Interest::READABLE)?;
+        Ok((listener.local_addr()?, Self { listener, ready: true }))
+    }
+
+    pub(super) fn note(&mut self, event: &Event) {
+        self.ready |= event.is_readable() || event.is_error();
+    }
+
+    /// The next one in the queue.
+    fn accept(&mut self) -> Option<(Socket, SocketAddr)> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.ready {
+                return None;
+            }
+            match self.listener.accept() {
+                Ok((stream, peer)) => return Some((Socket::accepted(stream), peer)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready = false,
+                // It has gone from the queue, or there is no descriptor; the next event tells more.
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
+
+impl Connection {
+    /// Makes the listener; its address.
+    pub(super) fn listen_for_peer(
+        &mut self,
+        towards: Option<IpAddr>,
+        key: Key,
+        kit: &Kit,
+    ) -> Option<SocketAddr> {
+        let Link::Front(front) = &mut self.link else { return None };
+        let token = Token::of(key, Role::Awaiting);
+        let made = self
+            .client
+            .stream()
+            .local_addr()
+            .and_then(|ours| Awaiting::bind(towards, ours.ip(), &kit.registry, token));
+        match made {
+            Ok((bound, awaiting)) => {
+                front.awaiting = Some(awaiting);
+                Some(bound)
+            }
+            Err(error) => {
+                tracing::debug!("no listener for the peer of a client: {error}");
+                None
+            }
+        }
+    }
+
+    /// Shows the machine who has come; whoever it does not want is gone again. `None` when it still
+    /// waits.
+    pub(super) fn peer_came(&mut self, key: Key, kit: &mut Kit) -> Option<Fate> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Link::Front(front) = &mut self.link else { return None };
+            let (mut socket, peer) = front.awaiting.as_mut()?.accept()?;
+            if socket.register(&kit.registry, Token::of(key, Role::UpstreamA)).is_err() {
+                continue;
+            }
+            let next = front.ask(Input::Accepted(peer), kit.now.mono);
+            if matches!(next, Next::TurnAway) {
+                continue;
+            }
+            // One peer is all there is to a BIND.
+            front.awaiting = None;
+            front.accepted = Some(socket);
+            return match self.perform(next, key, kit) {
+                Fate::Wait => None,
+                fate @ (Fate::Again | Fate::Release) => Some(fate),
+            };
+        }
+        // Others first.
+        Some(Fate::Again)
+    }
+}
+
+/// Peers that may wait to be looked at.
+const BACKLOG: u32 = 16;
+/// Peers that are looked at per turn.
+const ACCEPTS_PER_TURN: usize = 16;
