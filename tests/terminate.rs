@@ -8,10 +8,12 @@
 mod harness;
 
 use std::io::{ErrorKind, Read};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 
 use harness::api::{Answer, ask, exchange, get};
 use harness::client::{self, Client};
+use harness::datagrams::{Associated, UdpEcho, wrapped};
 use harness::origin::{Origin, Silent};
 use harness::proxy::Proxy;
 use harness::{PATIENCE, wait_for};
@@ -151,6 +153,23 @@ fn a_session_that_is_still_being_connected_is_ended_too() {
     assert_reset(&mut client);
     assert_eq!(row(&proxy, "status || ': ' || close_reason"), format!("failed: {REASON}"));
     assert_eq!(row(&proxy, "resolved_ip || (connect_us IS NOT NULL)"), "127.0.0.11");
+}
+
+#[test]
+fn an_association_ends_with_its_control_connection_and_relays_nothing_more() {
+    let (proxy, echo) = (Proxy::start(), UdpEcho::on("127.0.0.1:0"));
+    let mut client = Associated::with(proxy.socks);
+    client.send(echo.address, b"hello");
+    assert_eq!(client.receive(), (echo.address, b"hello".to_vec()));
+    let id = live(&proxy, "", 1).remove(0);
+    assert_eq!(post(&proxy, &format!("/api/sessions/{id}/terminate")).status, 202);
+    assert_reset(&mut client.control);
+    assert_eq!(row(&proxy, "protocol || ' ' || close_reason"), format!("udp {REASON}"));
+    assert_eq!(row(&proxy, "bytes_sent || '/' || bytes_received"), "5/5");
+    // Its socket is closed: the kernel says so, or says nothing.
+    drop(client.socket.send_to(&wrapped(echo.address, b"late"), client.relay));
+    assert_eq!(client.receive_soon(), None);
+    assert_eq!(echo.count.datagrams.load(Ordering::SeqCst), 1);
 }
 
 #[test]

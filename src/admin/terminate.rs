@@ -4,6 +4,7 @@
 //! session may have ended by itself before the letter is read.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
@@ -97,8 +98,13 @@ impl Api {
 
     /// Whether the worker's mailbox took it.
     fn tell(&self, worker: usize, victims: Vec<Victim>, request: &ApiRequest) -> bool {
+        let count = victims.len();
         let post = self.posts.get().and_then(|posts| posts.get(worker));
-        post.is_some_and(|post| post.kill(victims, request.client).is_ok())
+        let taken = post.is_some_and(|post| post.kill(victims, request.client).is_ok());
+        if !taken {
+            self.gate.kills_refused.fetch_add(count as u64, Relaxed);
+        }
+        taken
     }
 
     /// Why a session that is not in the table cannot be ended.
@@ -123,3 +129,6 @@ fn refuse_body(request: &ApiRequest) -> Option<ApiReply> {
     let text = "this takes no body: a filter is given as parameters";
     (!request.body.is_empty()).then(|| ApiReply::problem(400, text))
 }
+
+#[cfg(test)]
+mod tests;

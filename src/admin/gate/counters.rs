@@ -54,6 +54,8 @@ pub struct GateCounters {
     pub history_busy: AtomicU64,
     /// Pages of the history that were cut, and totals that were given up, by their time limit.
     pub history_cut: AtomicU64,
+    /// Sessions that were not told to end, because their worker took no more orders.
+    pub kills_refused: AtomicU64,
     /// 401: what was asked for wants the token, and no or another one was shown.
     pub denied: AtomicU64,
     /// Handlers that panicked; each was answered with 500.

@@ -32,10 +32,11 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         rebuilt,
         history_busy,
         history_cut,
+        kills_refused,
         denied,
         handler_panics,
     } = counters;
-    let events: [(&str, &AtomicU64); 25] = [
+    let events: [(&str, &AtomicU64); 26] = [
         ("accepted", accepted),
         ("passed", passed),
         ("answered", answered),
@@ -59,6 +60,7 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         ("rebuilt", rebuilt),
         ("history_busy", history_busy),
         ("history_cut", history_cut),
+        ("kill_refused", kills_refused),
         ("denied", denied),
         ("handler_panic", handler_panics),
     ];
