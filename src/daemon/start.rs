@@ -103,8 +103,8 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
     let signals = spawn("signals", move || signals.run())?;
-    announce(settings, &plan.addresses, api.address(), plan.workers);
     shared.readiness.set_ready();
+    announce(settings, &plan.addresses, api.address(), plan.workers);
 
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts, shared: &shared, drain_timeout };
