@@ -101,8 +101,8 @@ fn commit(c: &mut Criterion) {
     });
     owner.close();
 
-    // The whole way: told to the writer's thread, gathered, read from the ledger, committed. The
-    // writer paces itself when batches follow each other closely; here each comes after a rest.
+    // The whole way: told to the writer's thread, gathered, read from the ledger, committed. Each
+    // batch comes after a rest, when the writer listens for its first entry.
     group.sample_size(10);
     let (_directory, owner) = database();
     let mut population = Population::new();

@@ -63,8 +63,6 @@ pub struct Writer {
     rows: Vec<Change>,
     retry: Retry,
     sweep: Sweep,
-    /// When the last flush began.
-    flushed_at: Instant,
     tend_at: Instant,
     cleanup_at: Instant,
     /// When a failure that lasts is spoken of again.
@@ -82,7 +80,6 @@ impl Writer {
             rows: Vec::new(),
             retry: Retry::new(),
             sweep: Sweep::new(parts.options.checkpoint_interval, now),
-            flushed_at: now,
             tend_at: now,
             complain_at: now,
             // Soon after a start: the process may have been down for long.
@@ -158,9 +155,7 @@ impl Writer {
 
     fn flush_if_due(&mut self, now: Instant) {
         let Options { batch_size, batch_interval, .. } = self.parts.options;
-        let since = now.saturating_duration_since(self.flushed_at);
-        let early = since < BETWEEN_FLUSHES.min(batch_interval) && !self.is_full(0);
-        if !early && !self.retry.waits(now) && self.batch.is_due(now, batch_size, batch_interval) {
+        if !self.retry.waits(now) && self.batch.is_due(now, batch_size, batch_interval) {
             self.flush(now, batch_interval);
         }
     }
@@ -168,7 +163,6 @@ impl Writer {
     /// Commits what waits, openings only when they have waited for `interval`. On failure all is
     /// kept, and the pause grows.
     fn flush(&mut self, now: Instant, interval: Duration) {
-        self.flushed_at = now;
         self.rows.clear();
         self.batch.rows((now, interval), &self.parts.ledger, &self.known, &mut self.rows);
         match self.commit() {
@@ -361,9 +355,6 @@ impl Writer {
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 /// How long it sleeps while a batch is gathering.
 const NAP: Duration = Duration::from_millis(20);
-/// The pause between two flushes of less than a whole transaction: each costs some 0.7 ms of CPU and
-/// a wait for the disk, whatever is in it.
-const BETWEEN_FLUSHES: Duration = Duration::from_millis(100);
 /// Between two looks after the place where rows are kept.
 const BETWEEN_TENDINGS: Duration = Duration::from_secs(1);
 /// Between two lines about a failure that lasts.
