@@ -39,6 +39,12 @@ pub fn utc_ms() -> i64 {
     }
 }
 
+/// The number of the minute that this moment is in, counted from the Unix epoch; 0 before it.
+#[must_use]
+pub fn minute(utc_ms: i64) -> u32 {
+    u32::try_from(utc_ms.div_euclid(60_000)).unwrap_or(0)
+}
+
 /// A moment as the text of the records: RFC 3339, UTC, milliseconds, fixed width
 /// (`2026-01-31T08:05:09.123Z`), so that it sorts as text and SQLite's date functions read it. It
 /// needs no memory of its own.

@@ -76,6 +76,7 @@ impl Api {
         match route {
             Route::Health => self.health(),
             Route::Metrics => self.metrics(),
+            Route::Resources => self.resources(),
             Route::ActiveSessions(query) => self.active(query),
             Route::History(asked) => self.history(request, asked),
             Route::Session(id) => self.one(*id),

@@ -25,6 +25,7 @@ mod page;
 mod prometheus;
 mod reply;
 mod request;
+mod resources;
 mod route;
 mod server;
 mod sessions;

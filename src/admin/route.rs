@@ -24,6 +24,8 @@ pub enum Route {
     Health,
     /// `GET /metrics`.
     Metrics,
+    /// `GET /api/system/resources`.
+    Resources,
     /// `GET /api/sessions/active`.
     ActiveSessions(ActiveQuery),
     /// `GET /api/sessions/history` and `GET /api/users/{user}/sessions`.
@@ -109,6 +111,7 @@ impl Route {
         let route = match place {
             Place::Health => Self::Health,
             Place::Metrics => Self::Metrics,
+            Place::Resources => Self::Resources,
             Place::ActiveSessions => Self::ActiveSessions(ActiveQuery::take(&mut parameters)?),
             Place::History => Self::History(HistoryRequest::take(&mut parameters, None)?),
             Place::UserSessions(user) => {
@@ -129,7 +132,8 @@ impl Route {
     pub const fn need(&self) -> Need {
         match self {
             Self::Health | Self::Metrics => Need::Probing,
-            Self::ActiveSessions(_)
+            Self::Resources
+            | Self::ActiveSessions(_)
             | Self::History(_)
             | Self::Session(_)
             | Self::Stats(_)
@@ -144,6 +148,7 @@ impl Route {
 enum Place {
     Health,
     Metrics,
+    Resources,
     ActiveSessions,
     History,
     UserSessions(String),
@@ -166,6 +171,7 @@ impl Place {
         match segments.as_slice() {
             ["health"] => Ok(Self::Health),
             ["metrics"] if cfg!(feature = "metrics") => Ok(Self::Metrics),
+            ["api", "system", "resources"] => Ok(Self::Resources),
             ["api", "sessions", "active"] => Ok(Self::ActiveSessions),
             ["api", "sessions", "history"] => Ok(Self::History),
             ["api", "users", user, "sessions"] if !user.is_empty() => {
@@ -188,6 +194,7 @@ impl Place {
         match self {
             Self::Health
             | Self::Metrics
+            | Self::Resources
             | Self::ActiveSessions
             | Self::History
             | Self::UserSessions(_)

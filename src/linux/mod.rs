@@ -14,3 +14,4 @@ pub mod private;
 pub mod socket;
 mod socket_option;
 pub mod tcp_info;
+pub mod usage;

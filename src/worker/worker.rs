@@ -276,8 +276,7 @@ impl Worker {
         counters.turns.add(1);
         counters.busy_us.add(busy_us);
         counters.turn_us_max.set(counters.turn_us_max.get().max(busy_us));
-        let minute = self.kit.now.utc_ms.div_euclid(60_000);
-        counters.turn_us_peak.note(u32::try_from(minute).unwrap_or(0), busy_us);
+        counters.turn_us_peak.note(clock::minute(self.kit.now.utc_ms), busy_us);
         counters.journal_backlog.set(self.kit.journal.backlog_len() as u64);
         counters.ledger_free.set(self.kit.share.free_len() as u64);
     }

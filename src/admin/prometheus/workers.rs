@@ -5,10 +5,11 @@ use std::sync::Arc;
 use prometheus::proto::MetricFamily;
 
 use super::family::{Kind, labelled, sample};
+use crate::clock;
 use crate::stats::Counters;
 
 pub(super) fn families(workers: &[Arc<Counters>], now_ms: i64) -> Vec<MetricFamily> {
-    let minute = u32::try_from(now_ms.div_euclid(60_000)).unwrap_or(0);
+    let minute = clock::minute(now_ms);
     let names: Vec<String> = (0..workers.len()).map(|index| index.to_string()).collect();
     let of_each = |kind: Kind, number: &dyn Fn(&Counters) -> f64| {
         let each = workers.iter().zip(&names);

@@ -38,6 +38,7 @@ fn each_path_leads_to_its_route() {
     assert_eq!(get("/health"), Ok(Route::Health));
     assert_eq!(get("/%68ealth"), Ok(Route::Health));
     assert_eq!(get("/health?"), Ok(Route::Health));
+    assert_eq!(get("/api/system/resources"), Ok(Route::Resources));
     assert_eq!(get(&format!("/api/sessions/{ID}")), Ok(Route::Session(ID.parse().unwrap())));
     assert_eq!(
         get("/api/sessions/stats"),
