@@ -43,6 +43,17 @@ impl Process {
     /// Starts a shell command on the second core, in a directory of its own. `{port}` stands for its
     /// port, `{origin}` for the origin's, `{dir}` for the directory.
     pub(crate) fn start(command: &str, config: &str, origin: SocketAddr) -> io::Result<Self> {
+        let core = if thread::available_parallelism()?.get() > 1 { "1" } else { "0" };
+        Self::start_on(core, command, config, origin)
+    }
+
+    /// The same on cores of the caller's choice, as taskset(1) writes them.
+    pub(crate) fn start_on(
+        cores: &str,
+        command: &str,
+        config: &str,
+        origin: SocketAddr,
+    ) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let fill = |text: &str| {
@@ -51,10 +62,9 @@ impl Process {
                 .replace("{dir}", &directory.path().display().to_string())
         };
         fs::write(directory.path().join("config"), fill(config))?;
-        let core = if thread::available_parallelism()?.get() > 1 { "1" } else { "0" };
         let log = fs::File::create(directory.path().join("log"))?;
         let child = Command::new("taskset")
-            .args(["-c", core, "sh", "-c", &format!("exec {}", fill(command))])
+            .args(["-c", cores, "sh", "-c", &format!("exec {}", fill(command))])
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -85,6 +95,31 @@ impl Process {
             pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         }
         pids
+    }
+
+    /// Its directory.
+    #[allow(dead_code, reason = "for the bench of the storage")]
+    pub(crate) fn directory(&self) -> &Path {
+        self._directory.path()
+    }
+
+    /// The thread of this name.
+    #[allow(dead_code, reason = "for the bench of the storage")]
+    pub(crate) fn task(&self, thread: &str) -> Option<u32> {
+        let pid = self.child.as_ref()?.id();
+        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+        let task = tasks.find(|task| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == thread)
+        })?;
+        task.file_name().to_str()?.parse().ok()
+    }
+
+    /// Time that the thread of this name has been on a core, seconds.
+    #[allow(dead_code, reason = "for the bench of the storage")]
+    pub(crate) fn thread_seconds(&self, thread: &str) -> f64 {
+        let pid = self.child.as_ref().map_or(0, Child::id);
+        let task = self.task(thread).map(|task| format!("/proc/{pid}/task/{task}"));
+        task.and_then(|task| running_seconds(Path::new(&task))).unwrap_or(0.0)
     }
 
     /// What it has used so far.
