@@ -52,6 +52,14 @@ pub enum StoreError {
         /// What there is, with commas between.
         known: String,
     },
+    /// Its file is not where it was opened; it will be put back.
+    #[error("{path} {what}; what we have open will be put back")]
+    Lost {
+        /// Where it was.
+        path: String,
+        /// What has become of it.
+        what: &'static str,
+    },
     /// It cannot be used now, and may be later: locked by somebody, no room, an error of the disk.
     #[error("{path}: {text}")]
     Passing {
@@ -86,7 +94,7 @@ impl StoreError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Passing { .. } => true,
+            Self::Passing { .. } | Self::Lost { .. } => true,
             Self::File { error, .. } => error.kind() == std::io::ErrorKind::StorageFull,
             Self::Url(_)
             | Self::InUse { .. }
@@ -109,7 +117,8 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Unusable { .. }
             | Self::Column { .. }
-            | Self::Passing { .. } => false,
+            | Self::Passing { .. }
+            | Self::Lost { .. } => false,
         }
     }
 
@@ -118,9 +127,11 @@ impl StoreError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Newer { .. } | Self::Unusable { .. } => true,
-            Self::File { .. } | Self::InUse { .. } | Self::Column { .. } | Self::Passing { .. } => {
-                false
-            }
+            Self::File { .. }
+            | Self::InUse { .. }
+            | Self::Column { .. }
+            | Self::Lost { .. }
+            | Self::Passing { .. } => false,
         }
     }
 

@@ -131,10 +131,8 @@ impl Store {
         let now = clock::mono();
         let since = *self.lost_since.get_or_insert(now);
         if now == since || now < since + self.grace {
-            return Err(StoreError::unusable(
-                self.location.path(),
-                &format!("it {lost}; what we have open will be put back"),
-            ));
+            let path = self.location.path().display().to_string();
+            return Err(StoreError::Lost { path, what: lost });
         }
         self.place.put_back(&self.location, &self.connection)?;
         // Its files are not ours any more: closing must leave alone what has their names now.

@@ -363,3 +363,6 @@ const BETWEEN_COMPLAINTS: Duration = Duration::from_mins(1);
 const CLEANUP_RETRY: Duration = Duration::from_secs(5);
 /// The pause between two slices of a cleaning.
 const BETWEEN_SLICES: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;
