@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! writer: what each commit changes ──▶ ┌──────────────────────────────────────────┐
-//!                                      │ minutes ─▶ hours ─▶ days  (Timeline)     │ ─▶ answers
+//!                                      │ minutes ─▶ hours ‥ days   (Timeline)     │ ─▶ answers
 //! a predecessor's rows, in slices ───▶ │ the default window, as a running sum     │
 //!                                      └──────────────────────────────────────────┘
 //! ```
@@ -17,6 +17,7 @@
 
 mod answer;
 mod leaders;
+mod level;
 mod limits;
 mod names;
 mod packed;
@@ -124,7 +125,7 @@ impl Windows {
         book.keep_up(now_ms);
     }
 
-    /// All rows of the snapshot were added. Hours and days are added up now, the lock being given
+    /// All rows of the snapshot were added. Longer spans are added up now, the lock being given
     /// up in between.
     pub fn finish_loading(&self) {
         let more = |book: &mut MutexGuard<'_, Book>| {
@@ -205,7 +206,7 @@ impl Book {
     fn keep_up(&mut self, now_ms: i64) -> bool {
         let front = window_start(now_ms, self.hours).div_euclid(MINUTE_MS);
         self.timeline.move_front(front);
-        // While rows come in for all hours, adding those up would only slow it down.
+        // While rows come in for all minutes, sums of them would only slow it down.
         self.timeline.keep_up(now_ms.div_euclid(MINUTE_MS));
         !self.loading && self.timeline.roll_up()
     }

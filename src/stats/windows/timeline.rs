@@ -1,34 +1,35 @@
 //! All spans of time, and the default window as a running sum.
 //!
-//! Every row is booked to the minute it started in. Hours and days that are over are added up once
-//! more, so that any window is the sum of few spans:
+//! Every row is booked to the minute it started in. Ten minutes, hours, six hours and days that are
+//! over are added up once more, so that any window is the sum of few spans:
 //!
 //! ```text
-//!   from                                                                  now, and whatever a
-//!    ▼                                                                    clock once said beyond
-//!    m m m ‥ m │ hour │ hour ‥ │      day      │ day ‥ │ hour ‥ hour │ m m m m ▶
+//!   from                                                       now, and whatever a clock once
+//!    ▼                                                         said beyond
+//!    m m m │ 10 m ‥ │ hour ‥ │ 6 hours ‥ │      day      │ ‥ │ hour ‥ │ 10 m ‥ │ m m ▶
 //! ```
 //!
-//! An hour exists beside its minutes, never instead of them: a window begins at any minute. Whether
-//! an hour or a day has been added up already is a matter of speed, never of the result.
+//! They exist beside their minutes, never instead of them: a window begins at any minute. Whether a
+//! span has been added up already is a matter of speed, never of the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::level::Level;
 use super::limits::Limits;
 use super::names::Names;
 use super::span::{Span, Step};
 use super::total::Total;
 
-/// Spans by minute, hour and day since the Unix epoch.
+/// Spans by minute since the Unix epoch, and sums of them.
 #[derive(Debug)]
 pub(super) struct Timeline {
     pub(super) limits: Limits,
     pub(super) users: Names,
     pub(super) targets: Names,
     pub(super) minutes: BTreeMap<i64, Span>,
-    pub(super) hours: BTreeMap<i64, Span>,
-    pub(super) days: BTreeMap<i64, Span>,
+    /// Sums of minutes, shortest first; each is added up of shorter ones.
+    pub(super) levels: [Level; LENGTHS.len()],
     /// The sum of the default window, which begins at this minute.
     pub(super) front: Total,
     front_from: i64,
@@ -54,8 +55,7 @@ impl Timeline {
             users: Names::default(),
             targets: Names::default(),
             minutes: BTreeMap::new(),
-            hours: BTreeMap::new(),
-            days: BTreeMap::new(),
+            levels: LENGTHS.map(Level::new),
             front: Total::default(),
             front_from: i64::MIN,
             warm: BTreeSet::new(),
@@ -80,16 +80,7 @@ impl Timeline {
         }
         let most = 2 * self.limits.names_per_minute;
         let crowded = span.users.len() > most || span.targets.len() > most;
-        for (spans, key) in
-            [(&mut self.hours, minute.div_euclid(HOUR)), (&mut self.days, minute.div_euclid(DAY))]
-        {
-            if let Some(span) = spans.get_mut(&key) {
-                span.add(step);
-                if span.recent_len() > RECENT_MIN.max(span.len() / 8) {
-                    span.fold();
-                }
-            }
-        }
+        self.levels.iter_mut().for_each(|level| level.add(step));
         if minute >= self.front_from {
             self.front.step(step);
         }
@@ -106,23 +97,10 @@ impl Timeline {
     pub(super) fn cover(&self, range: Range<i64>, mut visit: impl FnMut(&Span)) {
         let mut at = range.start;
         while let Some((minute, span)) = self.minutes.range(at..range.end).next() {
-            let coarse =
-                [(&self.days, DAY), (&self.hours, HOUR)].into_iter().find_map(|(spans, length)| {
-                    let key = minute.div_euclid(length);
-                    let (start, end) = (key * length, (key + 1) * length);
-                    let fits = start >= range.start && end <= range.end;
-                    Some((spans.get(&key).filter(|_| fits)?, end))
-                });
-            match coarse {
-                Some((span, end)) => {
-                    visit(span);
-                    at = end;
-                }
-                None => {
-                    visit(span);
-                    at = minute + 1;
-                }
-            }
+            let longest = self.levels.iter().rev().find_map(|level| level.within(*minute, &range));
+            let (span, end) = longest.unwrap_or((span, minute + 1));
+            visit(span);
+            at = end;
         }
     }
 
@@ -155,9 +133,8 @@ impl Timeline {
             self.front.forget(&thinned);
         }
         self.dropped += thinned.len() as u64;
-        self.hours.remove(&minute.div_euclid(HOUR));
-        self.days.remove(&minute.div_euclid(DAY));
-        self.roll_up_due = true;
+        self.levels.iter_mut().for_each(|level| level.remove(minute));
+        self.look_for_sums();
     }
 
     /// Forgets the oldest minute.
@@ -167,18 +144,16 @@ impl Timeline {
             self.front.subtract(&span);
         }
         self.warm.remove(&minute);
-        self.hours.remove(&minute.div_euclid(HOUR));
-        self.days.remove(&minute.div_euclid(DAY));
+        self.levels.iter_mut().for_each(|level| level.remove(minute));
         self.forgotten = self.forgotten.max(minute + 1);
     }
 }
 
-/// Minutes of an hour and of a day.
-pub(super) const HOUR: i64 = 60;
-pub(super) const DAY: i64 = 24 * HOUR;
+/// Minutes of the spans that are added up: each a multiple of the one before.
+const LENGTHS: [i64; 4] = [SHORTEST, 60, 6 * 60, DAY];
+pub(super) const SHORTEST: i64 = 10;
+pub(super) const DAY: i64 = 24 * 60;
 /// Recent additions that make a minute worth packing.
 const WARM_FROM: usize = 64;
-/// Recent additions to an hour or a day that are not packed yet, at least.
-const RECENT_MIN: usize = 256;
 /// Minutes by which the default window is moved one at a time; beyond, it is added up anew.
 const STEPS_MAX: usize = 120;

@@ -1,39 +1,48 @@
 //! What keeps the timeline small and quick, a portion at a time.
 
+use super::level::Level;
 use super::span::Span;
-use super::timeline::{DAY, HOUR, Timeline};
+use super::timeline::{DAY, SHORTEST, Timeline};
 use super::total::Total;
 
 impl Timeline {
     /// Does what is due at the minute `now`, but for [`Timeline::roll_up`].
     pub(super) fn keep_up(&mut self, now: i64) {
-        if now.div_euclid(HOUR) != self.now.div_euclid(HOUR) {
-            self.roll_up_due = true;
+        let before = std::mem::replace(&mut self.now, now);
+        if now.div_euclid(SHORTEST) != before.div_euclid(SHORTEST) {
+            self.look_for_sums();
         }
-        self.now = now;
         self.fold_warm();
         if self.unmeasured >= MEASURE_EVERY {
             self.measure();
         }
     }
 
-    /// Adds up one hour, or one day, that is over: a few milliseconds. Answers whether there may be
-    /// more of them.
+    /// There may be spans that can be added up; those that no window reaches are not worth it.
+    pub(super) fn look_for_sums(&mut self) {
+        let start = self.now.saturating_sub(self.limits.minutes);
+        self.levels.iter_mut().for_each(|level| level.look_from(start));
+        self.roll_up_due = true;
+    }
+
+    /// Adds up one span that is over, of the shortest that can be: at most a few milliseconds.
+    /// Answers whether there may be more of them.
     pub(super) fn roll_up(&mut self) -> bool {
         if !self.roll_up_due {
             return false;
         }
-        let next = [HOUR, DAY]
-            .into_iter()
-            .find_map(|length| self.next_to_roll_up(length).map(|key| (key, length)));
-        let Some((key, length)) = next else {
+        let minutes = &self.minutes;
+        let next = |from| minutes.range(from..).next().map(|(minute, _)| *minute);
+        let mut levels = self.levels.iter_mut().enumerate();
+        let found = levels
+            .find_map(|(index, level)| level.next(self.now, next).map(|extent| (index, extent)));
+        let Some((index, extent)) = found else {
             self.roll_up_due = false;
             return false;
         };
-        let mut total = Total::default();
-        self.cover(key * length..(key + 1) * length, |span| total.add(span));
-        let spans = if length == HOUR { &mut self.hours } else { &mut self.days };
-        spans.insert(key, Span::of(&total));
+        let (start, mut total) = (extent.start, Total::default());
+        self.cover(extent, |span| total.add(span));
+        self.levels[index].insert(start, Span::of(&total));
         true
     }
 
@@ -46,20 +55,6 @@ impl Timeline {
                 span.fold();
             }
         }
-    }
-
-    fn next_to_roll_up(&self, length: i64) -> Option<i64> {
-        let spans = if length == HOUR { &self.hours } else { &self.days };
-        let end = self.now.div_euclid(length) * length;
-        let mut at = i64::MIN;
-        while let Some((minute, _)) = self.minutes.range(at..end).next() {
-            let key = minute.div_euclid(length);
-            if !spans.contains_key(&key) {
-                return Some(key);
-            }
-            at = (key + 1) * length;
-        }
-        None
     }
 
     /// Lets go of minutes that no window reaches any more: at most two for each new one, so that a
@@ -122,7 +117,7 @@ impl Timeline {
 
     /// Octets of everything, about.
     pub(super) fn memory(&self) -> usize {
-        let spans = self.minutes.values().chain(self.hours.values()).chain(self.days.values());
+        let spans = self.minutes.values().chain(self.levels.iter().flat_map(Level::spans));
         let spans: usize = spans.map(Span::memory).sum();
         spans + self.users.memory() + self.targets.memory() + self.front.memory()
     }
