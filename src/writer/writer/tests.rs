@@ -7,6 +7,7 @@ use crate::key::Key;
 use crate::session::{
     Ending, IdSource, Journal, Opening, Outcome, SessionRef, SessionSlot, Share, Traffic, journal,
 };
+use crate::stats::Minute;
 use crate::writer::Cleaned;
 
 /// A place that keeps rows as long as it is well.
@@ -47,6 +48,10 @@ impl Keep for Keeper {
         Ok(Cleaned::default())
     }
 
+    fn keep_minutes(&mut self, _minutes: &[Minute], _before_ms: i64) -> Result<(), KeepError> {
+        Ok(())
+    }
+
     fn close(&mut self) {}
 }
 
@@ -76,6 +81,7 @@ impl Scene {
             table: Arc::clone(&table),
             keep: Some(Box::new(Keeper(Arc::clone(&shelf)))),
             ring: None,
+            minutes: Arc::new(Minutes::new(1)),
             users: Arc::new(UserSums::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::clone(&gauges),
