@@ -13,7 +13,7 @@ use super::server::Handler;
 use super::terminate::Posts;
 use crate::limit::Admission;
 use crate::session::{Ledger, Table};
-use crate::stats::{Counters, History, Readiness, Windows, WriterGauges};
+use crate::stats::{Counters, History, Minutes, Readiness, Windows, WriterGauges};
 
 /// Everything that the API reads, and the ways to those who change something.
 pub struct Api {
@@ -29,6 +29,8 @@ pub struct Api {
     pub history: Option<Arc<dyn History>>,
     /// Sums of what started of late.
     pub windows: Arc<Windows>,
+    /// What passed in each minute that has ended.
+    pub minutes: Arc<Minutes>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
     /// Whether clients are taken.

@@ -19,15 +19,17 @@ struct Page {
 
 impl Api {
     pub(super) fn minutes(&self, query: &MinutesQuery) -> ApiReply {
-        let Some(history) = &self.history else {
-            return ApiReply::problem(404, "sessions are not recorded: sessions.enabled is false");
-        };
         let now = clock::utc_ms();
         let until = query.until_ms.unwrap_or(now);
         let since = query.since_ms.unwrap_or(until - SPAN_MS);
         // One more than the page has, to know whether it is the last.
         let limit = query.limit as usize;
-        match history.minutes(since, until, limit + 1) {
+        let found = match &self.history {
+            Some(history) => history.minutes(since, until, limit + 1),
+            // Minutes say nothing about single sessions.
+            None => Ok(self.minutes.between(since, until, limit + 1)),
+        };
+        match found {
             Ok(mut data) => {
                 let next_since = data.get(limit).map(|next| next.minute.clone());
                 data.truncate(limit);

@@ -26,7 +26,7 @@ use super::reply::ApiReply;
 use crate::clock;
 use crate::limit::Admission;
 use crate::session::Ledger;
-use crate::stats::{Count, Counters, UserSums, Windows, WriterGauges};
+use crate::stats::{Count, Counters, Minutes, UserSums, Windows, WriterGauges};
 
 /// The metrics of this process.
 pub struct Exposition {
@@ -41,6 +41,8 @@ pub struct Sources {
     pub users: Arc<UserSums>,
     /// Sums of what started of late.
     pub windows: Arc<Windows>,
+    /// What passed in each minute that has ended.
+    pub minutes: Arc<Minutes>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
     /// Connections in all.

@@ -252,6 +252,9 @@ pub(super) struct Shared {
 impl Shared {
     fn new(settings: &Settings, plan: &Plan, ledger: Ledger) -> Self {
         let sessions = &settings.sessions;
+        let minutes = Minutes::new(sessions.window_max_hours);
+        let stored = sessions.enabled && sessions.storage == config::Storage::Sqlite;
+        let minutes = if stored { minutes.to_be_saved() } else { minutes };
         Self {
             table: Arc::new(Table::new(plan.workers)),
             ledger: Arc::new(ledger),
@@ -260,7 +263,7 @@ impl Shared {
             readiness: Arc::default(),
             posts: Arc::default(),
             users: Arc::new(UserSums::new(settings.metrics.users_max)),
-            minutes: Arc::new(Minutes::new(settings.sessions.window_max_hours)),
+            minutes: Arc::new(minutes),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
             node: node_name(settings),

@@ -57,6 +57,8 @@ impl From<&Minute> for MinuteRecord {
 pub struct Minutes {
     kept: Mutex<Kept>,
     minutes_max: usize,
+    /// Whether a writer takes them away.
+    saving: bool,
 }
 
 #[derive(Debug, Default)]
@@ -68,10 +70,17 @@ struct Kept {
 }
 
 impl Minutes {
-    /// Room for the minutes of so many hours.
+    /// Room for the minutes of so many hours, which are kept here alone.
     #[must_use]
     pub fn new(hours: u32) -> Self {
-        Self { kept: Mutex::default(), minutes_max: (hours as usize).max(1) * 60 }
+        let minutes_max = (hours as usize).max(1) * 60;
+        Self { kept: Mutex::default(), minutes_max, saving: false }
+    }
+
+    /// The same, for a writer to store.
+    #[must_use]
+    pub fn to_be_saved(self) -> Self {
+        Self { saving: true, ..self }
     }
 
     /// How long minutes are kept, milliseconds.
@@ -92,7 +101,7 @@ impl Minutes {
             }
         }
         kept.ended.push_back(minute);
-        kept.unsaved += 1;
+        kept.unsaved += usize::from(self.saving);
     }
 
     /// The minutes that are not stored yet.
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_not_stored_waits_and_is_bounded() {
-        let minutes = Minutes::new(1);
+        let minutes = Minutes::new(1).to_be_saved();
         for number in 0..61 {
             minutes.push(minute(number));
         }
@@ -160,6 +169,14 @@ mod tests {
         minutes.saved(60);
         minutes.push(minute(61));
         assert_eq!((minutes.unsaved(), minutes.lost()), (vec![minute(61)], 1));
+    }
+
+    #[test]
+    fn without_a_writer_nothing_waits_and_the_oldest_goes_unmourned() {
+        let minutes = Minutes::new(1);
+        (0..61).for_each(|number| minutes.push(minute(number)));
+        assert_eq!((minutes.unsaved(), minutes.lost()), (vec![], 0));
+        assert_eq!(minutes.between(0, i64::MAX, 100).len(), 60);
     }
 
     #[test]

@@ -70,12 +70,14 @@ impl Sampler {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn each_minute_has_what_moved_in_it_even_when_the_clock_is_set() {
         let counters = Arc::new(Counters::new());
-        let minutes = Arc::new(Minutes::new(24));
+        let minutes = Arc::new(Minutes::new(24).to_be_saved());
         let mut sampler = Sampler::new(Arc::from([Arc::clone(&counters)]), Arc::clone(&minutes));
         // Seconds of the clock, and what moves before each tick.
         for (second, bytes) in [(0, 1), (59, 2), (60, 4), (61, 8), (600, 16), (30, 32)] {
@@ -90,5 +92,42 @@ mod tests {
             .map(|minute| (minute.start_ms / 60_000, minute.bytes_sent, minute.active))
             .collect();
         assert_eq!(moved, [(0, 3, 2), (1, 12, 4), (10, 16, 5), (0, 32, 6)]);
+    }
+
+    proptest! {
+        /// Whatever the clock does and whenever the writer comes: the minutes that were stored and
+        /// those that wait add up to the counters, and each begins at a minute's edge.
+        #[test]
+        fn minutes_add_up_to_the_counters(
+            steps in prop::collection::vec((-90i64..180, 0..100u64, 0..3u64, any::<bool>()), 1..200),
+        ) {
+            let workers = [Arc::new(Counters::new()), Arc::new(Counters::new())];
+            let minutes = Arc::new(Minutes::new(24).to_be_saved());
+            let mut sampler = Sampler::new(Arc::new(workers.clone()), Arc::clone(&minutes));
+            let [one, other] = workers;
+            let mut now_ms = 1_769_846_700_000;
+            let mut stored = Vec::new();
+            for (seconds, octets, sessions, store) in steps {
+                now_ms += seconds * 1000;
+                one.bytes_sent.add(octets);
+                other.bytes_received.add(2 * octets);
+                other.sessions_opened.add(sessions);
+                one.sessions_rejected.add(sessions);
+                sampler.tick(now_ms);
+                if store {
+                    let unsaved = minutes.unsaved();
+                    minutes.saved(unsaved.len());
+                    stored.extend(unsaved);
+                }
+            }
+            sampler.end();
+            stored.extend(minutes.unsaved());
+            prop_assert!(stored.iter().all(|minute| minute.start_ms % 60_000 == 0));
+            let sum = |of: fn(&Minute) -> u64| stored.iter().map(of).sum::<u64>();
+            prop_assert_eq!(sum(|minute| minute.bytes_sent), one.bytes_sent.get());
+            prop_assert_eq!(sum(|minute| minute.bytes_received), other.bytes_received.get());
+            prop_assert_eq!(sum(|minute| minute.started), other.sessions_opened.get());
+            prop_assert_eq!(sum(|minute| minute.rejected), one.sessions_rejected.get());
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{Sources, sum};
 use crate::stats::{Distribution, WriterGauges};
 
 pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
-    let Sources { workers, gauges, ledger, .. } = sources;
+    let Sources { workers, gauges, ledger, minutes, .. } = sources;
     let WriterGauges {
         rows,
         commits,
@@ -46,6 +46,7 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
             ("session", sum(workers, |worker| &worker.unrecorded)),
             ("over_limit", sum(workers, |worker| &worker.over_limit_unlisted)),
             ("ending", lost.get()),
+            ("minute", minutes.lost()),
         ]),
         counter("rustsocks_writer_rows_total", "Rows written to the store.", rows.get()),
         counter("rustsocks_writer_commits_total", "Transactions committed.", commits.get()),

@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::limit::Admission;
 use crate::mailbox::{Letter, Mailbox, mailbox};
 use crate::session::{Ending, IdSource, Ledger, Opening, Outcome, SessionSlot, Share, Table};
-use crate::stats::{Readiness, Windows};
+use crate::stats::{Minutes, Readiness, Windows};
 
 /// An API with one worker, whose mailbox the test reads or leaves.
 struct Scene {
@@ -44,6 +44,7 @@ impl Scene {
             admission: Admission::new(1),
             history: None,
             windows: Arc::new(Windows::new(1, 1)),
+            minutes: Arc::new(Minutes::new(1)),
             gauges: Arc::default(),
             readiness: Arc::new(Readiness::default()),
             node: String::new(),
