@@ -36,6 +36,7 @@ fn the_resources_of_the_process_and_the_load_of_its_workers_are_shown() {
         (sum(&after, "accepted") == 11.0 && sum(&after, "active_sessions") == 1.0).then_some(after)
     });
     let number = |answer: &serde_json::Value, name: &str| answer[name].as_f64().unwrap();
+    assert!(number(&after, "uptime_seconds") > number(&before, "uptime_seconds"));
     assert!(number(&after, "cpu_seconds") > number(&before, "cpu_seconds"));
     assert!(number(&after, "resident_bytes") > 1_000_000.0);
     // Two workers, writer, gate, handlers, hashes, signals, the main thread.

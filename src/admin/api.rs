@@ -1,6 +1,7 @@
 //! What the API answers from, and who answers what.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::access::{Access, Need};
 use super::gate::{GateCounters, bump};
@@ -39,6 +40,8 @@ pub struct Api {
     pub node: String,
     /// Whether single sessions are kept and shown. The table has them in any case, for the sums.
     pub records: bool,
+    /// When the process started.
+    pub started: Instant,
     /// The ways to the workers.
     pub posts: Arc<Posts>,
     /// Who may do what.

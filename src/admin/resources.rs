@@ -12,6 +12,7 @@ use crate::stats::Counters;
 
 #[derive(Serialize)]
 struct Resources {
+    uptime_seconds: f64,
     cpu_seconds: f64,
     resident_bytes: u64,
     open_descriptors: u64,
@@ -50,7 +51,9 @@ impl Api {
             longest_turn_seconds: seconds(counters.turn_us_max.get()),
             loop_lag_seconds: seconds(counters.turn_us_peak.greatest(minute)),
         };
+        let uptime = clock::mono().saturating_duration_since(self.started);
         ApiReply::json(&Resources {
+            uptime_seconds: uptime.as_secs_f64(),
             cpu_seconds: usage.cpu.as_secs_f64(),
             resident_bytes: usage.resident_bytes,
             open_descriptors: usage.descriptors,

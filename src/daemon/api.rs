@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::start::{Failure, Shared};
 use super::storage::Storage;
 use crate::admin::{self, Access, Admin, Bounds, GateCounters, Hosts, Options, Token, TokenError};
+use crate::clock;
 use crate::config::Settings;
 
 /// The API, or its absence.
@@ -38,6 +39,7 @@ impl Api {
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
             records: settings.sessions.enabled,
+            started: clock::mono(),
             posts: Arc::clone(&shared.posts),
             access: access(settings)?,
             gate: Arc::clone(&counters),

@@ -5,6 +5,7 @@ use mio::{Poll, Token as PollToken, Waker};
 
 use super::*;
 use crate::admin::{Access, Bounds, GateCounters, Method, Token};
+use crate::clock;
 use crate::key::Key;
 use crate::limit::Admission;
 use crate::mailbox::{Letter, Mailbox, mailbox};
@@ -49,6 +50,7 @@ impl Scene {
             readiness: Arc::new(Readiness::default()),
             node: String::new(),
             records: true,
+            started: clock::mono(),
             posts: Arc::new(vec![post].into()),
             access: Access::new(Ok(Token::new("secret").unwrap()), false),
             gate: Arc::new(GateCounters::default()),
