@@ -82,7 +82,7 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 27] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 31] = [
     ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
     ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
@@ -103,6 +103,7 @@ const FURTHER_FAMILIES: [(&str, &str, &[&str]); 27] = [
     ("rustsocks_records_dropped_total", "counter", &["kind"]),
     ("rustsocks_ledger_slots_used", "gauge", &[]),
     ("rustsocks_ledger_slots_max", "gauge", &[]),
+    ("rustsocks_ledger_durable", "gauge", &[]),
     ("rustsocks_windows_complete", "gauge", &[]),
     ("rustsocks_windows_memory_bytes", "gauge", &[]),
     ("rustsocks_windows_dropped_total", "counter", &[]),
@@ -110,6 +111,9 @@ const FURTHER_FAMILIES: [(&str, &str, &[&str]); 27] = [
     ("process_cpu_seconds_total", "counter", &[]),
     ("process_resident_memory_bytes", "gauge", &[]),
     ("process_open_fds", "gauge", &[]),
+    ("process_max_fds", "gauge", &[]),
+    ("process_threads", "gauge", &[]),
+    ("process_start_time_seconds", "gauge", &[]),
 ];
 
 /// The first buckets of the durations, in seconds.

@@ -88,23 +88,32 @@ fn every_ending_is_counted_under_its_code_and_none_under_two() {
 
 #[test]
 fn a_thousand_users_have_a_hundred_series_exact_sums_and_counters_that_never_fall() {
-    const USERS: usize = 1000;
+    log_in_all(1000, "", 100);
+}
+
+#[test]
+fn the_number_of_series_is_the_operators_to_choose() {
+    log_in_all(300, "[metrics]\nusers_max = 10\n", 10);
+}
+
+/// One session for each of so many users, scraped meanwhile; `users_max` of them have series.
+fn log_in_all(users: usize, metrics: &str, users_max: usize) {
     const THREADS: usize = 8;
     let hash = cheap_hash();
-    let mut users = "[auth]\nsocks_method = \"userpass\"\n".to_owned();
-    for number in 0..USERS {
-        users += &format!(
+    let mut config = format!("{metrics}[auth]\nsocks_method = \"userpass\"\n");
+    for number in 0..users {
+        config += &format!(
             "[[auth.users]]\nusername = \"user {number} \\\"quoted\\\"\"\n\
              password_hash = \"{hash}\"\n"
         );
     }
-    let proxy = Proxy::with(&users);
+    let proxy = Proxy::with(&config);
     let (api, socks, origin) = (proxy.api.unwrap(), proxy.socks, Origin::echo());
     let target = origin.address;
     let clients: Vec<_> = (0..THREADS)
         .map(|thread| {
             std::thread::spawn(move || {
-                for number in (thread..USERS).step_by(THREADS) {
+                for number in (thread..users).step_by(THREADS) {
                     let mut client = Client::to(socks);
                     assert!(client.login(&format!("user {number} \"quoted\""), "secret"));
                     client.send(&client::connect(target));
@@ -116,6 +125,8 @@ fn a_thousand_users_have_a_hundred_series_exact_sums_and_counters_that_never_fal
             })
         })
         .collect();
+    // With `_other` and `_gone`.
+    let labels_max = users_max + 2;
     let mut before = Scrape::of(api);
     let mut scrapes = 0;
     let last = wait_for("every session in the sums", || {
@@ -125,27 +136,71 @@ fn a_thousand_users_have_a_hundred_series_exact_sums_and_counters_that_never_fal
             assert!(now >= value, "{series} fell from {value} to {now}");
         }
         let labels = scrape.family("rustsocks_user_sessions_total").count();
-        assert!(labels <= LABELS_MAX, "{labels} series");
+        assert!(labels <= labels_max, "{labels} series");
         scrapes += 1;
         if scrapes == 3 {
             promtool_is_silent(&scrape.text);
         }
         let sessions = scrape.sum("rustsocks_user_sessions_total");
         before = scrape;
-        (sessions == USERS as f64).then(|| Scrape::of(api))
+        (sessions == users as f64).then(|| Scrape::of(api))
     });
     clients.into_iter().for_each(|client| client.join().unwrap());
     promtool_is_silent(&last.text);
-    assert_eq!(last.family("rustsocks_user_sessions_total").count(), LABELS_MAX);
-    assert_eq!(last.family("rustsocks_user_bandwidth_bytes_total").count(), 2 * LABELS_MAX);
-    let octets: usize = (0..USERS).map(|number| number % 50 + 1).sum();
+    assert_eq!(last.family("rustsocks_user_sessions_total").count(), labels_max);
+    assert_eq!(last.family("rustsocks_user_bandwidth_bytes_total").count(), 2 * labels_max);
+    let octets: usize = (0..users).map(|number| number % 50 + 1).sum();
     assert_eq!(last.sum("rustsocks_user_bandwidth_bytes_total"), 2.0 * octets as f64);
     assert_eq!(last.value("rustsocks_bytes_sent_total"), Some(octets as f64));
-    assert_eq!(last.value("rustsocks_user_sessions_total{user=\"_other\"}"), Some(900.0));
+    let others = (users - users_max) as f64;
+    assert_eq!(last.value("rustsocks_user_sessions_total{user=\"_other\"}"), Some(others));
 }
 
-/// `metrics.users_max`, `_other` and `_gone`.
-const LABELS_MAX: usize = 102;
+#[test]
+fn records_that_wait_grow_older_until_the_database_is_free_again() {
+    let (proxy, origin) = (Proxy::start(), Origin::echo());
+    let api = proxy.api.unwrap();
+    let waiting = |scrape: &Scrape| scrape.value("rustsocks_writer_oldest_unsaved_seconds");
+    assert_eq!(waiting(&Scrape::of(api)), Some(0.0));
+    let lock = proxy.lock_database();
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.finish();
+    client.receive_all();
+    let first = wait_for("a record that waits", || {
+        waiting(&Scrape::of(api)).filter(|seconds| *seconds > 0.0)
+    });
+    wait_for("the same record, older, and retries", || {
+        let scrape = Scrape::of(api);
+        let queue = scrape.value("rustsocks_writer_queue_entries");
+        let retries = scrape.value("rustsocks_writer_retries_total");
+        (waiting(&scrape).unwrap() > first
+            && queue >= Some(1.0)
+            && retries >= Some(1.0)
+            && scrape.value("rustsocks_writer_degraded") == Some(1.0))
+        .then_some(())
+    });
+    drop(lock);
+    wait_for("nothing that waits", || {
+        let scrape = Scrape::of(api);
+        (waiting(&scrape) == Some(0.0)
+            && scrape.value("rustsocks_writer_queue_entries") == Some(0.0)
+            && scrape.value("rustsocks_writer_degraded") == Some(0.0))
+        .then_some(())
+    });
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'closed'"), 1);
+}
+
+#[test]
+fn a_ledger_whose_file_is_gone_is_not_durable() {
+    let proxy = Proxy::start();
+    let api = proxy.api.unwrap();
+    let durable = || Scrape::of(api).value("rustsocks_ledger_durable");
+    assert_eq!(durable(), Some(1.0));
+    for file in std::fs::read_dir(proxy.directory().join("ledger")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    wait_for("an alarm", || (durable() == Some(0.0)).then_some(()));
+}
 
 /// A hash of `secret` that takes next to no time: a thousand logins are not what is tested.
 fn cheap_hash() -> String {

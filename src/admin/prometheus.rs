@@ -88,7 +88,7 @@ impl Collector for Sources {
         families.extend(users::families(&self.users));
         families.extend(workers::families(&self.workers, now.utc_ms));
         families.extend(datagrams::families(&self.workers));
-        families.extend(records::families(self));
+        families.extend(records::families(self, now.mono));
         families.extend(windows::families(&self.windows));
         families.extend(self.process());
         families.push(gate::family(&self.gate));

@@ -42,7 +42,7 @@ pub struct WriterGauges {
     /// When the writer's last turn was, milliseconds after that.
     pub(crate) turn_ms: AtomicU64,
     pub(crate) last_commit_ms: AtomicI64,
-    pub(crate) oldest_unsaved_ms: AtomicU64,
+    pub(crate) unsaved_since_ms: AtomicU64,
     pub(crate) oldest_row_ms: AtomicI64,
     pub(crate) trouble: Mutex<Option<String>>,
     pub(crate) wal_trouble: Mutex<Option<String>>,
@@ -66,7 +66,7 @@ impl Default for WriterGauges {
             began: clock::mono(),
             turn_ms: AtomicU64::default(),
             last_commit_ms: AtomicI64::default(),
-            oldest_unsaved_ms: AtomicU64::default(),
+            unsaved_since_ms: AtomicU64::new(NOTHING),
             oldest_row_ms: AtomicI64::new(NO_ROW),
             trouble: Mutex::default(),
             wal_trouble: Mutex::default(),
@@ -144,18 +144,24 @@ impl WriterGauges {
         Some(self.last_commit_ms.load(Relaxed)).filter(|ms| *ms != 0)
     }
 
-    /// How long the oldest entry has been waiting, milliseconds.
-    pub fn set_oldest_unsaved_ms(&self, ms: u64) {
-        self.oldest_unsaved_ms.store(ms, Relaxed);
+    /// Since when the oldest entry has been waiting; `None` when nothing waits.
+    pub fn set_unsaved_since(&self, since: Option<Instant>) {
+        self.unsaved_since_ms.store(since.map_or(NOTHING, |since| self.ms(since)), Relaxed);
     }
 
-    /// How long the oldest entry had been waiting when the writer last looked, milliseconds.
+    /// How long the oldest entry has been waiting at `now`, as far as the writer has taken it in. It
+    /// grows while the writer is held by a commit.
     #[must_use]
-    pub fn oldest_unsaved_ms(&self) -> u64 {
-        self.oldest_unsaved_ms.load(Relaxed)
+    pub fn oldest_unsaved(&self, now: Instant) -> Duration {
+        match self.unsaved_since_ms.load(Relaxed) {
+            NOTHING => Duration::ZERO,
+            since => Duration::from_millis(self.ms(now).saturating_sub(since)),
+        }
     }
 }
 
+/// Stands for no entry that waits.
+const NOTHING: u64 = u64::MAX;
 /// A time that no row has.
 const NO_ROW: i64 = i64::MIN;
 
@@ -164,3 +170,20 @@ pub const COMMIT_BOUNDS_US: [u64; 13] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 10_000_000,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_grows_older_without_the_writer() {
+        let gauges = WriterGauges::default();
+        let second = |number| gauges.began + Duration::from_secs(number);
+        assert_eq!(gauges.oldest_unsaved(second(9)), Duration::ZERO);
+        gauges.set_unsaved_since(Some(second(2)));
+        assert_eq!(gauges.oldest_unsaved(second(2)), Duration::ZERO);
+        assert_eq!(gauges.oldest_unsaved(second(9)), Duration::from_secs(7));
+        gauges.set_unsaved_since(None);
+        assert_eq!(gauges.oldest_unsaved(second(9)), Duration::ZERO);
+    }
+}

@@ -64,12 +64,15 @@ impl Batch {
         self.endings.len()
     }
 
-    /// How long the first entry has been waiting.
+    /// Since when the first entry has been waiting; `None` when nothing waits.
     #[must_use]
-    pub fn age(&self, now: Instant) -> Duration {
+    pub fn since(&self) -> Option<Instant> {
         let fronts = [self.endings.front(), self.openings.front()];
-        let since = fronts.into_iter().flatten().map(|(_, since)| *since).min();
-        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        fronts.into_iter().flatten().map(|(_, since)| *since).min()
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        self.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Appends the rows to write, [`BATCH_ROWS_MAX`] at most: endings, then the openings that have

@@ -94,6 +94,8 @@ impl Writer {
     pub fn run(mut self) -> u64 {
         while self.gather() {
             let now = clock::mono();
+            // Before as well as after: a commit may be held for long.
+            self.measure(now);
             self.flush_if_due(now);
             self.checkpoint_if_due(now);
             self.probe_if_due(now);
@@ -326,8 +328,7 @@ impl Writer {
         let gauges = &self.parts.gauges;
         gauges.turned(now);
         gauges.queue.set((self.parts.receiver.len() + self.batch.len()) as u64);
-        let age = self.batch.age(now).as_millis();
-        gauges.set_oldest_unsaved_ms(u64::try_from(age).unwrap_or(u64::MAX));
+        gauges.set_unsaved_since(self.batch.since());
     }
 
     /// The journal is closed: stores the endings that are left, for as long as patience lasts. An

@@ -1,12 +1,14 @@
 //! Families of the way from a session's end to its record: the ledger, the writer, what was dropped.
 
+use std::time::Instant;
+
 use prometheus::proto::MetricFamily;
 
 use super::family::{Kind, Unit, counter, gauge, histograms, labelled, sample, seconds};
 use super::{Sources, sum};
 use crate::stats::{Distribution, WriterGauges};
 
-pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
+pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 17] {
     let Sources { workers, gauges, ledger, minutes, .. } = sources;
     let WriterGauges {
         rows,
@@ -24,7 +26,7 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
         began: _,
         turn_ms: _,
         last_commit_ms: _,
-        oldest_unsaved_ms: _,
+        unsaved_since_ms: _,
         oldest_row_ms: _,
         trouble: _,
         wal_trouble: _,
@@ -39,6 +41,11 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
             "rustsocks_ledger_slots_used",
             "Ledger slots with a session that lives, is not stored yet, or was just stored.",
             u64::from(slots).saturating_sub(free) as f64,
+        ),
+        gauge(
+            "rustsocks_ledger_durable",
+            "0 when a crash would lose sessions that ought to outlive it; /health says why.",
+            f64::from(u8::from(ledger.trouble().is_none())),
         ),
         dropped([
             ("checkpoint", checkpoints_skipped.get()),
@@ -88,7 +95,7 @@ pub(super) fn families(sources: &Sources) -> [MetricFamily; 16] {
         gauge(
             "rustsocks_writer_oldest_unsaved_seconds",
             "How long the oldest entry has been waiting.",
-            gauges.oldest_unsaved_ms() as f64 / 1e3,
+            gauges.oldest_unsaved(now).as_secs_f64(),
         ),
         gauge(
             "rustsocks_writer_degraded",
