@@ -27,6 +27,18 @@ pub struct Minute {
     pub bytes_received: u64,
 }
 
+impl Minute {
+    /// Adds what passed in the same minute later on.
+    pub(super) const fn add(&mut self, later: &Self) {
+        let Self { start_ms: _, active, started, rejected, bytes_sent, bytes_received } = *later;
+        self.active = active;
+        self.started = self.started.saturating_add(started);
+        self.rejected = self.rejected.saturating_add(rejected);
+        self.bytes_sent = self.bytes_sent.saturating_add(bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(bytes_received);
+    }
+}
+
 /// One minute as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MinuteRecord {
@@ -127,25 +139,21 @@ impl Minutes {
     /// The minutes from `since_ms` on and before `until_ms`, `limit` at most, oldest first.
     #[must_use]
     pub fn between(&self, since_ms: i64, until_ms: i64, limit: usize) -> Vec<MinuteRecord> {
-        let kept = self.kept.lock();
-        let mut found: Vec<Minute> = Vec::new();
-        for minute in &kept.ended {
-            if !(since_ms..until_ms).contains(&minute.start_ms) {
-                continue;
-            }
-            // A clock that was set back lets a minute come twice.
-            match found.iter_mut().rev().find(|other| other.start_ms == minute.start_ms) {
-                Some(same) => {
-                    same.active = minute.active;
-                    same.started += minute.started;
-                    same.rejected += minute.rejected;
-                    same.bytes_sent += minute.bytes_sent;
-                    same.bytes_received += minute.bytes_received;
-                }
-                None => found.push(*minute),
-            }
-        }
+        // Sorted when the lock is free again: the writer and the daemon want it too.
+        let mut found: Vec<Minute> = {
+            let kept = self.kept.lock();
+            let asked = |minute: &&Minute| (since_ms..until_ms).contains(&minute.start_ms);
+            kept.ended.iter().filter(asked).copied().collect()
+        };
+        // A clock that was set back lets a minute come twice; the later one stays behind.
         found.sort_by_key(|minute| minute.start_ms);
+        found.dedup_by(|later, earlier| {
+            let same = later.start_ms == earlier.start_ms;
+            if same {
+                earlier.add(later);
+            }
+            same
+        });
         found.iter().take(limit).map(MinuteRecord::from).collect()
     }
 }

@@ -15,6 +15,20 @@ struct Totals {
     active: u64,
 }
 
+impl Totals {
+    /// What has moved since an earlier look, in the minute that began at `start_ms`.
+    const fn since(&self, before: &Self, start_ms: i64) -> Minute {
+        Minute {
+            start_ms,
+            active: self.active,
+            started: self.started.saturating_sub(before.started),
+            rejected: self.rejected.saturating_sub(before.rejected),
+            bytes_sent: self.bytes_sent.saturating_sub(before.bytes_sent),
+            bytes_received: self.bytes_received.saturating_sub(before.bytes_received),
+        }
+    }
+}
+
 /// The sampler; to be ticked about once a second.
 #[derive(Debug)]
 pub struct Sampler {
@@ -40,11 +54,7 @@ impl Sampler {
         }
         let now = self.totals();
         let minute = self.running.get_or_insert(Minute { start_ms, ..Minute::default() });
-        minute.active = now.active;
-        minute.started += now.started - self.before.started;
-        minute.rejected += now.rejected - self.before.rejected;
-        minute.bytes_sent += now.bytes_sent - self.before.bytes_sent;
-        minute.bytes_received += now.bytes_received - self.before.bytes_received;
+        minute.add(&now.since(&self.before, start_ms));
         self.before = now;
     }
 

@@ -65,6 +65,8 @@ pub struct Writer {
     sweep: Sweep,
     tend_at: Instant,
     cleanup_at: Instant,
+    /// When minutes that could not be stored are tried again.
+    minutes_at: Instant,
     /// When a failure that lasts is spoken of again.
     complain_at: Instant,
 }
@@ -82,6 +84,7 @@ impl Writer {
             sweep: Sweep::new(parts.options.checkpoint_interval, now),
             tend_at: now,
             complain_at: now,
+            minutes_at: now,
             // Soon after a start: the process may have been down for long.
             cleanup_at: now + parts.options.checkpoint_interval,
             parts,
@@ -101,11 +104,12 @@ impl Writer {
             self.probe_if_due(now);
             self.tend_if_due(now);
             self.clean_up_if_due(now);
-            self.keep_minutes();
+            self.keep_minutes_if_due(now);
             self.measure(clock::mono());
         }
         let lost = self.finish();
-        self.keep_minutes();
+        self.minutes_at = clock::mono();
+        self.keep_minutes_if_due(self.minutes_at);
         if let Some(keep) = &mut self.parts.keep {
             keep.close();
         }
@@ -312,15 +316,20 @@ impl Writer {
     }
 
     /// Stores the minutes that have ended; at most one in a minute.
-    fn keep_minutes(&mut self) {
+    fn keep_minutes_if_due(&mut self, now: Instant) {
+        if now < self.minutes_at || self.retry.is_failing() {
+            return;
+        }
         let Some(keep) = &mut self.parts.keep else { return };
         let minutes = self.parts.minutes.unsaved();
-        let Some(newest) = minutes.last().filter(|_| !self.retry.is_failing()) else { return };
+        let Some(newest) = minutes.last() else { return };
         let before_ms = newest.start_ms - self.parts.minutes.span_ms();
         match keep.keep_minutes(&minutes, before_ms) {
             Ok(()) => self.parts.minutes.saved(minutes.len()),
-            // They wait, like the rows, for the next commit that succeeds.
-            Err(error) => tracing::debug!("minutes cannot be stored: {error}"),
+            Err(error) => {
+                tracing::warn!("minutes cannot be stored, will be tried again: {error}");
+                self.minutes_at = now + MINUTES_RETRY;
+            }
         }
     }
 
@@ -362,6 +371,8 @@ const BETWEEN_TENDINGS: Duration = Duration::from_secs(1);
 const BETWEEN_COMPLAINTS: Duration = Duration::from_mins(1);
 /// The pause after a cleaning that failed.
 const CLEANUP_RETRY: Duration = Duration::from_secs(5);
+/// The pause after minutes that could not be stored.
+const MINUTES_RETRY: Duration = Duration::from_mins(1);
 /// The pause between two slices of a cleaning.
 const BETWEEN_SLICES: Duration = Duration::from_millis(50);
 

@@ -15,6 +15,10 @@ use crate::writer::Cleaned;
 struct Shelf {
     ill: Option<&'static str>,
     commits: Vec<Vec<Change>>,
+    minutes: Vec<Minute>,
+    /// It keeps rows, but no minutes.
+    refuses_minutes: bool,
+    minutes_refused: u64,
     tries: u64,
     probes: u64,
 }
@@ -48,7 +52,14 @@ impl Keep for Keeper {
         Ok(Cleaned::default())
     }
 
-    fn keep_minutes(&mut self, _minutes: &[Minute], _before_ms: i64) -> Result<(), KeepError> {
+    fn keep_minutes(&mut self, minutes: &[Minute], _before_ms: i64) -> Result<(), KeepError> {
+        self.answer()?;
+        let mut shelf = self.0.lock();
+        if shelf.refuses_minutes {
+            shelf.minutes_refused += 1;
+            return Err(KeepError("no such table".to_owned()));
+        }
+        shelf.minutes.extend(minutes);
         Ok(())
     }
 
@@ -59,6 +70,7 @@ impl Keep for Keeper {
 struct Scene {
     shelf: Arc<Mutex<Shelf>>,
     gauges: Arc<WriterGauges>,
+    minutes: Arc<Minutes>,
     table: Arc<Table>,
     ledger: Arc<Ledger>,
     journal: Journal,
@@ -71,6 +83,7 @@ impl Scene {
     fn new(options: Options) -> Self {
         let shelf = Arc::new(Mutex::new(Shelf::default()));
         let (gauges, table) = (Arc::new(WriterGauges::default()), Arc::new(Table::new(1)));
+        let minutes = Arc::new(Minutes::new(1).to_be_saved());
         let ledger = Arc::new(Ledger::new(1));
         let mut share = Share::new();
         share.add(ledger.grow().unwrap());
@@ -81,7 +94,7 @@ impl Scene {
             table: Arc::clone(&table),
             keep: Some(Box::new(Keeper(Arc::clone(&shelf)))),
             ring: None,
-            minutes: Arc::new(Minutes::new(1)),
+            minutes: Arc::clone(&minutes),
             users: Arc::new(UserSums::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::clone(&gauges),
@@ -89,7 +102,7 @@ impl Scene {
         });
         let thread = thread::spawn(move || writer.run());
         let ids = IdSource::new();
-        Self { shelf, gauges, table, ledger, journal, share, ids, thread }
+        Self { shelf, gauges, minutes, table, ledger, journal, share, ids, thread }
     }
 
     fn open(&mut self) -> SessionSlot {
@@ -251,4 +264,24 @@ fn checkpoints_are_skipped_while_endings_cannot_be_stored_and_counted() {
     });
     scene.end(live);
     assert_eq!(scene.finish(), 0);
+}
+
+#[test]
+fn minutes_that_are_refused_hold_up_no_row_and_are_stored_at_the_end() {
+    let mut scene = Scene::new(options());
+    let shelf = Arc::clone(&scene.shelf);
+    shelf.lock().refuses_minutes = true;
+    let minute = |number: i64| Minute { start_ms: number * 60_000, ..Minute::default() };
+    scene.minutes.push(minute(1));
+    wait_for("a refusal", || shelf.lock().minutes_refused > 0);
+    scene.minutes.push(minute(2));
+    for done in 1..=CHANNEL {
+        let slot = scene.open();
+        scene.end(slot);
+        wait_for("its row", || scene.endings() == done);
+    }
+    assert_eq!((shelf.lock().minutes_refused, scene.gauges.trouble()), (1, None));
+    shelf.lock().refuses_minutes = false;
+    assert_eq!(scene.finish(), 0);
+    assert_eq!(shelf.lock().minutes, [minute(1), minute(2)]);
 }
