@@ -360,6 +360,42 @@ fn a_client_may_close_its_sending_side_behind_the_request_but_not_before_it() {
 }
 
 #[test]
+fn a_client_that_closes_and_leaves_nothing_is_given_a_moment_for_its_target() {
+    let policies = Policies::new();
+    let asking = || {
+        let mut driven = policies.driven(None);
+        driven.give(b"\x05\x01\x00");
+        driven.give(NAME);
+        driven
+    };
+    let ahead = |driven: &Driven<'_>| driven.machine.deadline().map(|until| until - driven.now);
+    let mut hung_up = asking();
+    hung_up.tell(Input::Eof { early: false });
+    let gone_at = hung_up.machine.deadline();
+    assert_eq!(gone_at, Some(hung_up.now + Duration::from_secs(1)));
+    hung_up.now = gone_at.unwrap();
+    let next = hung_up.tell(Input::Deadline);
+    assert!(matches!(next, Next::Refuse(Outcome::ClientGone)), "{next:?}");
+    assert!(hung_up.read.ends_with(b"\x05\x01\x00\x01\0\0\0\0\0\0"), "{:?}", hung_up.read);
+
+    let mut half_closed = asking();
+    half_closed.give(b"payload");
+    half_closed.tell(Input::Eof { early: true });
+    assert_eq!(ahead(&half_closed), ahead(&asking()));
+
+    // The close is seen while the password is being checked, and the request is read after it.
+    let mut driven = policies.driven(Some(("alice", "pw")));
+    driven.give(b"\x05\x01\x02");
+    driven.give(b"\x01\x05alice\x02pw");
+    driven.give(NAME);
+    driven.tell(Input::Eof { early: true });
+    driven.tell(Input::Verdict(Verdict::Accepted(Identity::anonymous("alice"))));
+    let next = driven.tell(Input::Flushed);
+    assert!(matches!(next, Next::Resolve(_)), "{next:?}");
+    assert_eq!(ahead(&driven), Some(Duration::from_secs(1)));
+}
+
+#[test]
 fn the_handshake_has_one_deadline_from_accept_that_octets_do_not_move() {
     let policies = Policies::new();
     let mut driven = policies.driven(None);

@@ -3,7 +3,7 @@
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bind::{Binding, Step, Welcome, is_anybody};
 use super::dial::{Attempt, Attempts, ConnectError};
@@ -29,6 +29,10 @@ pub struct Machine {
     /// How the client is to be answered.
     dialect: Dialect,
     facts: Facts,
+    /// The client has closed its sending side.
+    finished: bool,
+    /// From when on a client is taken for gone that has closed its sending side and left no payload.
+    gone_at: Option<Instant>,
 }
 
 impl Machine {
@@ -40,7 +44,8 @@ impl Machine {
             until: now + policy.timeouts.handshake,
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
-        Self { client, policy, stage, dialect: Dialect::Socks(Version::V5), facts }
+        let dialect = Dialect::Socks(Version::V5);
+        Self { client, policy, stage, dialect, facts, finished: false, gone_at: None }
     }
 
     /// The same of a connection that begins with a load balancer's announcement of the client.
@@ -101,7 +106,7 @@ impl Machine {
     /// When the machine wants `Input::Deadline`; `None` once it is done.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.stage {
+        let until = match &self.stage {
             Stage::Announcing { until }
             | Stage::Negotiating { until, .. }
             | Stage::Verifying { until, .. }
@@ -111,7 +116,8 @@ impl Machine {
             Stage::Opening(attempts) | Stage::Dialing(attempts) => Some(attempts.deadline()),
             Stage::Binding(binding) => Some(binding.until),
             Stage::Done => None,
-        }
+        }?;
+        Some(self.gone_at.map_or(until, |gone_at| until.min(gone_at)))
     }
 
     /// Whether it wants the client's octets now. While it does not, they stay where they are: what
@@ -195,6 +201,9 @@ impl Machine {
                     // A claim that nothing proves.
                     self.facts.claimed_user =
                         Some(String::from_utf8_lossy(&userid).into_owned().into());
+                }
+                if self.finished && used == octets.len() {
+                    self.gone_at = Some(now + HANG_UP_PATIENCE);
                 }
                 (used, self.on_request(request, now, out))
             }
@@ -462,6 +471,7 @@ impl Machine {
 
     /// Answers that the request was carried out at this address of ours.
     fn answer(&mut self, bound: SocketAddr, then: Then, now: Instant, out: &mut Outbox) -> Next {
+        self.gone_at = None;
         self.dialect.write_success(bound, out);
         self.stage = Stage::Answering { until: now + self.policy.timeouts.linger, then };
         Next::Flush
@@ -521,6 +531,7 @@ impl Machine {
     }
 
     fn on_eof(&mut self, early: bool, now: Instant) -> Next {
+        self.finished = true;
         match &self.stage {
             // It wants more, and there is no more.
             Stage::Announcing { .. } | Stage::Negotiating { .. } => {
@@ -528,8 +539,19 @@ impl Machine {
             }
             // A login without a request behind it leads nowhere.
             Stage::Verifying { .. } if !early => self.end(Outcome::ClientGone, now),
-            // Half-close: a client that has said all it has to say may wait for the answer. One
-            // that is gone for good resets the connection when the reply reaches it.
+            // Half-close: a client that has left its payload, or its request, waits for the answer.
+            // Without any it may wait for a target that speaks first, or may have hung up, which TCP
+            // does not tell apart before something is sent: it is given a moment.
+            Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Associating { .. }
+            | Stage::Binding(_)
+                if !early =>
+            {
+                self.gone_at = Some(now + HANG_UP_PATIENCE);
+                Next::Wait
+            }
             Stage::Verifying { .. }
             | Stage::Resolving { .. }
             | Stage::Opening(_)
@@ -542,6 +564,9 @@ impl Machine {
     }
 
     fn on_deadline(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        if self.gone_at.is_some_and(|gone_at| now >= gone_at) {
+            return self.reject(Outcome::ClientGone, now, out);
+        }
         match &self.stage {
             Stage::Announcing { .. } | Stage::Negotiating { .. } | Stage::Verifying { .. } => {
                 self.end(Outcome::HandshakeTimeout, now)
@@ -594,3 +619,6 @@ impl Machine {
 fn micros(from: Instant, to: Instant) -> u32 {
     u32::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u32::MAX)
 }
+
+/// How long a target may take to answer whose client has closed its sending side and left no payload.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(1);
