@@ -72,7 +72,7 @@ impl Lone {
             resolver: Resolver::System(System::new(Family::Any, Box::new(|_, _, _| false))),
             hashes: hashes.desk(),
             policy: Arc::new(policy()),
-            admission: Admission::new(16),
+            admission: Admission::new(16, 64),
             table: Arc::new(Table::new(1)),
             journal,
             share,

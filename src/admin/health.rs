@@ -26,7 +26,7 @@ struct Checks {
     wal: String,
     /// `ok`, or how many sessions ran without a record, or why a crash would lose some.
     ledger: String,
-    /// `ok`, or that every connection is taken.
+    /// `ok`, or why the next client would be turned away.
     connections: String,
 }
 
@@ -37,15 +37,14 @@ impl Api {
         let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();
         let ledger_used_up =
             self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
-        let (taken, seats) = (self.admission.taken(), self.admission.seats_max());
+        let full = self.full();
         let volatile = self.ledger.trouble();
         let wal_trouble = self.gauges.wal_trouble();
         let degraded = trouble.is_some()
             || wal_trouble.is_some()
             || volatile.is_some()
             || ledger_used_up
-            || taken >= seats;
-        let ok = |well: bool, text: String| if well { "ok".to_owned() } else { text };
+            || full.is_some();
         let health = Health {
             status: if degraded { "degraded" } else { "ok" },
             version: env!("CARGO_PKG_VERSION"),
@@ -64,11 +63,23 @@ impl Api {
                     Some(why) => format!("a crash would lose sessions: {why}"),
                     None => "ok".to_owned(),
                 },
-                connections: ok(taken < seats, format!("all {seats} are taken")),
+                connections: full.unwrap_or_else(|| "ok".to_owned()),
             },
         };
         let status = if stage == Stage::Ready { 200 } else { 503 };
         ApiReply::json(&health).with_status(status)
+    }
+
+    /// Why the next client would be turned away.
+    fn full(&self) -> Option<String> {
+        let (taken, seats) = (self.admission.taken(), self.admission.seats_max());
+        if taken >= seats {
+            return Some(format!("all {seats} are taken"));
+        }
+        self.admission.is_full().then(|| {
+            let (sockets, max) = (self.admission.sockets(), self.admission.sockets_max());
+            format!("{taken} have {sockets} of the {max} sockets that the descriptors allow")
+        })
     }
 
     /// What a writer that is held cannot say itself.

@@ -97,7 +97,7 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 3] {
+    fn process(&self) -> [MetricFamily; 5] {
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         [
             gauge(
@@ -109,6 +109,16 @@ impl Sources {
                 "rustsocks_connections_limit",
                 "Client connections that may be open at once.",
                 f64::from(self.admission.seats_max()),
+            ),
+            gauge(
+                "rustsocks_connection_sockets",
+                "Sockets of client connections open now, those towards targets included.",
+                f64::from(self.admission.sockets()),
+            ),
+            gauge(
+                "rustsocks_connection_sockets_limit",
+                "Such sockets that may be open at once, by the limit of descriptors.",
+                f64::from(self.admission.sockets_max()),
             ),
             labelled(
                 "rustsocks_build_info",

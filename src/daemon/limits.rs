@@ -1,4 +1,4 @@
-//! How many connections the descriptors allow.
+//! How many sockets the descriptors allow connections to have.
 
 use crate::linux::nofile::NofileLimit;
 
@@ -9,23 +9,23 @@ pub(super) struct Others {
     pub(super) listeners: usize,
     /// Descriptors of all resolvers.
     pub(super) resolvers: usize,
-    /// Whether connections may be associations.
-    pub(super) datagrams: bool,
 }
 
-/// The bound on connections in all: what was configured, or what the descriptors allow if that is
-/// less.
-pub(super) fn connections_max(configured: u32, nofile: &NofileLimit, others: &Others) -> u32 {
-    let Others { workers, listeners, resolvers, datagrams } = others;
-    let fixed = FIXED
+/// The bound on the sockets of all connections: what the process itself may need at worst is kept
+/// from them. Where the limit is so low that this would be most of it they get half: the process
+/// seldom needs its worst, and whatever it cannot open then it tries again.
+pub(super) fn sockets_max(nofile: &NofileLimit, others: &Others) -> u32 {
+    let Others { workers, listeners, resolvers } = others;
+    let own = FIXED
         + (workers * (PER_WORKER + listeners)) as u64
         + *resolvers as u64
         + PER_API_CONNECTION * API_CONNECTIONS_MAX;
-    let left = nofile.soft.saturating_sub(fixed);
-    let allowed = left / if *datagrams { PER_ASSOCIATION } else { PER_CONNECTION };
-    configured.min(u32::try_from(allowed).unwrap_or(u32::MAX)).max(1)
+    let left = nofile.soft - own.min(nofile.soft / 2);
+    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
+/// Sockets of a session that is relayed: the client's and the target's.
+pub(super) const PER_RELAY: u32 = 2;
 /// Descriptors of the process itself: standard streams, database, ledger, locks, the API's own, and
 /// some to spare.
 const FIXED: u64 = 64;
@@ -36,44 +36,29 @@ const PER_WORKER: usize = 5;
 const PER_API_CONNECTION: u64 = 4;
 /// Connections that the API has at most.
 const API_CONNECTIONS_MAX: u64 = 32;
-/// At worst: the client's socket and two attempts.
-const PER_CONNECTION: u64 = 3;
-/// At worst: the client's socket, the one for its datagrams, and one towards targets per family.
-const PER_ASSOCIATION: u64 = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn nofile(soft: u64) -> NofileLimit {
-        NofileLimit { soft, hard: soft }
-    }
-
-    fn others(workers: usize, listeners: usize, resolvers: usize) -> Others {
-        Others { workers, listeners, resolvers, datagrams: false }
+    fn allowed(soft: u64, workers: usize, listeners: usize, resolvers: usize) -> u32 {
+        let nofile = NofileLimit { soft, hard: soft };
+        sockets_max(&nofile, &Others { workers, listeners, resolvers })
     }
 
     #[test]
-    fn the_configured_bound_holds_where_descriptors_are_plenty() {
-        assert_eq!(connections_max(10_000, &nofile(1 << 20), &others(2, 1, 170)), 10_000);
+    fn whatever_the_process_does_not_need_is_for_connections() {
+        let bare = allowed(20_000, 2, 1, 0);
+        assert!((19_750..20_000).contains(&bare), "{bare}");
+        assert_eq!(allowed(20_000, 2, 4, 0), bare - 6);
+        assert_eq!(allowed(20_000, 2, 1, 300), bare - 300);
+        assert_eq!(allowed(u64::MAX, 2, 1, 300), u32::MAX);
     }
 
     #[test]
-    fn descriptors_lower_it_but_never_to_nothing() {
-        let allowed = connections_max(10_000, &nofile(1024), &others(2, 1, 0));
-        assert!((1..300).contains(&allowed), "{allowed}");
-        assert_eq!(connections_max(10_000, &nofile(100), &others(2, 1, 170)), 1);
-    }
-
-    #[test]
-    fn each_listener_and_each_socket_of_a_resolver_is_one_less() {
-        let allowed = |others| connections_max(10_000, &nofile(2048), &others);
-        let bare = allowed(others(4, 0, 0));
-        // Three descriptors are a connection.
-        assert_eq!(allowed(others(4, 3, 0)), bare - 4);
-        assert_eq!(allowed(others(4, 0, 300)), bare - 100);
-        let datagrams = allowed(Others { datagrams: true, ..others(4, 0, 0) });
-        assert_eq!(datagrams, bare * 3 / 4);
+    fn a_low_limit_is_shared_with_the_process() {
+        assert_eq!(allowed(256, 2, 1, 170), 128);
+        assert_eq!(allowed(0, 2, 1, 170), 0);
     }
 
     #[cfg(feature = "dns-cares")]

@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
-use super::limits::{Others, connections_max};
+use super::limits::{Others, PER_RELAY, sockets_max};
 use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
@@ -29,7 +29,7 @@ use crate::linux::socket::keepalive;
 use crate::policy::{Policy, Timeouts};
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
-use crate::socks::{Command, MethodSet};
+use crate::socks::MethodSet;
 use crate::stats::{Counters, Minutes, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
@@ -155,7 +155,8 @@ struct Plan {
     workers: usize,
     /// The core of each worker, where they are pinned.
     pin: Vec<usize>,
-    connections_max: u32,
+    /// Sockets that all connections may have.
+    sockets_max: u32,
     addresses: Vec<SocketAddr>,
     /// For each worker, a listener for each address.
     listeners: Vec<Vec<Listening>>,
@@ -183,18 +184,19 @@ impl Plan {
             workers,
             listeners: settings.server.listen.len(),
             resolvers: names.descriptors_max(&settings.resolver, workers),
-            datagrams: settings.server.commands.contains(Command::UdpAssociate),
         };
-        let connections_max = connections_max(settings.server.max_connections, &nofile, &others);
-        if connections_max < settings.server.max_connections {
+        let sockets_max = sockets_max(&nofile, &others);
+        let relays = sockets_max / PER_RELAY;
+        if relays < settings.server.max_connections {
             tracing::warn!(
-                "max_connections is held at {connections_max} of {}: the limit of descriptors is {}",
-                settings.server.max_connections,
-                nofile.soft
+                "the limit of {} descriptors is enough for {relays} relays at once, and \
+                 max_connections is {}",
+                nofile.soft,
+                settings.server.max_connections
             );
         }
         let (addresses, listeners) = listen(settings, workers)?;
-        Ok(Self { workers, pin, connections_max, addresses, listeners })
+        Ok(Self { workers, pin, sockets_max, addresses, listeners })
     }
 }
 
@@ -259,7 +261,7 @@ impl Shared {
             table: Arc::new(Table::new(plan.workers)),
             ledger: Arc::new(ledger),
             counters: (0..plan.workers).map(|_| Arc::new(Counters::new())).collect(),
-            admission: Admission::new(plan.connections_max),
+            admission: Admission::new(settings.server.max_connections, plan.sockets_max),
             readiness: Arc::default(),
             posts: Arc::default(),
             users: Arc::new(UserSums::new(settings.metrics.users_max)),

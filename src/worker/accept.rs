@@ -1,8 +1,10 @@
 //! New clients.
 //!
-//! Running out of descriptors must neither spin nor kill: accept(2) then leaves the connection in
-//! the queue and reports it again and again. So a worker keeps one descriptor in reserve, spends it
-//! to take one client off the queue and close it, which tells that client at once, and then pauses.
+//! Clients are let in only while there is room for them by [`Admission`]'s count, which keeps some
+//! descriptors back. Running out of them all the same must neither spin nor kill: accept(2) then leaves
+//! the connection in the queue and reports it again and again. So a worker keeps one descriptor in
+//! reserve, spends it to take one client off the queue and close it, which tells that client at once,
+//! and then pauses.
 
 use std::fs::File;
 use std::io;
@@ -118,7 +120,9 @@ impl Door {
                     Some(seat) => {
                         let announced = listening.announcers.contains(address.ip());
                         let connection = connection(stream, address, announced, seat, kit);
-                        admit(connection, slots, kit);
+                        if !admit(connection, slots, kit) {
+                            self.turn_away(address, kit);
+                        }
                     }
                     None => self.turn_away(address, kit),
                 }
@@ -130,7 +134,7 @@ impl Door {
         }
     }
 
-    /// Every seat is taken: the client is closed at once.
+    /// There is no room for it: the client is closed at once.
     fn turn_away(&mut self, address: SocketAddr, kit: &Kit) {
         kit.counters.over_limit.add(1);
         kit.counters.released.add(1);
@@ -158,27 +162,32 @@ impl Door {
         // Closing the reserve makes room for exactly one.
         self.reserve = None;
         if let Some(listening) = self.listeners.get(number)
-            && let Ok((stream, _)) = listening.socket.accept()
+            && let Ok((stream, address)) = listening.socket.accept()
         {
             drop(stream);
+            kit.counters.accepted.add(1);
+            self.turn_away(address, kit);
         }
         self.reserve = reserve();
         self.paused_until = Some(kit.now.mono + ACCEPT_PAUSE);
     }
 }
 
-fn admit(mut connection: Connection, slots: &mut Slots<Connection>, kit: &mut Kit) {
-    let Some(key) = slots.next_key() else { return };
+/// Whether there was a slot for it, and the kernel had memory to watch it.
+fn admit(mut connection: Connection, slots: &mut Slots<Connection>, kit: &mut Kit) -> bool {
+    let Some(key) = slots.next_key() else { return false };
     if connection.client.register(&kit.registry, Token::of(key, Role::Client)).is_err() {
-        return;
+        return false;
     }
     if let Some(deadline) = connection.deadline() {
         connection.alarm.arm(deadline, key, &mut kit.deadlines);
     }
-    if slots.insert(connection).is_ok() {
-        // Its first octets are often here already.
-        enqueue(slots, key, kit);
+    if slots.insert(connection).is_err() {
+        return false;
     }
+    // Its first octets are often here already.
+    enqueue(slots, key, kit);
+    true
 }
 
 fn connection(
@@ -201,7 +210,7 @@ fn connection(
         link: Link::Front(Box::new(Front::new(machine))),
         alarm: Alarm::default(),
         queued: false,
-        _seat: seat,
+        seat,
     }
 }
 

@@ -72,6 +72,9 @@ impl Connection {
         key: Key,
         kit: &Kit,
     ) -> Option<SocketAddr> {
+        if !self.may_open_socket(kit) {
+            return None;
+        }
         let Link::Front(front) = &mut self.link else { return None };
         let token = Token::of(key, Role::Awaiting);
         let made = self

@@ -32,8 +32,8 @@ pub(super) struct Connection {
     pub(super) alarm: Alarm,
     /// Whether its key waits in the ready queue.
     pub(super) queued: bool,
-    /// Gives the place back when the connection is dropped.
-    pub(super) _seat: Seat,
+    /// Gives the place back when the connection is dropped, and its sockets.
+    pub(super) seat: Seat,
 }
 
 /// A session that is in the table.
@@ -168,6 +168,26 @@ impl Connection {
         self.abort_all();
     }
 
+    /// The sockets that it has.
+    pub(super) fn sockets(&self) -> u32 {
+        CLIENT_SOCKET
+            + match &self.link {
+                Link::Front(front) => front.sockets(),
+                Link::Relaying(_) => 1,
+                Link::Associated(associated) => associated.sockets(),
+                Link::Parting(parting) => parting.sockets(),
+            }
+    }
+
+    /// Whether there is room for one socket more.
+    pub(super) fn may_open_socket(&mut self, kit: &Kit) -> bool {
+        let room = self.seat.claim(self.sockets() + 1);
+        if !room {
+            kit.counters.sockets_refused.add(1);
+        }
+        room
+    }
+
     /// When it is to be asked again.
     pub(super) fn deadline(&self) -> Option<std::time::Instant> {
         match &self.link {
@@ -178,5 +198,8 @@ impl Connection {
         }
     }
 }
+
+/// The one that was accepted.
+pub(super) const CLIENT_SOCKET: u32 = 1;
 
 const _: () = assert!(size_of::<Connection>() <= 640);

@@ -92,6 +92,15 @@ impl Front {
         [self.accepted.as_ref().or(a.as_ref()), b.as_ref()]
     }
 
+    /// Sockets beside the client's.
+    pub(super) fn sockets(&self) -> u32 {
+        let attempts: u32 = self.attempts.iter().flatten().map(|_| 1).sum();
+        attempts
+            + u32::from(self.awaiting.is_some())
+            + u32::from(self.accepted.is_some())
+            + u32::from(self.association.is_some())
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
     }
@@ -274,15 +283,9 @@ impl Connection {
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     front.ask(Input::Opened, now)
                 }
-                Next::Dial { attempt, permit } => match dial(&permit, attempt, key, kit) {
-                    Ok(socket) => {
-                        front.attempts[attempt as usize] = Some(socket);
-                        return self.flush_waiting();
-                    }
-                    Err(error) => {
-                        let error = ConnectError::from(&error);
-                        front.ask(Input::Unreachable { attempt, error }, now)
-                    }
+                Next::Dial { attempt, permit } => match self.dial(&permit, attempt, key, kit) {
+                    Ok(()) => return self.flush_waiting(),
+                    Err(error) => self.ask_front(Input::Unreachable { attempt, error }, now),
                 },
                 Next::Associate { declared } => match self.make_association(declared, key, kit) {
                     Some(bound) => self.ask_front(Input::Associated(bound), now),
@@ -300,6 +303,7 @@ impl Connection {
                     self.settle(outcome, kit);
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     let outbox = std::mem::take(&mut front.outbox);
+                    self.seat.forgo();
                     let linger = front.machine.policy().timeouts.linger;
                     self.link = Link::Parting(Parting::refused(outbox, now + linger));
                     return Fate::Again;
@@ -330,8 +334,29 @@ impl Connection {
         self.session = Live::open(front.machine.facts(), anonymous, came, key, kit);
     }
 
+    /// Begins to connect to the permitted address.
+    fn dial(
+        &mut self,
+        permit: &Permit,
+        attempt: Attempt,
+        key: Key,
+        kit: &Kit,
+    ) -> Result<(), ConnectError> {
+        if !self.may_open_socket(kit) {
+            return Err(ConnectError::NoRoom);
+        }
+        let socket = dial(permit, attempt, key, kit).map_err(|error| ConnectError::from(&error))?;
+        if let Link::Front(front) = &mut self.link {
+            front.attempts[attempt as usize] = Some(socket);
+        }
+        Ok(())
+    }
+
     /// Makes the socket for the client's datagrams; its address.
     fn make_association(&mut self, declared: u16, key: Key, kit: &mut Kit) -> Option<SocketAddr> {
+        if !self.may_open_socket(kit) {
+            return None;
+        }
         let Link::Front(front) = &mut self.link else { return None };
         let policy = front.machine.policy();
         let ports = policy.associations.ports.clone();
@@ -347,7 +372,7 @@ impl Connection {
                 Some(bound)
             }
             Err(error) => {
-                tracing::warn!("no socket for the datagrams of a client: {error}");
+                tracing::debug!("no socket for the datagrams of a client: {error}");
                 None
             }
         }

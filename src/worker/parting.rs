@@ -62,6 +62,14 @@ impl Parting {
         Self { business: Business::ResetUpstream { upstream, ask_at: now }, until }
     }
 
+    /// Sockets beside the client's.
+    pub(super) const fn sockets(&self) -> u32 {
+        match &self.business {
+            Business::ResetUpstream { .. } => 1,
+            Business::Nothing | Business::Reply { .. } | Business::ResetClient { .. } => 0,
+        }
+    }
+
     pub(super) fn note(&mut self, event: &Event) {
         match &mut self.business {
             Business::ResetUpstream { upstream, .. } => upstream.note(event),

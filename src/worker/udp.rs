@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 
 use super::close;
-use super::connection::{Connection, Fate, Link, Live};
+use super::connection::{CLIENT_SOCKET, Connection, Fate, Link, Live};
 use super::kit::Kit;
 use super::relaying::{Booking, first_byte};
 use super::socket::Socket;
@@ -22,6 +22,7 @@ use super::udp_end::{UdpEnd, bind_failure};
 use crate::acl::Permit;
 use crate::connection::{Facts, Patience};
 use crate::key::Key;
+use crate::limit::Seat;
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::resolve::{ADDRESSES_MAX, Addresses, LookupError};
@@ -91,6 +92,11 @@ impl Associated {
 
     pub(super) fn deadline(&self) -> Instant {
         self.patience.deadline()
+    }
+
+    /// Sockets for datagrams.
+    pub(super) fn sockets(&self) -> u32 {
+        1 + sockets(&self.targets)
     }
 
     pub(super) const fn facts(&self) -> &Facts {
@@ -259,7 +265,7 @@ impl Connection {
                 Step::Drop(dropped) => return count(dropped, kit),
             };
             let to = permit.address();
-            match send(&mut associated.targets, permit, payload, key, kit) {
+            match send(&mut associated.targets, &mut self.seat, permit, payload, key, kit) {
                 Ok(()) => {
                     let length = payload.len();
                     associated.association.wrote(to.ip(), now);
@@ -334,6 +340,7 @@ fn drop_control(control: &mut Socket) -> Result<bool, Outcome> {
 /// Sends a datagram to the permitted address, by the socket of its family.
 fn send(
     targets: &mut [Option<UdpEnd>; FAMILIES],
+    seat: &mut Seat,
     permit: &Permit,
     payload: &[u8],
     key: Key,
@@ -345,14 +352,24 @@ fn send(
     } else {
         (1, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), Role::UdpV6)
     };
+    // The client's two, those that there are, and one more.
+    let sockets_then = CLIENT_SOCKET + 1 + sockets(targets) + 1;
     let end = match &mut targets[family] {
         Some(end) => end,
         none => {
+            if !seat.claim(sockets_then) {
+                kit.counters.sockets_refused.add(1);
+                return Err(Dropped::NoSocket);
+            }
             let bound = UdpEnd::bind(any, &kit.registry, Token::of(key, role));
             none.insert(bound.map_err(|error| bind_failure(&error))?)
         }
     };
     end.send(payload, to)
+}
+
+fn sockets(targets: &[Option<UdpEnd>; FAMILIES]) -> u32 {
+    targets.iter().flatten().map(|_| 1).sum()
 }
 
 /// A socket for a client's datagrams at the address at which it reached us.

@@ -238,6 +238,8 @@ impl Worker {
         // What the closure may leave half done is this connection, which is then dropped, and
         // counters, which may be off by what it was about to add.
         let fate = catch_unwind(AssertUnwindSafe(|| work(connection, kit)));
+        // Room is asked for before a socket is opened; what was closed is given back here.
+        connection.seat.keep(connection.sockets());
         match fate {
             Ok(Fate::Wait) => {
                 if let Some(deadline) = connection.deadline() {

@@ -9,7 +9,7 @@ use super::sum;
 use crate::session::Outcome;
 use crate::stats::{Count, Counters, Distribution};
 
-pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 12] {
+pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 13] {
     let active: u64 = workers.iter().map(|worker| worker.active()).sum();
     let durations = Distribution::of(workers.iter().map(|worker| &worker.durations));
     let sum = |count: fn(&Counters) -> &Count| sum(workers, count);
@@ -49,8 +49,13 @@ pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 12] {
         ),
         counter(
             "rustsocks_over_limit_total",
-            "Clients turned away because every connection was taken.",
+            "Clients turned away because there was no room for them.",
             sum(|worker| &worker.over_limit),
+        ),
+        counter(
+            "rustsocks_sockets_refused_total",
+            "Sockets that connections wanted and the limit of descriptors had no room for.",
+            sum(|worker| &worker.sockets_refused),
         ),
         counter(
             "rustsocks_packets_sent_total",

@@ -42,7 +42,7 @@ impl Scene {
             table,
             ledger,
             workers: Arc::new([]),
-            admission: Admission::new(1),
+            admission: Admission::new(1, 2),
             history: None,
             windows: Arc::new(Windows::new(1, 1)),
             minutes: Arc::new(Minutes::new(1)),

@@ -29,7 +29,7 @@ impl Scene {
             table: Arc::new(Table::new(1)),
             ledger: Arc::new(Ledger::new(1)),
             counters: [Arc::new(Counters::new())].into(),
-            admission: Admission::new(1),
+            admission: Admission::new(1, 2),
             readiness: Arc::default(),
             posts: Arc::default(),
             users: Arc::new(UserSums::new(1)),
