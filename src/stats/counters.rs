@@ -47,6 +47,8 @@ pub struct Counters {
     pub over_limit: Count,
     /// Of those, clients that are in no record, because too many addresses were being counted.
     pub over_limit_unlisted: Count,
+    /// Clients that came and went without a word: no attempts, and in no record.
+    pub silent: Count,
     /// Sockets that connections wanted and the limit of descriptors had no room for.
     pub sockets_refused: Count,
     /// Sessions that were given their first permit.
@@ -128,6 +130,7 @@ impl Default for Counters {
             accept_pauses: Count::default(),
             over_limit: Count::default(),
             over_limit_unlisted: Count::default(),
+            silent: Count::default(),
             sockets_refused: Count::default(),
             sessions_opened: Count::default(),
             sessions_closed: Count::default(),

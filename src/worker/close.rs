@@ -17,6 +17,10 @@ impl Connection {
             return;
         }
         self.settled = true;
+        if self.is_silent(outcome) {
+            kit.counters.silent.add(1);
+            return;
+        }
         let relayed = match &self.link {
             Link::Relaying(_) => true,
             Link::Associated(associated) => associated.has_relayed(),
@@ -55,16 +59,22 @@ impl Connection {
         }
     }
 
-    /// An attempt that never was a session in the table: refused, failed, or turned away. A client
-    /// that came and went without a word is no attempt.
+    /// Whether it came and went without a word, which is no attempt. One that was silent for too long
+    /// is one.
+    fn is_silent(&self, outcome: Outcome) -> bool {
+        let Link::Front(front) = &self.link else { return false };
+        let own = matches!(outcome, Outcome::HandshakeTimeout | Outcome::Internal);
+        !front.machine.facts().spoke && !own
+    }
+
+    /// An attempt that never was a session in the table: refused, failed, or turned away.
     fn record_unopened(&self, ending: &Ending, kit: &mut Kit) {
         let (facts, policy) = match &self.link {
             Link::Front(front) => (front.machine.facts(), front.machine.policy()),
             Link::Associated(associated) => (associated.facts(), associated.policy()),
             Link::Relaying(_) | Link::Parting(_) => return,
         };
-        let silent = !facts.spoke && ending.outcome != Outcome::HandshakeTimeout;
-        if silent || self.opened || !kit.records {
+        if self.opened || !kit.records {
             return;
         }
         let id = kit.ids.next(self.accepted.utc_ms);

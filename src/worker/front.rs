@@ -118,6 +118,18 @@ impl Front {
         next
     }
 
+    /// The connection to the client broke. What it had said before is heard all the same, so that it is
+    /// recorded; nothing of it is begun.
+    fn broken(&mut self, outcome: Outcome, now: Instant) -> Next {
+        if self.machine.wants_bytes() && self.inbox.fresh {
+            let next = self.feed(now);
+            if matches!(next, Next::Refuse(_) | Next::End(_)) {
+                return next;
+            }
+        }
+        self.ask(Input::Gone(outcome), now)
+    }
+
     /// Reads what the client sends, as far as there is room for it.
     fn fill(&mut self, client: &mut Socket) -> Result<(), Outcome> {
         while client.is_readable() && !self.inbox.eof {
@@ -161,7 +173,7 @@ impl Connection {
         let eof_before = front.inbox.eof;
         let filled = front.fill(&mut self.client);
         if let Err(outcome) = filled {
-            let next = front.ask(Input::Gone(outcome), kit.now.mono);
+            let next = front.broken(outcome, kit.now.mono);
             return self.perform(next, key, kit);
         }
         let next = if front.flushing || !front.outbox.pending().is_empty() {

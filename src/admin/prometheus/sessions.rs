@@ -9,7 +9,7 @@ use super::sum;
 use crate::session::Outcome;
 use crate::stats::{Count, Counters, Distribution};
 
-pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 13] {
+pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 14] {
     let active: u64 = workers.iter().map(|worker| worker.active()).sum();
     let durations = Distribution::of(workers.iter().map(|worker| &worker.durations));
     let sum = |count: fn(&Counters) -> &Count| sum(workers, count);
@@ -51,6 +51,11 @@ pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 13] {
             "rustsocks_over_limit_total",
             "Clients turned away because there was no room for them.",
             sum(|worker| &worker.over_limit),
+        ),
+        counter(
+            "rustsocks_silent_clients_total",
+            "Clients that came and went without a word: no attempts, and in no record.",
+            sum(|worker| &worker.silent),
         ),
         counter(
             "rustsocks_sockets_refused_total",

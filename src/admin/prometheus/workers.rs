@@ -116,6 +116,7 @@ fn every_counter_is_exported(counters: &Counters) {
         accept_pauses: _,
         over_limit: _,
         over_limit_unlisted: _,
+        silent: _,
         sockets_refused: _,
         sessions_opened: _,
         sessions_closed: _,
