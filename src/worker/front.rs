@@ -317,7 +317,7 @@ impl Connection {
                     let outbox = std::mem::take(&mut front.outbox);
                     self.seat.forgo();
                     let linger = front.machine.policy().timeouts.linger;
-                    self.link = Link::Parting(Parting::refused(outbox, now + linger));
+                    self.link = Link::Parting(Parting::refused(outbox, now, linger));
                     return Fate::Again;
                 }
                 Next::End(outcome) => {

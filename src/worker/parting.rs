@@ -2,7 +2,8 @@
 //!
 //! A refused client must get its reply: closing a socket with unread octets sends a reset, which
 //! destroys what was sent before it (RFC 2525 §2.17). So our side is shut down after the reply, and
-//! what the client still sends is read and dropped until it closes, for a short while.
+//! what the client still sends is read and dropped until it closes, for a short while; for a longer
+//! one if its kernel has not acknowledged the reply by then.
 //!
 //! A reset that is to be passed on must not overtake the octets before it: SO_LINGER with 0 throws
 //! the send queue away. So the kernel is given a short while to send it, and is asked now and then
@@ -33,6 +34,8 @@ enum Business {
     Reply {
         outbox: Box<Outbox>,
         shut: bool,
+        /// When that is over at the latest.
+        over_at: Instant,
     },
     /// Reset the client's socket when its send queue is empty.
     ResetClient {
@@ -50,8 +53,10 @@ impl Parting {
         Self { business: Business::Nothing, until }
     }
 
-    pub(super) fn refused(outbox: Outbox, until: Instant) -> Self {
-        Self { business: Business::Reply { outbox: Box::new(outbox), shut: false }, until }
+    /// The client is given `linger` to close, and longer while the reply is on its way.
+    pub(super) fn refused(outbox: Outbox, now: Instant, linger: Duration) -> Self {
+        let (outbox, over_at) = (Box::new(outbox), now + linger.max(DELIVERY_MAX));
+        Self { business: Business::Reply { outbox, shut: false, over_at }, until: now + linger }
     }
 
     pub(super) const fn reset_client(now: Instant, until: Instant) -> Self {
@@ -92,7 +97,7 @@ impl Connection {
         let Link::Parting(parting) = &mut self.link else { return Fate::Again };
         match &mut parting.business {
             Business::Nothing => Fate::Release,
-            Business::Reply { outbox, shut } => {
+            Business::Reply { outbox, shut, .. } => {
                 match flush(&mut self.client, outbox) {
                     Ok(true) => {}
                     Ok(false) => return Fate::Wait,
@@ -120,7 +125,15 @@ impl Connection {
                 *ask_at = now + ASKED_EVERY;
                 self.reset_if_sent(over)
             }
-            Business::Nothing | Business::Reply { .. } => Fate::Release,
+            Business::Reply { outbox, over_at, .. } => {
+                let delivered = outbox.pending().is_empty() && is_all_sent(&self.client);
+                if delivered || now >= *over_at {
+                    return Fate::Release;
+                }
+                parting.until = (*over_at).min(now + REPLY_ASKED_EVERY);
+                Fate::Wait
+            }
+            Business::Nothing => Fate::Release,
         }
     }
 
@@ -128,18 +141,16 @@ impl Connection {
     fn reset_if_sent(&self, over: bool) -> Fate {
         let Link::Parting(parting) = &self.link else { return Fate::Again };
         let survivor = match &parting.business {
-            Business::ResetUpstream { upstream, .. } => upstream.stream(),
+            Business::ResetUpstream { upstream, .. } => upstream,
             Business::Nothing | Business::Reply { .. } | Business::ResetClient { .. } => {
-                self.client.stream()
+                &self.client
             }
         };
-        // A socket that cannot be asked is gone already.
-        let sent = TcpInfo::of(survivor).map_or(true, |info| info.is_all_acknowledged());
-        if !(sent || over) {
+        if !(over || is_all_sent(survivor)) {
             return Fate::Wait;
         }
         // If the option is refused the socket is closed by FIN instead; nothing else is left to do.
-        let aborted = abort_on_close(survivor);
+        let aborted = abort_on_close(survivor.stream());
         debug_assert!(aborted.is_ok(), "SO_LINGER on a TCP socket");
         Fate::Release
     }
@@ -156,6 +167,11 @@ impl Connection {
             debug_assert!(aborted.is_ok(), "SO_LINGER on a TCP socket");
         }
     }
+}
+
+/// Whether the peer's kernel has all that was written. A socket that cannot be asked is gone already.
+fn is_all_sent(socket: &Socket) -> bool {
+    TcpInfo::of(socket.stream()).map_or(true, |info| info.is_all_acknowledged())
 }
 
 /// Reads and drops what the client sends after its refusal; gone when it closes.
@@ -175,6 +191,10 @@ fn discard(client: &mut Socket) -> Fate {
 
 /// How often the kernel is asked whether it has sent everything.
 const ASKED_EVERY: Duration = Duration::from_millis(10);
+/// The same of a reply that has not arrived by the time the client should have closed.
+const REPLY_ASKED_EVERY: Duration = Duration::from_millis(250);
+/// How long a reply may take to arrive. RFC 1928 §6 allows 10 s from the failure to the close.
+const DELIVERY_MAX: Duration = Duration::from_secs(8);
 /// Octets dropped at a time.
 const DISCARD_OCTETS: usize = 4096;
 /// Reads of that kind per turn.
