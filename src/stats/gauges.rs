@@ -29,6 +29,8 @@ pub struct WriterGauges {
     pub freed_pages: Count,
     /// 1 while old rows are being deleted.
     pub cleaning: Count,
+    /// How long each slice of that has kept everything else waiting, microseconds.
+    pub slice_us: Histogram<{ COMMIT_BOUNDS_US.len() }>,
     /// Checkpoints of long sessions that were skipped or broken off, under pressure or for a failure.
     pub checkpoints_skipped: Count,
     /// Openings that were not written, too many being on their way.
@@ -59,6 +61,7 @@ impl Default for WriterGauges {
             deleted: Count::default(),
             freed_pages: Count::default(),
             cleaning: Count::default(),
+            slice_us: Histogram::new(&COMMIT_BOUNDS_US),
             checkpoints_skipped: Count::default(),
             openings_left_out: Count::default(),
             lost: Count::default(),

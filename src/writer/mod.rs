@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod calendar;
 mod keep;
 mod known;
 mod retry;

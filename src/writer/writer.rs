@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::batch::{BATCH_ROWS_MAX, Batch};
+use super::calendar::Calendar;
 use super::keep::{Keep, KeepError, Tended};
 use super::known::Known;
 use super::retry::Retry;
@@ -63,6 +64,7 @@ pub struct Writer {
     rows: Vec<Change>,
     retry: Retry,
     sweep: Sweep,
+    calendar: Calendar,
     tend_at: Instant,
     cleanup_at: Instant,
     /// When minutes that could not be stored are tried again.
@@ -75,8 +77,10 @@ impl Writer {
     /// A writer that is ready to run.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let calendar = Calendar::new(clock::now());
         let now = clock::mono();
         Self {
+            calendar,
             batch: Batch::default(),
             known: Known::default(),
             rows: Vec::new(),
@@ -103,13 +107,16 @@ impl Writer {
             self.checkpoint_if_due(now);
             self.probe_if_due(now);
             self.tend_if_due(now);
-            self.clean_up_if_due(now);
-            self.keep_minutes_if_due(now);
+            let old_by_ms = self.calendar.utc_ms(clock::now());
+            self.clean_up_if_due(now, old_by_ms);
+            self.keep_minutes_if_due(now, old_by_ms);
             self.measure(clock::mono());
         }
         let lost = self.finish();
-        self.minutes_at = clock::mono();
-        self.keep_minutes_if_due(self.minutes_at);
+        let now = clock::now();
+        self.minutes_at = now.mono;
+        let old_by_ms = self.calendar.utc_ms(now);
+        self.keep_minutes_if_due(now.mono, old_by_ms);
         if let Some(keep) = &mut self.parts.keep {
             keep.close();
         }
@@ -290,14 +297,18 @@ impl Writer {
     }
 
     /// Deletes one slice of old rows; the next one follows at a later turn, so that no commit waits
-    /// for more than a slice.
-    fn clean_up_if_due(&mut self, now: Instant) {
+    /// for more than a slice. Rows are old by the time `old_by_ms`.
+    fn clean_up_if_due(&mut self, now: Instant, old_by_ms: i64) {
         if now < self.cleanup_at || self.retry.is_failing() {
             return;
         }
         let Some(keep) = &mut self.parts.keep else { return };
         let gauges = &self.parts.gauges;
-        match keep.clean_up(clock::utc_ms()) {
+        let began = clock::mono();
+        let cleaned = keep.clean_up(old_by_ms);
+        let took = clock::mono().saturating_duration_since(began).as_micros();
+        gauges.slice_us.observe(u64::try_from(took).unwrap_or(u64::MAX));
+        match cleaned {
             Ok(cleaned) if cleaned.is_done() => {
                 gauges.cleaning.set(0);
                 self.cleanup_at = now + self.parts.options.cleanup_interval;
@@ -315,15 +326,18 @@ impl Writer {
         }
     }
 
-    /// Stores the minutes that have ended; at most one in a minute.
-    fn keep_minutes_if_due(&mut self, now: Instant) {
+    /// Stores the minutes that have ended; at most one in a minute. Those before are old by the time
+    /// `old_by_ms`.
+    fn keep_minutes_if_due(&mut self, now: Instant, old_by_ms: i64) {
         if now < self.minutes_at || self.retry.is_failing() {
             return;
         }
         let Some(keep) = &mut self.parts.keep else { return };
         let minutes = self.parts.minutes.unsaved();
-        let Some(newest) = minutes.last() else { return };
-        let before_ms = newest.start_ms - self.parts.minutes.span_ms();
+        if minutes.is_empty() {
+            return;
+        }
+        let before_ms = old_by_ms.saturating_sub(self.parts.minutes.span_ms());
         match keep.keep_minutes(&minutes, before_ms) {
             Ok(()) => self.parts.minutes.saved(minutes.len()),
             Err(error) => {

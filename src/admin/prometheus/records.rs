@@ -8,7 +8,7 @@ use super::family::{Kind, Unit, counter, gauge, histograms, labelled, sample, se
 use super::{Sources, sum};
 use crate::stats::{Distribution, WriterGauges};
 
-pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 17] {
+pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 18] {
     let Sources { workers, gauges, ledger, minutes, .. } = sources;
     let WriterGauges {
         rows,
@@ -19,6 +19,7 @@ pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 17] {
         deleted,
         freed_pages,
         cleaning,
+        slice_us,
         checkpoints_skipped,
         openings_left_out,
         lost,
@@ -83,6 +84,11 @@ pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 17] {
             cleaning.get() as f64,
         ),
         gauge(
+        histograms(
+            "rustsocks_writer_cleaning_slice_seconds",
+            "How long slices of deleting old rows have kept the writer from storing new ones.",
+            vec![seconds(&[], &Distribution::of([slice_us]), Unit::Microseconds)],
+        ),
             "rustsocks_oldest_row_timestamp_seconds",
             "When the oldest row began, looked for each minute; 0 without rows.",
             gauges.oldest_row_ms().unwrap_or(0) as f64 / 1e3,

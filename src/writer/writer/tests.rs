@@ -16,6 +16,8 @@ struct Shelf {
     ill: Option<&'static str>,
     commits: Vec<Vec<Change>>,
     minutes: Vec<Minute>,
+    /// Before which minutes were to go, latest.
+    minutes_before_ms: i64,
     /// It keeps rows, but no minutes.
     refuses_minutes: bool,
     minutes_refused: u64,
@@ -52,9 +54,10 @@ impl Keep for Keeper {
         Ok(Cleaned::default())
     }
 
-    fn keep_minutes(&mut self, minutes: &[Minute], _before_ms: i64) -> Result<(), KeepError> {
+    fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError> {
         self.answer()?;
         let mut shelf = self.0.lock();
+        shelf.minutes_before_ms = shelf.minutes_before_ms.max(before_ms);
         if shelf.refuses_minutes {
             shelf.minutes_refused += 1;
             return Err(KeepError("no such table".to_owned()));
@@ -284,4 +287,18 @@ fn minutes_that_are_refused_hold_up_no_row_and_are_stored_at_the_end() {
     shelf.lock().refuses_minutes = false;
     assert_eq!(scene.finish(), 0);
     assert_eq!(shelf.lock().minutes, [minute(1), minute(2)]);
+}
+
+/// A clock that is set far ahead ends a minute there; those of before stay.
+#[test]
+fn a_minute_of_the_future_makes_no_other_old() {
+    let scene = Scene::new(options());
+    let shelf = Arc::clone(&scene.shelf);
+    let now_ms = clock::utc_ms();
+    let start_ms = (now_ms / 60_000 + 1_000_000) * 60_000;
+    scene.minutes.push(Minute { start_ms, ..Minute::default() });
+    wait_for("the minute", || !shelf.lock().minutes.is_empty());
+    let before_ms = shelf.lock().minutes_before_ms;
+    assert!(before_ms > 0 && before_ms < now_ms, "{before_ms}");
+    assert_eq!(scene.finish(), 0);
 }
