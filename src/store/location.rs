@@ -17,7 +17,7 @@ use rustix::fs::{Access, access};
 
 use super::error::StoreError;
 use super::lock::Lock;
-use super::schema::bring_up_to_date;
+use super::schema::{bring_up_to_date, expect_ours};
 
 /// A database's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,7 @@ impl Location {
         let unusable = |error: rusqlite::Error| StoreError::sqlite(path, &error);
         let mut connection = Connection::open(path).map_err(unusable)?;
         connection.busy_timeout(WRITER_PATIENCE).map_err(unusable)?;
+        expect_ours(path, &connection)?;
         // Only before the first table, so before WAL.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(unusable)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;

@@ -20,17 +20,30 @@ pub fn migrate(url: &str) -> Result<usize, StoreError> {
     Ok(version)
 }
 
+/// Whether this is an empty database, or one that this version or an earlier one has made. Nothing in
+/// it is changed: a stranger's file stays as it is.
+pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let sqlite = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+    let found = version(path, connection)?;
+    // Other programs number their schemas too.
+    let question = if found == 0 {
+        "SELECT count(*) = 0 FROM sqlite_schema"
+    } else {
+        "SELECT count(*) = 4 FROM pragma_table_info('sessions')
+         WHERE name IN ('session_id', 'acl_decision', 'close_code', 'claimed_user')"
+    };
+    if connection.query_row(question, [], |row| row.get(0)).map_err(sqlite)? {
+        Ok(())
+    } else {
+        Err(StoreError::unusable(path, &"it holds the tables of another program"))
+    }
+}
+
+/// Of a database that [`expect_ours`] lets pass.
 pub(super) fn bring_up_to_date(
     path: &Path,
     connection: &mut Connection,
 ) -> Result<usize, StoreError> {
-    let found = version(path, connection)?;
-    let foreign: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| StoreError::sqlite(path, &error))?;
-    if found == 0 && foreign > 0 {
-        return Err(StoreError::unusable(path, &"it holds the tables of another program"));
-    }
     Migrations::from_slice(&MIGRATIONS).to_latest(connection).map_err(|error| {
         if let rusqlite_migration::Error::RusqliteError { err, .. } = &error {
             StoreError::sqlite(path, err)

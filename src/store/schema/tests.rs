@@ -36,6 +36,25 @@ fn newer_foreign_and_damaged_files_are_refused_by_name() {
     assert!(error.to_string().contains("damaged.db") && error.is_configuration(), "{error}");
 }
 
+#[test]
+fn what_is_refused_stays_as_it_was_to_the_octet() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, sql) in [
+        ("newer", "PRAGMA user_version = 99"),
+        ("foreign", "CREATE TABLE cats (name TEXT)"),
+        ("numbered", "CREATE TABLE cats (name TEXT); PRAGMA user_version = 1"),
+        ("alike", "CREATE TABLE sessions (session_id TEXT, status TEXT); PRAGMA user_version = 2"),
+    ] {
+        let location = location(&directory, &format!("{name}.db"));
+        Connection::open(location.path()).unwrap().execute_batch(sql).unwrap();
+        let before = fs::read(location.path()).unwrap();
+        let error = location.open_to_write().unwrap_err();
+        assert!(error.is_configuration(), "{name}: {error}");
+        assert!(fs::read(location.path()).unwrap() == before, "{name}");
+        assert!(!location.beside("-wal").exists(), "{name}");
+    }
+}
+
 /// Fills each table of a database with rows that have something in every column.
 fn fill(connection: &Connection) -> Vec<Table> {
     let mut tables = Vec::new();
