@@ -197,6 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_written_while_another_has_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("s.db"));
+        let claim =
+            Claim::new(location.clone(), location.lock(Duration::ZERO).unwrap(), Vec::new());
+        let mut owner = claim.open(crate::store::StoreOptions::default(), || {}).unwrap();
+        fs::remove_file(location.beside(".lock")).unwrap();
+        let other = location.lock(Duration::ZERO).unwrap();
+        let error = owner.tend(crate::clock::mono()).unwrap_err();
+        assert!(error.to_string().contains("taken by another"), "{error}");
+        // What is tried next must not succeed either.
+        assert!(owner.probe().is_err() && owner.commit(&[]).is_err());
+        drop(other);
+        assert!(owner.probe().is_ok() && owner.tend(crate::clock::mono()).is_ok());
+        assert!(location.lock(Duration::ZERO).is_err(), "it is ours again");
+    }
+
+    #[test]
     fn the_file_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();

@@ -50,8 +50,15 @@ impl Claim {
         opened: impl FnOnce() + Send + 'static,
     ) -> Result<Owner, StoreError> {
         let Self { location, lock, wrecks } = self;
-        let mut owner =
-            Owner { location, options, wrecks, opened: Some(Box::new(opened)), store: None, lock };
+        let mut owner = Owner {
+            location,
+            options,
+            wrecks,
+            opened: Some(Box::new(opened)),
+            store: None,
+            lock,
+            lock_lost: false,
+        };
         match owner.open() {
             Ok(()) => {}
             Err(error) if error.is_passing() => {
@@ -71,6 +78,8 @@ pub struct Owner {
     opened: Option<Box<dyn FnOnce() + Send>>,
     store: Option<Store>,
     lock: Lock,
+    /// Somebody else has it: nothing is written before it is ours again.
+    lock_lost: bool,
 }
 
 impl Owner {
@@ -113,17 +122,25 @@ impl Owner {
 
     /// The lock is of use only as long as others find it.
     fn keep_lock(&mut self) -> Result<(), KeepError> {
-        if self.lock.is_in_place() {
-            return Ok(());
+        if !self.lock_lost {
+            if self.lock.is_in_place() {
+                return Ok(());
+            }
+            let path = self.location.path().display();
+            tracing::error!("the lock of {path} was deleted while in use");
+            self.lock_lost = true;
         }
-        tracing::error!("the lock of {} was deleted while in use", self.location.path().display());
         self.lock = self.location.lock(Duration::ZERO).map_err(|error| {
             KeepError(format!("the database's lock was deleted, and taken by another: {error}"))
         })?;
+        self.lock_lost = false;
         Ok(())
     }
 
     fn store(&mut self) -> Result<&mut Store, KeepError> {
+        if self.lock_lost {
+            self.keep_lock()?;
+        }
         if self.store.is_none() {
             self.open().map_err(|error| KeepError(error.to_string()))?;
             tracing::info!("sessions are being stored in {}", self.location.path().display());
