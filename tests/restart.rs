@@ -250,6 +250,47 @@ fn ledgers_of_several_predecessors_wait_until_the_database_can_be_opened() {
     assert_eq!(ledgers(proxy.directory()), 1);
 }
 
+/// A session manager tidies up behind its user, or a script does.
+#[test]
+fn a_ledger_that_somebody_removed_is_made_anew_and_a_kill_loses_nothing_of_what_begins_then() {
+    let proxy = Proxy::start();
+    let origin = Origin::echo();
+    let mut old = Client::connected(proxy.socks, origin.address);
+    old.send(b"old");
+    old.receive(3);
+    std::fs::remove_dir_all(proxy.directory().join("ledger")).unwrap();
+    wait_for("degraded", || health(&proxy).contains("somebody removed the ledger").then_some(()));
+    // Each worker has a chunk of which nothing is used: the one of before lacks the old session's.
+    wait_for("new chunks", || {
+        let text = api::get(proxy.api.unwrap(), "/metrics").body;
+        let unused = |line: &&str| {
+            line.starts_with("rustsocks_worker_ledger_free_slots{") && line.ends_with(" 16384")
+        };
+        (text.lines().filter(unused).count() == 2).then_some(())
+    });
+    assert_eq!(ledgers(proxy.directory()), 1);
+    assert!(health(&proxy).contains("degraded"), "the old session would be lost");
+    old.finish();
+    old.receive_all();
+    wait_for("health", || health(&proxy).contains(r#""status":"ok""#).then_some(()));
+    // Nothing of what follows gets into the database before the kill.
+    let lock = proxy.lock_database();
+    let mut new = Client::connected(proxy.socks, origin.address);
+    new.send(&[1; 10]);
+    new.receive(10);
+    wait_for("its octets in the ledger", || {
+        let active = api::get(proxy.api.unwrap(), "/api/sessions/active").json();
+        (active["data"][0]["bytes_received"] == 10).then_some(())
+    });
+    let directory = proxy.kill();
+    drop(lock);
+    let proxy = Proxy::start_in(directory, "", "", "");
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'closed'"), 1);
+    let cut = "SELECT count(*) FROM sessions WHERE close_code = 'crash' AND bytes_received = 10";
+    assert_eq!(proxy.count(cut), 1);
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions"), 2);
+}
+
 /// One row of the table.
 struct Row {
     status: String,

@@ -20,7 +20,7 @@ use super::storage::STOP_PATIENCE;
 use super::watch::Event;
 use crate::clock;
 use crate::mailbox::{Letter, Post};
-use crate::session::{Journal, SLOTS_PER_CHUNK};
+use crate::session::{Chunk, Journal, SLOTS_PER_CHUNK};
 use crate::stats::Sampler;
 
 /// What is watched over while the workers run.
@@ -43,6 +43,10 @@ struct Progress {
     sampler: Sampler,
     /// Keeps the writer from ending before it was handed the last minute.
     journal: Option<Journal>,
+    /// When the ledger's file is looked for next.
+    inspect_at: Instant,
+    /// Of each worker, the turn that it was in when it was last given slots.
+    given_at: Vec<u64>,
 }
 
 impl Running<'_> {
@@ -63,6 +67,8 @@ impl Running<'_> {
                 Arc::clone(&self.shared.minutes),
             ),
             journal: Some(journal),
+            inspect_at: clock::mono(),
+            given_at: vec![0; self.posts.len()],
         };
         while progress.workers_left > 0 || progress.writing {
             match self.events.recv_timeout(TICK) {
@@ -88,7 +94,7 @@ impl Running<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     progress.sampler.tick(clock::utc_ms());
-                    self.tend_ledger();
+                    self.tend_ledger(&mut progress);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -168,20 +174,32 @@ impl Running<'_> {
 
     /// Looks whether the ledger is still what it was, and gives slots to workers that have used up
     /// half of a chunk.
-    fn tend_ledger(&self) {
-        self.shared.ledger.inspect();
-        for (post, counters) in self.posts.iter().zip(self.shared.counters.iter()) {
-            // 0 turns: it has not said yet what it has.
-            if counters.turns.get() == 0
-                || counters.ledger_free.get() >= u64::from(SLOTS_PER_CHUNK) / 2
-            {
-                continue;
-            }
-            let Ok(chunk) = self.shared.ledger.grow() else { continue };
-            if post.order(Letter::Chunk(chunk)).is_err() {
-                tracing::debug!("a worker takes no more slots: it has ended");
+    fn tend_ledger(&self, progress: &mut Progress) {
+        let (ledger, now) = (&self.shared.ledger, clock::mono());
+        if now >= progress.inspect_at {
+            progress.inspect_at = now + BETWEEN_INSPECTIONS;
+            if !ledger.inspect() {
+                let chunks = ledger.renew(self.posts.len());
+                self.posts.iter().zip(chunks).for_each(|(post, chunk)| give(post, chunk));
             }
         }
+        let workers = self.posts.iter().zip(self.shared.counters.iter());
+        for ((post, counters), given_at) in workers.zip(&mut progress.given_at) {
+            let turns = counters.turns.get();
+            // In the same turn it has not said yet what it has now; 0 turns: nor what it began with.
+            if turns == *given_at || counters.ledger_free.get() >= u64::from(SLOTS_PER_CHUNK) / 2 {
+                continue;
+            }
+            let Ok(chunk) = ledger.grow() else { continue };
+            give(post, chunk);
+            *given_at = turns;
+        }
+    }
+}
+
+fn give(post: &Post, chunk: Chunk) {
+    if post.order(Letter::Chunk(chunk)).is_err() {
+        tracing::debug!("a worker takes no more slots: it has ended");
     }
 }
 
@@ -196,6 +214,8 @@ impl Progress {
 
 /// How often the ledger is looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How often its file is looked for.
+const BETWEEN_INSPECTIONS: Duration = Duration::from_secs(1);
 /// How long after the last session's end a worker waits for room in the journal.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a thread may take beyond the time it was given.

@@ -6,7 +6,8 @@
 //! claim.
 //!
 //! With a [`LedgerFile`] the chunks lie in it and outlive the process; the next start reads them
-//! ([`Wreck`](super::Wreck)).
+//! ([`Wreck`](super::Wreck)). When somebody removes the file, nobody would find them: a new one is made
+//! with new chunks, and no slot of before is claimed again. The sessions in those end where they are.
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -25,15 +26,19 @@ pub struct Ledger {
     chunks: Box<[OnceLock<&'static [Session]>]>,
     growth: Mutex<Growth>,
     slots_max: u32,
-    /// Where the slots lie; `None` if they are not to outlive the process.
-    file: Option<LedgerFile>,
 }
 
 #[derive(Debug, Default)]
 struct Growth {
     chunks: u32,
+    /// Of those, the first so many lie in files that are gone: their slots are not claimed any more.
+    retired: u32,
+    /// Where the others lie; `None` if they are not to outlive the process.
+    file: Option<LedgerFile>,
     /// Why a crash would lose sessions, if it would.
     trouble: Option<String>,
+    /// The same, as long as a session is in a chunk that is retired, and for so many more inspections.
+    waning: Option<(String, u32)>,
 }
 
 /// A chunk could not be added: the bound `ledger_slots_max` is reached, or memory is.
@@ -48,17 +53,18 @@ impl Ledger {
     pub fn new(slots_max: u32) -> Self {
         let chunks = slots_max.div_ceil(SLOTS_PER_CHUNK).max(1);
         Self {
-            chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
+            // As many again may be retired.
+            chunks: (0..2 * chunks).map(|_| OnceLock::new()).collect(),
             growth: Mutex::default(),
             slots_max: chunks * SLOTS_PER_CHUNK,
-            file: None,
         }
     }
 
     /// The same with the chunks to come in `file`, so that they outlive the process.
     #[must_use]
-    pub fn in_file(self, file: LedgerFile) -> Self {
-        Self { file: Some(file), ..self }
+    pub fn in_file(mut self, file: LedgerFile) -> Self {
+        self.growth.get_mut().file = Some(file);
+        self
     }
 
     /// Adds a chunk and returns its slots, for one worker's [`Share`]. Where its file has no room the
@@ -67,10 +73,16 @@ impl Ledger {
     /// # Errors
     /// [`Full`] when the bound is reached or memory is.
     pub fn grow(&self) -> Result<Chunk, Full> {
-        let mut growth = self.growth.lock();
+        self.add_chunk(&mut self.growth.lock())
+    }
+
+    fn add_chunk(&self, growth: &mut Growth) -> Result<Chunk, Full> {
         let number = growth.chunks;
+        if growth.living() >= self.slots_max / SLOTS_PER_CHUNK {
+            return Err(Full);
+        }
         let cell = self.chunks.get(number as usize).ok_or(Full)?;
-        let mapped = self.file.as_ref().map(|file| file.chunk(number));
+        let mapped = growth.file.as_ref().map(|file| file.chunk(number));
         let slots = match mapped {
             Some(Ok(slots)) => slots,
             Some(Err(error)) => {
@@ -81,16 +93,64 @@ impl Ledger {
         };
         cell.set(slots).map_err(|_| Full)?;
         growth.chunks += 1;
-        Ok(Chunk { slots, first: number * SLOTS_PER_CHUNK })
+        let first = number * SLOTS_PER_CHUNK;
+        Ok(Chunk { slots, first, claimed_from: growth.retired * SLOTS_PER_CHUNK })
     }
 
-    /// Looks whether the file can still be found after a crash.
-    pub fn inspect(&self) {
-        if let Some(file) = &self.file
-            && !file.has_name()
-        {
-            self.growth.lock().fail(format!("somebody removed the ledger's file {}", file.path()));
+    /// Looks whether the file can still be found after a crash; to be done about once a second. `false`
+    /// if it cannot: then [`Ledger::renew`] is to be called.
+    #[must_use]
+    pub fn inspect(&self) -> bool {
+        let mut growth = self.growth.lock();
+        let Some(file) = &growth.file else { return true };
+        if !file.has_name() {
+            let why = format!("somebody removed the ledger's file {}", file.path());
+            growth.fail(why);
+            return false;
         }
+        let retired = growth.retired;
+        match &mut growth.waning {
+            Some((_, 0)) if !self.is_used(retired) => {
+                growth.waning = None;
+                tracing::info!("a crash would lose no sessions any more");
+            }
+            Some((_, inspections)) => *inspections = inspections.saturating_sub(1),
+            None => {}
+        }
+        true
+    }
+
+    /// Makes a new file in the place of the one that was removed, with a chunk for each of so many
+    /// workers. With that chunk a worker's [`Share`] gives up the slots that it had. Answers none if a
+    /// bound is reached or no file can be made; then all stays as it was.
+    #[must_use]
+    pub fn renew(&self, workers: usize) -> Vec<Chunk> {
+        let mut growth = self.growth.lock();
+        let room = self.chunks.len().saturating_sub(growth.chunks as usize);
+        if room < workers {
+            return Vec::new();
+        }
+        let made = growth.file.as_ref().and_then(|file| match file.successor() {
+            Ok(file) => Some(file),
+            Err(error) => {
+                tracing::debug!("the ledger gets no new file: {error}");
+                None
+            }
+        });
+        let Some(file) = made else { return Vec::new() };
+        tracing::warn!("a new ledger is made: {}", file.path());
+        growth.retired = growth.chunks;
+        growth.file = Some(file);
+        // Whatever was wrong with the chunks of before is over with the last session in them.
+        let why = growth.trouble.take().or_else(|| growth.waning.take().map(|(why, _)| why));
+        growth.waning = why.map(|why| (why, WANING_INSPECTIONS));
+        (0..workers).map_while(|_| self.add_chunk(&mut growth).ok()).collect()
+    }
+
+    /// Whether a session is in one of the first so many chunks.
+    fn is_used(&self, chunks: u32) -> bool {
+        let slots = self.chunks.iter().take(chunks as usize).filter_map(OnceLock::get);
+        slots.flat_map(|slots| slots.iter()).any(|slot| slot.current_use().is_some())
     }
 
     /// Says that the slots do not outlive the process although they should.
@@ -101,12 +161,13 @@ impl Ledger {
     /// Why a crash would lose sessions; `None` if it would not, or if that is how it was wanted.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.growth.lock().trouble.clone()
+        let growth = self.growth.lock();
+        growth.trouble.clone().or_else(|| growth.waning.as_ref().map(|(why, _)| why.clone()))
     }
 
     /// Removes the file: everything in it is stored.
     pub fn remove_file(&self) {
-        if let Some(file) = &self.file
+        if let Some(file) = &self.growth.lock().file
             && let Err(error) = file.remove()
         {
             tracing::debug!("the ledger's file was not removed: {error}");
@@ -116,19 +177,20 @@ impl Ledger {
     /// Leaves the file behind as a killed process does.
     #[cfg(test)]
     pub(super) fn abandon(self) {
-        assert!(self.file.is_some_and(|file| file.unlock().is_ok()));
+        let file = self.growth.into_inner().file;
+        assert!(file.is_some_and(|file| file.unlock().is_ok()));
     }
 
     /// Where the file is; `None` without one.
     #[must_use]
     pub fn file_path(&self) -> Option<String> {
-        self.file.as_ref().map(LedgerFile::path)
+        self.growth.lock().file.as_ref().map(LedgerFile::path)
     }
 
-    /// How many slots there are, and how many there may be.
+    /// How many slots there are, retired ones left out, and how many there may be.
     #[must_use]
     pub fn capacity(&self) -> (u32, u32) {
-        (self.growth.lock().chunks.saturating_mul(SLOTS_PER_CHUNK), self.slots_max)
+        (self.growth.lock().living().saturating_mul(SLOTS_PER_CHUNK), self.slots_max)
     }
 
     /// Copies a session; `None` if its slot has been used again since.
@@ -185,6 +247,11 @@ impl Ledger {
 }
 
 impl Growth {
+    /// Chunks whose slots may be claimed.
+    const fn living(&self) -> u32 {
+        self.chunks - self.retired
+    }
+
     fn fail(&mut self, why: String) {
         if self.trouble.is_none() {
             tracing::error!("a crash would lose sessions: {why}");
@@ -206,6 +273,8 @@ fn in_memory() -> Result<&'static [Session], Full> {
 pub struct Chunk {
     slots: &'static [Session],
     first: u32,
+    /// Slots before this one are retired.
+    claimed_from: u32,
 }
 
 /// One worker's share of the ledger. Only that worker's thread touches it.
@@ -213,6 +282,8 @@ pub struct Chunk {
 pub struct Share {
     free: Vec<Place>,
     settled: VecDeque<(Place, Use)>,
+    /// Slots before this one are retired.
+    claimed_from: u32,
     /// Attempts that hold a slot: refused before they were given a permit.
     attempts: usize,
     attempts_max: usize,
@@ -240,7 +311,13 @@ impl Share {
     /// A share without slots.
     #[must_use]
     pub const fn new() -> Self {
-        Self { free: Vec::new(), settled: VecDeque::new(), attempts: 0, attempts_max: usize::MAX }
+        Self {
+            free: Vec::new(),
+            settled: VecDeque::new(),
+            claimed_from: 0,
+            attempts: 0,
+            attempts_max: usize::MAX,
+        }
     }
 
     /// The same in which attempts that were never given a permit hold at most `attempts_max` slots:
@@ -251,8 +328,12 @@ impl Share {
         self
     }
 
-    /// Takes over a chunk.
+    /// Takes over a chunk, and gives up the slots that are retired with it.
     pub fn add(&mut self, chunk: Chunk) {
+        if chunk.claimed_from > self.claimed_from {
+            self.claimed_from = chunk.claimed_from;
+            self.free.retain(|(_, index)| *index >= chunk.claimed_from);
+        }
         self.free.reserve(chunk.slots.len());
         // Reversed, so that the lowest slots are used first and the rest stays untouched memory.
         for (slot, index) in
@@ -306,8 +387,18 @@ impl Share {
             }
             if let Some((place, used)) = self.settled.pop_front() {
                 self.attempts -= usize::from(used == Use::Attempt);
-                self.free.push(place);
+                if place.1 >= self.claimed_from {
+                    self.free.push(place);
+                }
             }
+        }
+    }
+
+    /// Takes back some of what the writer has freed, if nothing else is left: without it only the next
+    /// claim would, and until then it looks as if there were no slot.
+    pub fn refill(&mut self) {
+        if self.free.is_empty() {
+            self.take_back(TAKEN_BACK_PER_REFILL);
         }
     }
 }
@@ -334,6 +425,11 @@ impl SessionSlot {
 pub const SLOTS_PER_CHUNK: u32 = 16_384;
 /// Freed slots that a claim takes back at most, so that no claim pays for many.
 const TAKEN_BACK_PER_CLAIM: usize = 4;
+/// The same of a refill.
+const TAKEN_BACK_PER_REFILL: usize = 64;
+/// Inspections for which it is said that a file was removed, though nothing is at risk any more: what is
+/// over at once nobody hears of.
+const WANING_INSPECTIONS: u32 = 10;
 /// Tries to copy a session; one fails when it is settled under the copy.
 const COPIES_MAX: usize = 4;
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! octet 0      Header: magic, layout, database, boot, run (the rest up to the first chunk is empty)
-//! octet 65536  chunk 0: slots 0 …          a chunk that could not be added is a hole, and a hole
-//!      …       chunk 1: slots 16 384 …     reads as free slots
+//! octet 65536  chunk 0: slots 0 …          a chunk that could not be added, or lies in another file,
+//!      …       chunk 1: slots 16 384 …     is a hole, and a hole reads as free slots
 //! ```
 //!
 //! It lies on tmpfs (`linux::mapping` says why) in a directory of its own, is locked by its process
@@ -57,6 +57,7 @@ impl DatabaseIdentity {
 #[derive(Debug)]
 pub struct LedgerFile {
     directory: PrivateDirectory,
+    database: DatabaseIdentity,
     name: String,
     file: File,
 }
@@ -73,7 +74,16 @@ impl LedgerFile {
         let file = directory.create(&name)?;
         let header = Header::new(database, run);
         file.write_all_at(header.as_bytes(), 0)?;
-        Ok(Self { directory, name, file })
+        Ok(Self { directory, database: database.clone(), name, file })
+    }
+
+    /// Makes another file in the place of this one, which somebody has removed. Their directory is made
+    /// anew if that is gone too.
+    ///
+    /// # Errors
+    /// As with [`LedgerFile::create`].
+    pub(super) fn successor(&self) -> io::Result<Self> {
+        Self::create(self.directory.path(), &self.database)
     }
 
     /// Where it is, for messages.
@@ -180,7 +190,8 @@ pub(super) enum Unreadable {
     Foreign,
     /// Another version of the program wrote it.
     #[error(
-        "its layout is that of another version of rustsocks; start that version once to recover it"
+        "its layout is that of another version of rustsocks; to recover it, take `.unreadable` off its \
+         name and start that version once"
     )]
     Layout,
     /// The names agree by chance.

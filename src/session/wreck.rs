@@ -128,7 +128,9 @@ fn sessions(file: &File) -> io::Result<Vec<SessionView>> {
         let mut slots = <[Session]>::new_box_zeroed_with_elems(SLOTS_PER_CHUNK as usize)
             .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         file.read_exact_at(slots.as_mut_bytes(), chunk_offset(number))?;
-        chunks.push(slots);
+        // A hole, mostly; nothing in it is referred to.
+        let empty = slots.iter().all(Session::is_free);
+        chunks.push(if empty { Box::default() } else { slots });
     }
     let slot = |index: u32| {
         let chunk = chunks.get((index / SLOTS_PER_CHUNK) as usize)?;
@@ -148,8 +150,9 @@ fn sessions(file: &File) -> io::Result<Vec<SessionView>> {
     Ok(chunks.iter().flatten().filter_map(view).collect())
 }
 
-/// Chunks that are read of one file at most: 8 GiB, far above any bound that can be configured.
-const CHUNKS_MAX: u32 = 1024;
+/// Chunks that are read of one file at most: the greatest bound that can be configured, and as many
+/// again that were retired before.
+const CHUNKS_MAX: u32 = 2048;
 
 #[cfg(test)]
 mod tests;

@@ -143,6 +143,7 @@ impl Worker {
             self.door.record_refused(&mut self.kit);
             self.kit.journal.flush();
             self.finish_draining();
+            self.kit.share.refill();
             self.count_turn();
             if self.has_drained() {
                 return Ok(());

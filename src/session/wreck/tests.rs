@@ -4,7 +4,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::acl::{Decision, Ruling};
-use crate::session::{IdSource, Ledger, LedgerFile, Opening, SessionId, Share, Status, Traffic};
+use crate::session::{
+    IdSource, Ledger, LedgerFile, Opening, SLOTS_PER_CHUNK, SessionId, Share, Status, Traffic,
+};
 
 struct World {
     directory: TempDir,
@@ -154,6 +156,57 @@ fn a_chunk_without_room_lies_in_memory_and_that_is_said() {
     let world = World::new();
     let (ledger, _share) = world.process();
     fs::remove_file(world.only_file()).unwrap();
-    ledger.inspect();
+    assert!(!ledger.inspect());
     assert!(ledger.trouble().unwrap().contains("removed"));
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_followed_by_a_new_one_that_holds_what_begins_from_then_on() {
+    let world = World::new();
+    let (ledger, mut share) = world.process();
+    let ended = share.open(&world.opening("ended")).unwrap();
+    let ended = share.settle(ended, &CLOSED, 0);
+    let old = share.open(&world.opening("old")).unwrap();
+    // The directory goes too, as when a session manager tidies up behind its user.
+    fs::remove_dir_all(world.ledgers()).unwrap();
+    assert!(!ledger.inspect());
+    let chunks = ledger.renew(1);
+    assert_eq!(chunks.len(), 1);
+    chunks.into_iter().for_each(|chunk| share.add(chunk));
+    assert_eq!(share.free_len(), SLOTS_PER_CHUNK as usize);
+    assert_eq!(ledger.capacity().0, SLOTS_PER_CHUNK, "retired slots do not count");
+    assert!((0..5).all(|_| ledger.inspect()) && ledger.trouble().is_some(), "one is at risk");
+    // Freed slots of before are not claimed again. Text that goes on in a second slot is found there.
+    ledger.free(ended);
+    let long = "u".repeat(255);
+    let news: Vec<_> = (0..9).map(|_| share.open(&world.opening(&long)).unwrap()).collect();
+    assert_eq!(share.free_len(), SLOTS_PER_CHUNK as usize - 18);
+    let news: Vec<_> = news.iter().map(|slot| slot.reference().id().unwrap()).collect();
+    ledger.free(share.settle(old, &CLOSED, 0));
+    assert!(ledger.inspect() && ledger.trouble().is_some(), "it is said for a while");
+    assert!((0..10).all(|_| ledger.inspect()));
+    assert_eq!(ledger.trouble(), None, "all that is left is in the new file");
+    ledger.abandon();
+    let found = world.find();
+    let recovered = found.wrecks[0].sessions();
+    assert!(recovered.iter().all(|session| *session.user == *long));
+    assert_eq!(recovered.iter().map(|session| session.id).collect::<Vec<_>>(), news);
+}
+
+#[test]
+fn a_file_that_is_removed_again_and_again_does_not_make_the_ledger_grow_without_bound() {
+    let world = World::new();
+    let (ledger, mut share) = world.process();
+    let mut renewed = 0;
+    loop {
+        fs::remove_file(world.only_file()).unwrap();
+        assert!(!ledger.inspect());
+        let Some(chunk) = ledger.renew(1).pop() else { break };
+        share.add(chunk);
+        assert!(ledger.inspect());
+        renewed += 1;
+    }
+    assert_eq!(renewed, 1, "as many chunks may be retired as may be in use");
+    assert!(ledger.trouble().is_some());
+    assert!(share.open(&world.opening("late")).is_some(), "it goes on in what it has");
 }
