@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::api::Api;
 use super::reply::ApiReply;
 use crate::clock;
-use crate::stats::Stage;
+use crate::stats::{Counters, Stage};
 
 #[derive(Serialize)]
 struct Health {
@@ -35,8 +35,9 @@ impl Api {
         let stage = self.readiness.stage();
         let trouble = self.gauges.trouble().or_else(|| self.held());
         let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();
-        let ledger_used_up =
-            self.workers.iter().any(|counters| counters.ledger_free.get() == 0) && self.records;
+        // Before its first turn a worker has not said what it has.
+        let used_up = |it: &Counters| it.turns.get() > 0 && it.ledger_free.get() == 0;
+        let ledger_used_up = self.workers.iter().any(|worker| used_up(worker)) && self.records;
         let full = self.full();
         let volatile = self.ledger.trouble();
         let wal_trouble = self.gauges.wal_trouble();

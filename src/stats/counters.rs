@@ -83,8 +83,11 @@ pub struct Counters {
     pub stale: Count,
     /// Relay turns that used up their budget.
     pub budget_spent: Count,
-    /// Sessions and refused attempts without a ledger slot, and so without a record.
+    /// Sessions without a ledger slot, and so without a record.
     pub unrecorded: Count,
+    /// The same of attempts that were never given a permit, and of clients over the limit: they may hold
+    /// a part of the ledger only.
+    pub attempts_unrecorded: Count,
     /// Openings that were not announced because the journal was nearly full.
     pub openings_left_out: Count,
     /// Endings that wait for room in the journal (a gauge).
@@ -149,6 +152,7 @@ impl Default for Counters {
             stale: Count::default(),
             budget_spent: Count::default(),
             unrecorded: Count::default(),
+            attempts_unrecorded: Count::default(),
             openings_left_out: Count::default(),
             journal_backlog: Count::default(),
             panics: Count::default(),

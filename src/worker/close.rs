@@ -87,7 +87,7 @@ impl Connection {
                 set_late_facts(slot.reference(), facts);
                 kit.journal.closed(kit.share.settle(slot, ending, kit.now.utc_ms));
             }
-            None => kit.counters.unrecorded.add(1),
+            None => kit.counters.attempts_unrecorded.add(1),
         }
     }
 

@@ -70,7 +70,7 @@ fn record(address: IpAddr, book: &TurnedAway, kit: &mut Kit) {
         accepted: false,
     };
     let Some(slot) = kit.share.open(&opening) else {
-        kit.counters.unrecorded.add(1);
+        kit.counters.attempts_unrecorded.add(1);
         return;
     };
     slot.reference().set_detail(Detail::Clients(count.clients));

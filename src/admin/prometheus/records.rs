@@ -52,6 +52,7 @@ pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 18] {
             ("checkpoint", checkpoints_skipped.get()),
             ("opening", openings_unsent + openings_left_out.get()),
             ("session", sum(workers, |worker| &worker.unrecorded)),
+            ("attempt", sum(workers, |worker| &worker.attempts_unrecorded)),
             ("over_limit", sum(workers, |worker| &worker.over_limit_unlisted)),
             ("ending", lost.get()),
             ("minute", minutes.lost()),
@@ -83,12 +84,12 @@ pub(super) fn families(sources: &Sources, now: Instant) -> [MetricFamily; 18] {
             "1 while old rows are being deleted.",
             cleaning.get() as f64,
         ),
-        gauge(
         histograms(
             "rustsocks_writer_cleaning_slice_seconds",
             "How long slices of deleting old rows have kept the writer from storing new ones.",
             vec![seconds(&[], &Distribution::of([slice_us]), Unit::Microseconds)],
         ),
+        gauge(
             "rustsocks_oldest_row_timestamp_seconds",
             "When the oldest row began, looked for each minute; 0 without rows.",
             gauges.oldest_row_ms().unwrap_or(0) as f64 / 1e3,
@@ -122,8 +123,9 @@ fn dropped<const KINDS: usize>(kinds: [(&str, u64); KINDS]) -> MetricFamily {
     labelled(
         "rustsocks_records_dropped_total",
         "What was not recorded, by kind: a checkpoint or an opening is made good by what follows, a \
-         session found no ledger slot, a client over the limit came from one address too many, \
-         an ending was not stored when the process had to end.",
+         session found no ledger slot, a refused attempt none in the part that such may hold, a client \
+         over the limit came from one address too many, an ending was not stored when the process had \
+         to end.",
         Kind::Counter,
         kinds.into(),
     )

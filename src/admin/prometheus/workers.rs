@@ -135,6 +135,7 @@ fn every_counter_is_exported(counters: &Counters) {
         stale: _,
         budget_spent: _,
         unrecorded: _,
+        attempts_unrecorded: _,
         openings_left_out: _,
         journal_backlog: _,
         panics: _,
