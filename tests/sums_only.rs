@@ -40,5 +40,13 @@ fn users_have_their_sums_and_nothing_else_is_left_of_their_sessions() {
     });
     wait_for("one session", || metrics("rustsocks_user_sessions_total{user=\"anonymous\"} 1"));
     assert_eq!(get(api, "/api/sessions/00000000-0000-7000-8000-000000000000").status, 404);
+    // What came to nothing is in the sums too.
+    let metadata = std::net::SocketAddr::from(([169, 254, 169, 254], 80));
+    assert_eq!(Client::to(proxy.socks).negotiate(metadata), 2);
+    let stats = wait_for("the refused attempt", || {
+        let stats = get(api, "/api/sessions/stats").json();
+        (stats["rejected_sessions"] == 1).then_some(stats)
+    });
+    assert_eq!((&stats["total_sessions"], &stats["closed_sessions"]), (&2.into(), &1.into()));
     assert!(!proxy.database_path().exists());
 }

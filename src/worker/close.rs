@@ -67,14 +67,15 @@ impl Connection {
         !front.machine.facts().spoke && !own
     }
 
-    /// An attempt that never was a session in the table: refused, failed, or turned away.
+    /// An attempt that never was a session in the table: refused, failed, or turned away. Where single
+    /// sessions are not kept the writer makes sums of it.
     fn record_unopened(&self, ending: &Ending, kit: &mut Kit) {
         let (facts, policy) = match &self.link {
             Link::Front(front) => (front.machine.facts(), front.machine.policy()),
             Link::Associated(associated) => (associated.facts(), associated.policy()),
             Link::Relaying(_) | Link::Parting(_) => return,
         };
-        if self.opened || !kit.records {
+        if self.opened {
             return;
         }
         let id = kit.ids.next(self.accepted.utc_ms);

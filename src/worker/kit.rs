@@ -42,6 +42,6 @@ pub(super) struct Kit {
     pub(super) counters: Arc<Counters>,
     /// Transfers after which a relay stores its counters, at the latest.
     pub(super) publish_every: u32,
-    /// Whether attempts that came to nothing are recorded; sums are made of accepted sessions only.
+    /// Whether single sessions are kept; if not, clients over the limit are in the counters alone.
     pub(super) records: bool,
 }

@@ -60,7 +60,7 @@ pub struct WorkerParts {
     pub counters: Arc<Counters>,
     /// Transfers after which a relay stores its counters, at the latest; at least 1.
     pub publish_every: u32,
-    /// Whether attempts that came to nothing are recorded; sums are made of accepted sessions only.
+    /// Whether single sessions are kept; if not, clients over the limit are in the counters alone.
     pub records: bool,
 }
 
