@@ -79,13 +79,14 @@ impl UserSums {
         sums.add(user, &more);
     }
 
-    /// The sum of each label, by label; `_gone` and `_other` are always among them.
+    /// The sum of each label, by label; `_other` is always among them, `_gone` once a label was given up.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(Box<str>, UserSum)> {
         let sums = self.0.lock();
-        let shared = [(GONE.into(), sums.gone), (OTHER.into(), sums.other)];
+        let gone = (sums.gone != UserSum::default()).then_some((GONE.into(), sums.gone));
+        let shared = gone.into_iter().chain([(OTHER.into(), sums.other)]);
         let held = sums.holders.iter().map(|(user, holder)| (user.clone(), holder.sum));
-        shared.into_iter().chain(held).collect()
+        shared.chain(held).collect()
     }
 }
 
