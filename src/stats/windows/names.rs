@@ -64,19 +64,27 @@ impl Names {
         self.len() >= 2 * self.kept + GROWTH_MIN
     }
 
-    /// Forgets those that are not in use.
+    /// Forgets those that are not in use. Least numbers are given out first, and those behind the last
+    /// one in use are given up: what a flood of names took comes back when their minutes have gone.
     pub(super) fn retain(&mut self, used: &[bool]) {
         let Self { table, names, free, octets, .. } = self;
+        let mut live = vec![false; names.len()];
         table.retain(|id| {
             let keep = used.get(*id as usize).copied().unwrap_or(false);
             if !keep {
                 let name = std::mem::take(&mut names[*id as usize]);
                 *octets -= name.len();
-                free.push(*id);
             }
+            live[*id as usize] = keep;
             keep
         });
         table.shrink_to(2 * table.len(), |id| self.seed.hash_one(&*names[*id as usize]));
+        let end = live.iter().rposition(|live| *live).map_or(0, |last| last + 1);
+        names.truncate(end);
+        names.shrink_to(2 * end);
+        // The last one is taken first.
+        *free = (0..).zip(&live[..end]).filter(|(_, live)| !**live).map(|(id, _)| id).collect();
+        free.reverse();
         self.kept = table.len();
     }
 
@@ -108,6 +116,27 @@ mod tests {
         assert_eq!((names.len(), names.name(a)), (1, b"".as_slice()));
         assert_eq!((names.intern(b"c"), names.intern(b"b")), (a, b), "its number is free again");
         assert_eq!((names.name(a), names.end()), (b"c".as_slice(), 2));
+    }
+
+    #[test]
+    fn the_room_that_a_flood_took_comes_back_although_a_name_of_its_end_stays() {
+        let mut names = Names::default();
+        let many = 100_000;
+        let flood: Vec<_> =
+            (0..many).map(|number| names.intern(&u32::to_be_bytes(number))).collect();
+        let mut used = vec![false; names.end()];
+        used[flood[99_999] as usize] = true;
+        names.retain(&used);
+        assert_eq!((names.len(), names.end()), (1, 100_000));
+        // New ones get the least numbers, so that the end is free when the last one goes.
+        let young: Vec<_> = (0..10).map(|number| names.intern(&[number])).collect();
+        assert_eq!(young, (0..10).collect::<Vec<_>>());
+        let mut used = vec![false; names.end()];
+        used[..10].fill(true);
+        names.retain(&used);
+        assert_eq!((names.len(), names.end()), (10, 10));
+        assert!(names.memory() < 10_000, "{}", names.memory());
+        assert_eq!(names.name(young[3]), &[3]);
     }
 
     #[test]

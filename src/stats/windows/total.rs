@@ -19,6 +19,12 @@ impl Weights {
         self.0[index].add(weight);
     }
 
+    /// Gives up the room of names from `end` on, which have no weight.
+    pub(super) fn give_up(&mut self, end: usize) {
+        self.0.truncate(end);
+        self.0.shrink_to(2 * end);
+    }
+
     /// Those with any weight, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NameId, Weight)> + '_ {
         let all = (0..).zip(self.0.iter().copied());

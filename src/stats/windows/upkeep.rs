@@ -112,6 +112,8 @@ impl Timeline {
         }
         self.users.retain(&users);
         self.targets.retain(&targets);
+        self.front.users.give_up(self.users.end());
+        self.front.targets.give_up(self.targets.end());
         self.generation += 1;
     }
 
