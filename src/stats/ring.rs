@@ -116,9 +116,15 @@ impl History for Ring {
     }
 
     fn one(&self, id: SessionId) -> Result<Option<Record>, Unavailable> {
-        let ended = self.ended.lock();
-        let found = ended.sessions.iter().rev().find(|session| session.id == id);
-        Ok(found.map(|session| Record::of(session, &self.node)))
+        let mut found = None;
+        self.walk(Order::Descending, None, |_, session| {
+            if session.id == id {
+                found = Some(Record::of(session, &self.node));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        Ok(found)
     }
 
     fn page(&self, query: &HistoryQuery) -> Result<HistoryPage, Unavailable> {

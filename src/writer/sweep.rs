@@ -38,8 +38,8 @@ impl Sweep {
         self.next = now + self.interval;
     }
 
-    /// Goes on through the table and appends what has moved, until a slice is full or the table is
-    /// at its end. `now_ms` is the wall clock in milliseconds.
+    /// Goes on through the table and appends what has moved, until a slice is full, enough was looked at
+    /// or the table is at its end. `now_ms` is the wall clock in milliseconds.
     pub(super) fn rows(
         &mut self,
         (now, now_ms): (Instant, i64),
@@ -51,13 +51,15 @@ impl Sweep {
             self.next = now + self.interval;
             (0, None)
         });
+        let mut looked_at = 0;
         while worker < table.workers() {
-            if rows.len() >= SLICE_ROWS {
+            if rows.len() >= SLICE_ROWS || looked_at >= SLICE_SESSIONS {
                 self.at = Some((worker, after));
                 return;
             }
             self.page.clear();
             after = table.page(worker, after, &mut self.page);
+            looked_at += self.page.len();
             for session in &self.page {
                 // Compared by figures and not by time: clocks step, and a turn may be long.
                 if let Some(view) = ledger.view(*session)
@@ -85,6 +87,8 @@ impl Sweep {
 /// Rows of one slice, give or take a page: one transaction, between two of which endings are
 /// written.
 const SLICE_ROWS: usize = 1024;
+/// Sessions looked at for one, where few have moved: some milliseconds.
+const SLICE_SESSIONS: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
