@@ -20,7 +20,7 @@ use mio::Waker;
 
 use crate::auth::Verdict;
 use crate::key::Key;
-use crate::resolve::{Addresses, LookupError};
+use crate::resolve::{Addresses, LookupError, LookupId, Record};
 use crate::session::{Chunk, SessionId};
 
 /// A message to a worker.
@@ -28,10 +28,10 @@ use crate::session::{Chunk, SessionId};
 pub enum Letter {
     /// The answer to a look-up by the pool.
     Resolved {
-        /// Who asked.
-        key: Key,
-        /// Which of its questions.
-        query: u32,
+        /// Which look-up.
+        id: LookupId,
+        /// Which half of it.
+        record: Record,
         /// The addresses.
         answer: Result<Addresses, LookupError>,
     },

@@ -84,7 +84,7 @@ fn the_full_file_has_every_key_and_no_other() {
     let shipped = std::fs::read_to_string(conf("rustsocks.toml")).unwrap();
     let full = format!(
         "{}[[server.listen]]\naddress = \"::1\"\nport = 1\n[[auth.users]]\nusername = \"a\"\n\
-         password_hash = \"{HASH}\"\n",
+         password_hash = \"{HASH}\"\n[resolver.hosts]\nnas = [\"::1\"]\n",
         memory(),
     );
     let mut known = keys(&load(&full).unwrap().0.to_toml());
@@ -218,6 +218,8 @@ port = 1081
 [resolver]
 servers = ["192.0.2.53", "[2001:db8::53]:5353"]
 family = "ipv6"
+[resolver.hosts]
+"DB.example." = ["192.0.2.10", "2001:db8::10"]
 [logging]
 level = "debug"
 format = "json"
@@ -227,6 +229,8 @@ format = "json"
     assert_eq!(settings.server.listen.len(), 2);
     assert_eq!(settings.resolver.servers[0], "192.0.2.53:53".parse().unwrap());
     assert_eq!(settings.resolver.servers[1], "[2001:db8::53]:5353".parse().unwrap());
+    let (name, addresses) = &settings.resolver.hosts[0];
+    assert_eq!((name.as_str(), addresses.len()), ("db.example", 2));
     let shown = settings.to_toml();
     let (again, warnings) = load(&shown).unwrap();
     assert_eq!(warnings, Vec::<String>::new());

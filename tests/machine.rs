@@ -24,6 +24,14 @@ use rustsocks::socks::{Command, CommandSet, MethodSet, Outbox};
 enum Step {
     /// It asks for a name, and gets these addresses.
     Resolves(&'static str, Result<&'static [&'static str], LookupError>),
+    /// It asks for a name, and gets half of what there is.
+    ResolvesInHalf(&'static str, &'static [&'static str]),
+    /// The other half comes while it waits.
+    RestComes(Result<&'static [&'static str], LookupError>),
+    /// Nothing comes until the machine's deadline.
+    Waits,
+    /// A pending attempt fails.
+    Fails(Attempt, ConnectError),
     /// It opens the session.
     Opens,
     /// It dials an address, which fails.
@@ -42,6 +50,8 @@ enum Step {
     Associates(u16, Option<&'static str>),
     /// It dials an address, which is silent until the machine's deadline.
     DialIsSilent(&'static str),
+    /// It dials an address, which is silent; what comes next is another step.
+    DialIsPending(&'static str),
 }
 
 struct Conversation {
@@ -99,6 +109,98 @@ const CONVERSATIONS: &[Conversation] = &[
         ],
         reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
         ends: Ends::Relays,
+    },
+    Conversation {
+        name: "half of a name is enough to begin with; the rest alternates with what is left (RFC 8305 §3)",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::ResolvesInHalf("example.com", &["203.0.113.1", "203.0.113.2", "203.0.113.3"]),
+            Step::Opens,
+            Step::DialIsPending("203.0.113.1:443"),
+            Step::RestComes(Ok(&["2001:db8::1", "203.0.113.1", "203.0.113.2", "203.0.113.3"])),
+            Step::Fails(Attempt::A, ConnectError::Refused),
+            Step::DialFails("[2001:db8::1]:443", ConnectError::NetworkUnreachable),
+            Step::DialFails("203.0.113.2:443", ConnectError::Refused),
+            Step::DialConnects("203.0.113.3:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "addresses that fail before the rest has come wait for it",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::ResolvesInHalf("example.com", &["2001:db8::1"]),
+            Step::Opens,
+            Step::DialFails("[2001:db8::1]:443", ConnectError::NetworkUnreachable),
+            Step::RestComes(Ok(&["2001:db8::1", "93.184.216.34"])),
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a rest that brings nothing ends the wait: reply 3",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::ResolvesInHalf("example.com", &["2001:db8::1"]),
+            Step::Opens,
+            Step::DialFails("[2001:db8::1]:443", ConnectError::NetworkUnreachable),
+            Step::RestComes(Ok(&["2001:db8::1"])),
+        ],
+        reads: b"\x05\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::NetworkUnreachable),
+    },
+    Conversation {
+        name: "a rest that never comes is waited for until the one deadline: what failed is told",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::ResolvesInHalf("example.com", &["2001:db8::1"]),
+            Step::Opens,
+            Step::DialFails("[2001:db8::1]:443", ConnectError::Refused),
+            Step::Waits,
+        ],
+        reads: b"\x05\x00\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::ConnectionRefused),
+    },
+    Conversation {
+        name: "a forbidden half waits for the other one",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::ResolvesInHalf("example.com", &["::1"]),
+            Step::RestComes(Ok(&["::1", "93.184.216.34"])),
+            Step::Opens,
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "two silent addresses do not keep the third from its turn",
+        login: None,
+        request: NAME,
+        steps: &[
+            Step::Resolves("example.com", Ok(&["2001:db8::1", "203.0.113.1", "93.184.216.34"])),
+            Step::Opens,
+            Step::DialIsSilent("[2001:db8::1]:443"),
+            Step::DialIsSilent("203.0.113.1:443"),
+            Step::DialConnects("93.184.216.34:443"),
+        ],
+        reads: b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x01\x12\x34",
+        ends: Ends::Relays,
+    },
+    Conversation {
+        name: "a client with too many look-ups in flight: reply 1",
+        login: None,
+        request: NAME,
+        steps: &[Step::Resolves("example.com", Err(LookupError::ClientOverloaded))],
+        reads: b"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00",
+        ends: Ends::Refuses(Outcome::OverLimit),
     },
     Conversation {
         name: "no address answers in time: reply 6",
@@ -514,7 +616,13 @@ impl Policies {
                     Next::Resolve(name) => match steps.next() {
                         Some(Step::Resolves(expected, answer)) => {
                             assert_eq!(name.as_str(), *expected, "{}", conversation.name);
-                            driven.tell(Input::Resolved(answer.map(addresses)))
+                            let answer = answer.map(addresses);
+                            driven.tell(Input::Resolved { answer, more: false })
+                        }
+                        Some(Step::ResolvesInHalf(expected, half)) => {
+                            assert_eq!(name.as_str(), *expected, "{}", conversation.name);
+                            let answer = Ok(addresses(half));
+                            driven.tell(Input::Resolved { answer, more: true })
                         }
                         other => panic!("{}: resolves {name}, not {other:?}", conversation.name),
                     },
@@ -585,7 +693,23 @@ impl Driven<'_> {
                 self.now = self.machine.deadline().unwrap();
                 return Some(self.tell(Input::Deadline));
             }
+            Step::RestComes(answer) => {
+                steps.next();
+                let answer = answer.map(addresses);
+                return Some(self.tell(Input::Resolved { answer, more: false }));
+            }
+            Step::Waits => {
+                steps.next();
+                self.now = self.machine.deadline().unwrap();
+                return Some(self.tell(Input::Deadline));
+            }
+            Step::Fails(attempt, error) => {
+                steps.next();
+                return Some(self.tell(Input::Unreachable { attempt: *attempt, error: *error }));
+            }
             Step::Resolves(..)
+            | Step::ResolvesInHalf(..)
+            | Step::DialIsPending(_)
             | Step::Opens
             | Step::DialFails(..)
             | Step::DialConnects(_)
@@ -619,6 +743,10 @@ impl Driven<'_> {
                 assert_eq!(to.to_string(), *address, "{name}");
                 self.now = self.machine.deadline().unwrap();
                 self.tell(Input::Deadline)
+            }
+            Some(Step::DialIsPending(address)) => {
+                assert_eq!(to.to_string(), *address, "{name}");
+                Next::Wait
             }
             other => panic!("{name}: dials {to}, not {other:?}"),
         }

@@ -30,7 +30,7 @@ fn no_descriptor_stays_open() {
         }
         assert!(descriptors() > idle);
         worker.answers(150);
-        worker.resolver.tend();
+        worker.resolver.tend(clock::mono());
         assert_eq!(descriptors_settled(idle), idle, "round {round}");
     }
     // Also those of questions that have no answer yet.

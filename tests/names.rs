@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustsocks::clock;
 use rustsocks::resolve::{
     ADDRESSES_MAX, Addresses, Family, Hosts, IN_FLIGHT_MAX, LookupError, ResolverOptions,
 };
 
 use crate::server::{Kind, NameServer, Reply};
-use crate::worker::{Worker, found, impatient, ips, options};
+use crate::worker::{PATIENCE, Worker, found, impatient, ips, options};
 
 #[path = "harness/names.rs"]
 mod server;
@@ -89,7 +90,7 @@ fn a_silent_server_times_out() {
     let server = NameServer::start(|_, _| Reply::Silence);
     let mut worker = Worker::new(&impatient(&server));
     assert_eq!(worker.look_up("silent.test"), Err(LookupError::TimedOut));
-    assert_eq!(worker.resolver.timeout(), None);
+    assert_eq!(worker.resolver.timeout(clock::mono()), None);
 }
 
 #[test]
@@ -121,22 +122,70 @@ fn silence_about_one_family_does_not_hide_the_other() {
 }
 
 #[test]
+fn the_faster_family_is_told_while_the_other_is_still_silent() {
+    // So long that waiting for it would fail the test.
+    let patient = |server: &_| ResolverOptions { timeout: PATIENCE * 2, ..options(server) };
+    for (silent, expected) in [(Kind::Aaaa, "192.0.2.1"), (Kind::A, "2001:db8::1")] {
+        let server = NameServer::start(move |_, kind| {
+            if kind == silent {
+                Reply::Silence
+            } else {
+                Reply::Addresses(ips(&["192.0.2.1", "2001:db8::1"]))
+            }
+        });
+        let mut worker = Worker::new(&patient(&server));
+        worker.ask("half.test", 1);
+        let first = worker.first_answer();
+        assert_eq!((first.answer, first.more), (found(&[expected]), true));
+        // Whoever asks now need not wait, either.
+        worker.ask("half.test", 2);
+        assert_eq!(worker.first_answer().answer, found(&[expected]));
+        assert_eq!(server.questions(), 2);
+    }
+}
+
+#[test]
 fn a_second_question_is_answered_from_the_cache_before_ask_returns() {
     let server = NameServer::start(|name, _| match name {
-        "missing.test" => Reply::NoSuchName,
+        "missing.test" => Reply::NoSuchNameFor { ttl: 60, minimum: 60 },
         _ => Reply::Addresses(ips(&["192.0.2.1", "2001:db8::1"])),
     });
     let mut worker = Worker::new(&options(&server));
-    let first = worker.look_up("again.test");
-    worker.ask("AGAIN.test", 2);
-    let second = worker.resolver.drain().unwrap();
-    assert_eq!((second.query, &second.answer), (2, &first));
-    assert_eq!(server.questions(), 2);
+    for (name, questions) in [("again.test", 2), ("missing.test", 4)] {
+        let first = worker.look_up(name);
+        worker.ask(&name.to_uppercase(), 2);
+        let second = worker.resolver.drain(clock::mono()).unwrap();
+        assert_eq!((second.query, &second.answer), (2, &first));
+        assert_eq!(server.questions(), questions);
+    }
 
-    let uncached = ResolverOptions { cache_max_ttl: Duration::ZERO, ..options(&server) };
+    let uncached = ResolverOptions {
+        cache_max_ttl: Duration::ZERO,
+        negative_max_ttl: Duration::ZERO,
+        ..options(&server)
+    };
     let mut worker = Worker::new(&uncached);
-    assert_eq!(worker.look_up("again.test"), worker.look_up("again.test"));
-    assert_eq!(server.questions(), 6);
+    for name in ["again.test", "missing.test"] {
+        assert_eq!(worker.look_up(name), worker.look_up(name));
+    }
+    assert_eq!(server.questions(), 12);
+}
+
+#[test]
+fn a_miss_is_kept_for_the_lesser_of_the_two_times_of_its_soa() {
+    let server = NameServer::start(|name, _| match name {
+        "ttl.test" => Reply::NoSuchNameFor { ttl: 0, minimum: 60 },
+        "minimum.test" => Reply::NoSuchNameFor { ttl: 60, minimum: 0 },
+        _ => Reply::NoSuchNameFor { ttl: 60, minimum: 60 },
+    });
+    let mut worker = Worker::new(&options(&server));
+    for (name, asked_again) in [("ttl.test", true), ("minimum.test", true), ("both.test", false)] {
+        let before = server.questions();
+        for _ in 0..2 {
+            assert_eq!(worker.look_up(name), Err(LookupError::NotFound));
+        }
+        assert_eq!(server.questions(), before + if asked_again { 4 } else { 2 }, "{name}");
+    }
 }
 
 #[test]
@@ -195,7 +244,7 @@ fn the_longest_name_of_the_system_is_asked_for_and_what_is_longer_is_not_found()
         format!("{}a", "a.".repeat(127)),
     ] {
         worker.ask(&text, 1);
-        let answered = worker.resolver.drain();
+        let answered = worker.resolver.drain(clock::mono());
         assert_eq!(
             answered.map(|answered| answered.answer),
             Some(Err(LookupError::NotFound)),
@@ -219,13 +268,14 @@ fn the_hosts_file_and_localhost_ask_no_server() {
 fn questions_beyond_the_bound_are_answered_at_once() {
     let server = NameServer::start(|_, _| Reply::Silence);
     let mut worker = Worker::new(&ResolverOptions { family: Family::Ipv4, ..options(&server) });
+    let max = u64::try_from(IN_FLIGHT_MAX).unwrap();
     for number in 0..u32::try_from(IN_FLIGHT_MAX).unwrap() {
         worker.ask(&format!("n{number}.test"), number);
     }
-    assert_eq!((worker.resolver.drain(), worker.resolver.in_flight()), (None, IN_FLIGHT_MAX));
+    assert_eq!((worker.resolver.drain(clock::mono()), worker.resolver.in_flight()), (None, max));
     worker.ask("more.test", 1);
-    assert_eq!(worker.resolver.drain().unwrap().answer, Err(LookupError::Overloaded));
-    assert_eq!(worker.resolver.in_flight(), IN_FLIGHT_MAX);
+    assert_eq!(worker.resolver.drain(clock::mono()).unwrap().answer, Err(LookupError::Overloaded));
+    assert_eq!(worker.resolver.in_flight(), max);
 }
 
 #[test]
@@ -235,7 +285,7 @@ fn an_event_of_a_descriptor_that_is_not_ours_changes_nothing() {
     for fd in [0, 1, 999_999] {
         worker.resolver.on_event(fd, true, true);
     }
-    worker.resolver.tend();
-    assert_eq!(worker.resolver.drain(), None);
+    worker.resolver.tend(clock::mono());
+    assert_eq!(worker.resolver.drain(clock::mono()), None);
     assert_eq!(worker.look_up("a.test"), found(&["192.0.2.1"]));
 }

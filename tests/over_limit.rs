@@ -57,7 +57,8 @@ fn a_flood_of_clients_makes_one_record_per_address_with_their_number() {
         .collect::<Result<_, _>>()
         .unwrap();
     let row = |address: &str, clients: &str| {
-        let reason = format!("a limit on connections was reached ({clients} in this minute)");
+        let reason =
+            format!("a limit on connections or look-ups was reached ({clients} in this minute)");
         (address.to_owned(), reason, "failed".to_owned(), String::new(), true)
     };
     assert_eq!(rows, [row("127.0.0.2", "17 clients"), row("127.0.0.3", "1 client")]);

@@ -30,7 +30,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("resolve", "target key clock"),
     ("mailbox", "key auth resolve policy session clock"),
     ("udp", "target clock socks auth acl limit session policy resolve"),
-    ("stats", "target clock session udp"),
+    ("stats", "target clock session resolve udp"),
     ("relay", "clock linux"),
     ("connection", "target clock socks http proxy_protocol auth acl limit session policy resolve"),
     ("config", "target clock socks proxy_protocol auth acl limit policy"),
@@ -43,7 +43,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     ("writer", "target key clock session stats"),
     ("store", "target clock session stats writer"),
-    ("admin", "target key clock linux auth acl limit session policy mailbox stats udp"),
+    ("admin", "target key clock linux auth acl limit session policy resolve mailbox stats udp"),
     // Floor 4: composition.
     (
         "daemon",
@@ -62,6 +62,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus", &["admin/prometheus", "admin/mod.rs"]),
     ("mio", &["worker/", "mailbox.rs", "linux/", "resolve/cares.rs", "admin/gate", "daemon/"]),
     ("c_ares", &["resolve/cares.rs"]),
+    ("dns_lookup", &["resolve/system.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("clap", &["cli/"]),
     ("ureq", &["cli/api.rs"]),

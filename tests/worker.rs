@@ -27,7 +27,7 @@ use rustsocks::mailbox::{Letter, Post, mailbox};
 use rustsocks::offload::{Job, Pool};
 use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
 use rustsocks::proxy_protocol::Announcers;
-use rustsocks::resolve::{Family, Resolver, System};
+use rustsocks::resolve::{Resolver, ResolverOptions, Source, System};
 use rustsocks::session::{Entry, Ledger, Share, Table, journal};
 use rustsocks::socks::{Command, CommandSet, MethodSet};
 use rustsocks::stats::Counters;
@@ -69,7 +69,10 @@ impl Lone {
             listeners: vec![(listener, Announcers::default())],
             mailbox,
             post: post.clone(),
-            resolver: Resolver::System(System::new(Family::Any, Box::new(|_, _, _| false))),
+            resolver: Resolver::new(
+                Source::System(System::new(Box::new(|_, _, _| false))),
+                &ResolverOptions::default(),
+            ),
             hashes: hashes.desk(),
             policy: Arc::new(policy()),
             admission: Admission::new(16, 64),

@@ -7,6 +7,7 @@
 mod datagrams;
 mod family;
 mod gate;
+mod lookups;
 mod records;
 mod sessions;
 mod users;
@@ -88,6 +89,7 @@ impl Collector for Sources {
         families.extend(users::families(&self.users));
         families.extend(workers::families(&self.workers, now.utc_ms));
         families.extend(datagrams::families(&self.workers));
+        families.extend(lookups::families(&self.workers));
         families.extend(records::families(self, now.mono));
         families.extend(windows::families(&self.windows));
         families.extend(self.process());

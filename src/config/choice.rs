@@ -77,12 +77,16 @@ pub enum ResolverKind {
     System,
 }
 
-/// Which addresses of a name are used.
+/// Which addresses of a name are used, and which are tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
-    /// All.
+    /// All, IPv6 first (RFC 8305).
+    #[serde(alias = "prefer_ipv6")]
     Any,
+    /// All, IPv4 first.
+    #[serde(rename = "prefer_ipv4")]
+    PreferV4,
     /// IPv4 only.
     #[serde(rename = "ipv4")]
     V4,

@@ -1,6 +1,7 @@
 //! The file as written: every key, its type and its default. What the values mean, and whether
 //! they can be meant, is for `settings.rs`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, Deserializer, IgnoredAny, Visitor};
@@ -39,6 +40,7 @@ pub(super) struct Server {
     pub(super) max_connections: Placed<i64>,
     pub(super) handshake_timeout_ms: Placed<i64>,
     pub(super) connect_timeout_ms: Placed<i64>,
+    pub(super) attempt_delay_ms: Placed<i64>,
     pub(super) idle_timeout_secs: Placed<i64>,
     pub(super) half_close_timeout_secs: Placed<i64>,
     pub(super) tcp_keepalive_secs: Placed<i64>,
@@ -65,6 +67,7 @@ impl Default for Server {
             max_connections: placed(10_000),
             handshake_timeout_ms: placed(10_000),
             connect_timeout_ms: placed(10_000),
+            attempt_delay_ms: placed(250),
             idle_timeout_secs: placed(600),
             half_close_timeout_secs: placed(120),
             tcp_keepalive_secs: placed(60),
@@ -142,7 +145,10 @@ pub(super) struct Resolver {
     pub(super) timeout_ms: Placed<i64>,
     pub(super) tries: Placed<i64>,
     pub(super) cache_max_ttl_secs: Placed<i64>,
+    pub(super) negative_max_ttl_secs: Placed<i64>,
+    pub(super) lookups_per_client_max: Placed<i64>,
     pub(super) family: Family,
+    pub(super) hosts: BTreeMap<Placed<String>, Vec<Placed<String>>>,
 }
 
 impl Default for Resolver {
@@ -155,7 +161,10 @@ impl Default for Resolver {
             timeout_ms: placed(2000),
             tries: placed(2),
             cache_max_ttl_secs: placed(300),
+            negative_max_ttl_secs: placed(60),
+            lookups_per_client_max: placed(256),
             family: Family::Any,
+            hosts: BTreeMap::new(),
         }
     }
 }

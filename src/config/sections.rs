@@ -1,6 +1,6 @@
 //! `[acl]`, `[resolver]`, `[sessions]` and `[metrics]`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::file::{self, File};
 use super::settings::{AclSettings, MetricsSettings, ResolverSettings, SessionSettings};
 use super::source::Source;
+use crate::target::{Host, HostName};
 
 pub(super) fn acl(
     source: &Source<'_>,
@@ -64,8 +65,46 @@ pub(super) fn resolver(
             &resolver.cache_max_ttl_secs,
             0..=86_400,
         )?),
+        negative_max_ttl: Duration::from_secs(source.number(
+            "resolver.negative_max_ttl_secs",
+            &resolver.negative_max_ttl_secs,
+            0..=86_400,
+        )?),
+        lookups_per_client_max: source.number(
+            "resolver.lookups_per_client_max",
+            &resolver.lookups_per_client_max,
+            1..=4096,
+        )?,
         family: resolver.family,
+        hosts: hosts(source, resolver)?,
     })
+}
+
+/// Names with fixed addresses.
+fn hosts(
+    source: &Source<'_>,
+    resolver: &file::Resolver,
+) -> Result<Vec<(HostName, Vec<IpAddr>)>, ConfigError> {
+    let mut hosts: Vec<(HostName, Vec<IpAddr>)> = Vec::new();
+    for (name, texts) in &resolver.hosts {
+        let key = format!("resolver.hosts.{}", name.get_ref());
+        let Ok(Host::Name(host)) = Host::from_name(name.get_ref().as_bytes()) else {
+            let message = "expected a host name such as \"db.example\"";
+            return Err(source.error(name.span(), &key, message));
+        };
+        if hosts.iter().any(|(other, _)| *other == host) {
+            return Err(source.error(name.span(), &key, "written twice, expected once"));
+        }
+        let addresses = texts.iter().map(|text| source.ip(&key, text));
+        let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+        if !(1..=ADDRESSES_MAX).contains(&addresses.len()) {
+            let message =
+                format!("got {} addresses, expected 1 to {ADDRESSES_MAX}", addresses.len());
+            return Err(source.error(name.span(), &key, message));
+        }
+        hosts.push((host, addresses));
+    }
+    Ok(hosts)
 }
 
 pub(super) fn sessions(source: &Source<'_>, file: &File) -> Result<SessionSettings, ConfigError> {
@@ -205,4 +244,6 @@ pub(super) fn metrics(
     Ok(MetricsSettings { enabled, users_max })
 }
 
+/// Addresses of one name at most: as many as are dialled of any.
+const ADDRESSES_MAX: usize = 16;
 const DNS_PORT: u16 = 53;

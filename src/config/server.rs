@@ -77,6 +77,11 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             &server.connect_timeout_ms,
             600_000,
         )?),
+        attempt_delay: Duration::from_millis(source.number(
+            "server.attempt_delay_ms",
+            &server.attempt_delay_ms,
+            10..=10_000,
+        )?),
         idle_timeout: Duration::from_secs(number(
             "server.idle_timeout_secs",
             &server.idle_timeout_secs,

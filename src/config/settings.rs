@@ -1,6 +1,6 @@
 //! The configuration as meant: typed, checked, with every default filled in.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use crate::auth::Users;
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
+use crate::target::HostName;
 
 use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
 use super::error::{ConfigError, Place};
@@ -50,6 +51,8 @@ pub struct ServerSettings {
     pub handshake_timeout: Duration,
     /// Over name look-up and all addresses of a target.
     pub connect_timeout: Duration,
+    /// Until an address that is silent is joined by the next one; 10 ms to 10 s.
+    pub attempt_delay: Duration,
     /// Without an octet in either direction.
     pub idle_timeout: Duration,
     /// Without an octet after one side has closed.
@@ -108,10 +111,17 @@ pub struct ResolverSettings {
     pub timeout: Duration,
     /// Tries at each server; 1 to 10.
     pub tries: u32,
-    /// Answers are kept no longer than this, whatever their TTL; zero keeps none.
+    /// Addresses are kept no longer than this, whatever their TTL; zero keeps none.
     pub cache_max_ttl: Duration,
-    /// Which addresses of a name are used.
+    /// That a name has no address is kept no longer than this; zero keeps nothing of it.
+    pub negative_max_ttl: Duration,
+    /// Look-ups that one client may have in flight at each worker; 1 to 4096.
+    pub lookups_per_client_max: usize,
+    /// Which addresses of a name are used, and which are tried first.
     pub family: Family,
+    /// Names with the addresses that they have, whatever anybody says; no name twice, and each with
+    /// at least one address.
+    pub hosts: Vec<(HostName, Vec<IpAddr>)>,
 }
 
 /// `[sessions]`

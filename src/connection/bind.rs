@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
 use crate::auth::Identity;
-use crate::resolve::Addresses;
+use crate::resolve::{ADDRESSES_MAX, Addresses};
 use crate::session::Outcome;
 use crate::socks::{Command, Request};
 use crate::target::{Host, Target};
@@ -97,6 +97,17 @@ impl Binding {
         }
         let expected = Expected::Hosts { permit, hosts };
         Ok(Self { expected, step: Step::Opening, began: now, until, denied: None })
+    }
+
+    /// Expects the permitted ones of these addresses, too: they have come late.
+    pub(super) fn add(&mut self, late: &[IpAddr], acl: &Acl) {
+        let Expected::Hosts { permit, hosts } = &mut self.expected else { return };
+        for address in late.iter().map(IpAddr::to_canonical) {
+            let known = hosts.contains(&address) || hosts.len() >= ADDRESSES_MAX;
+            if !known && acl.on_address(permit, address).is_ok() {
+                hosts.push(address);
+            }
+        }
     }
 
     /// A host that is expected; it decides from which of our addresses the listener is to be reached.
@@ -212,6 +223,17 @@ mod tests {
         assert_eq!(welcome(&mut binding, "192.0.2.1:20"), "come");
         assert!(of_hosts(&["127.0.0.1", "169.254.169.254"]).unwrap_err().is_some());
         assert!(of_hosts(&[]).unwrap_err().is_none());
+    }
+
+    #[test]
+    fn addresses_that_come_late_are_expected_too_where_they_are_permitted() {
+        let mut binding = of_hosts(&["192.0.2.1"]).unwrap();
+        let late = ["192.0.2.1", "2001:db8::1", "::1"].map(|host| host.parse().unwrap());
+        assert_eq!(welcome(&mut binding, "[2001:db8::1]:20"), "go");
+        binding.add(&late, &acl());
+        assert_eq!(welcome(&mut binding, "[2001:db8::1]:20"), "come");
+        assert_eq!(welcome(&mut binding, "[::1]:20"), "go");
+        assert_eq!(binding.towards(), Some([192, 0, 2, 1].into()));
     }
 
     #[test]

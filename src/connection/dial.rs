@@ -1,14 +1,18 @@
-//! Address after address until one answers: at most two attempts at once, under one deadline.
+//! Address after address until one answers: at most two attempts at once, under one deadline
+//! (RFC 8305).
 //!
-//! The next address is tried when the one before it failed, or alongside it when it has been
-//! silent for a while (RFC 8305 §5).
+//! The next address is tried when the one before it failed, or alongside it when it has been silent
+//! for the Connection Attempt Delay (§5). Two that are both silent do not keep the others out: the
+//! older one gives way once it has had its fair part of the time that is left, so that every address
+//! has its turn before the deadline. Addresses that come after dialling began are put among those
+//! that have not been tried, so that the families go on alternating.
 
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
-use crate::resolve::Addresses;
+use crate::resolve::{ADDRESSES_MAX, Addresses, Record, alternate};
 use crate::session::Outcome;
 
 /// The name of one of the two attempts that may be pending.
@@ -54,6 +58,8 @@ impl From<&io::Error> for ConnectError {
             _ => match error.raw_os_error() {
                 // ENFILE, EMFILE (errno(3)).
                 Some(23 | 24) => Self::NoRoom,
+                // EAFNOSUPPORT: this host does not speak the family at all.
+                Some(97) => Self::NetworkUnreachable,
                 Some(_) | None => Self::Other,
             },
         }
@@ -94,55 +100,72 @@ pub(super) struct Attempts {
     addresses: Addresses,
     tried: usize,
     permit: RequestPermit,
-    pending: [bool; 2],
+    /// When each attempt began that is pending.
+    pending: [Option<Instant>; 2],
     worst: Option<ConnectError>,
     denial: Option<Denial>,
     pub(super) began: Instant,
     until: Instant,
-    alongside_at: Option<Instant>,
+    /// When the last attempt began.
+    last: Instant,
+    delay: Duration,
+    /// More addresses may come.
+    pub(super) more: bool,
 }
 
 impl Attempts {
-    /// Attempts on `addresses`, in their order, until `until`.
+    /// Attempts on `addresses`, in their order, until `until`; one that is silent is joined by the
+    /// next after `delay`.
     pub(super) fn new(
         addresses: Addresses,
         permit: RequestPermit,
         now: Instant,
-        until: Instant,
+        (delay, until): (Duration, Instant),
     ) -> Self {
         Self {
             addresses,
             tried: 0,
             permit,
-            pending: [false; 2],
+            pending: [None; 2],
             worst: None,
             denial: None,
             began: now,
             until,
-            alongside_at: None,
+            last: now,
+            delay,
+            more: false,
         }
     }
 
-    /// The next permitted address, with a name for its attempt; `None` when none is left or two
-    /// are pending.
-    pub(super) fn next(
-        &mut self,
-        acl: &Acl,
-        now: Instant,
-        patience: Duration,
-    ) -> Option<(Attempt, Permit)> {
+    /// Takes addresses that have come late; those that are known already are passed over.
+    pub(super) fn add(&mut self, late: &[IpAddr]) {
+        let (tried, untried) = self.addresses.split_at(self.tried);
+        let new = late.iter().filter(|ip| !self.addresses.contains(ip));
+        let leading = match tried.last() {
+            Some(last) if Record::A.holds(*last) => Record::Aaaa,
+            Some(_) | None => Record::A,
+        };
+        let rest = alternate(untried.iter().chain(new).copied(), leading);
+        self.addresses.truncate(self.tried);
+        let room = ADDRESSES_MAX.saturating_sub(self.tried);
+        self.addresses.extend(rest.into_iter().take(room));
+    }
+
+    /// The next permitted address, with a name for its attempt; one of that name which is still
+    /// pending gives way. `None` when none is left, or two are pending and both have time.
+    pub(super) fn next(&mut self, acl: &Acl, now: Instant) -> Option<(Attempt, Permit)> {
         let attempt = match self.pending {
-            [false, _] => Attempt::A,
-            [true, false] => Attempt::B,
-            [true, true] => return None,
+            [None, _] => Attempt::A,
+            [Some(_), None] => Attempt::B,
+            [Some(_), Some(_)] if !self.may_join(now) => return None,
+            [Some(a), Some(b)] if a <= b => Attempt::A,
+            [Some(_), Some(_)] => Attempt::B,
         };
-        let Some(permit) = self.next_permit(acl) else {
-            // Nothing is left to join in: only the deadline over all addresses counts.
-            self.alongside_at = None;
-            return None;
-        };
-        self.pending[attempt as usize] = true;
-        self.alongside_at = (self.tried < self.addresses.len()).then(|| now + patience);
+        let permit = self.next_permit(acl)?;
+        if self.pending[attempt as usize].replace(now).is_some() {
+            self.note(ConnectError::TimedOut);
+        }
+        self.last = now;
         Some((attempt, permit))
     }
 
@@ -171,7 +194,11 @@ impl Attempts {
 
     /// An attempt failed.
     pub(super) fn failed(&mut self, attempt: Attempt, error: ConnectError) {
-        self.pending[attempt as usize] = false;
+        self.pending[attempt as usize] = None;
+        self.note(error);
+    }
+
+    fn note(&mut self, error: ConnectError) {
         if self.worst.is_none_or(|worst| worst.weight() < error.weight()) {
             self.worst = Some(error);
         }
@@ -179,7 +206,7 @@ impl Attempts {
 
     /// Whether an attempt is pending.
     pub(super) const fn is_pending(&self) -> bool {
-        self.pending[0] || self.pending[1]
+        self.pending[0].is_some() || self.pending[1].is_some()
     }
 
     /// Whether the one deadline over all addresses has come.
@@ -187,22 +214,47 @@ impl Attempts {
         now >= self.until
     }
 
-    /// Whether the pending attempt has been silent for long enough to be joined by another.
+    /// Whether what is pending has been silent for long enough for the next address to be tried.
     pub(super) fn may_join(&self, now: Instant) -> bool {
-        !(self.pending[0] && self.pending[1]) && self.alongside_at.is_some_and(|at| now >= at)
+        self.joined_at().is_some_and(|at| now >= at)
+    }
+
+    /// When the next address is tried though nothing has failed; `None` when none is left.
+    fn joined_at(&self) -> Option<Instant> {
+        let left = u32::try_from(self.addresses.len() - self.tried).unwrap_or(u32::MAX);
+        if left == 0 {
+            return None;
+        }
+        Some(match self.pending {
+            [Some(a), Some(b)] => {
+                let share = self.until.saturating_duration_since(self.last) / (left + 1);
+                (self.last + share).max(a.min(b) + 2 * self.delay)
+            }
+            [Some(_), None] | [None, Some(_)] | [None, None] => self.last + self.delay,
+        })
     }
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Instant {
-        match self.alongside_at {
-            Some(at) if !(self.pending[0] && self.pending[1]) => at.min(self.until),
-            Some(_) | None => self.until,
+        match self.joined_at() {
+            Some(at) => at.min(self.until),
+            None => self.until,
         }
     }
 
     /// How the session ends now that nothing is left to try.
     pub(super) fn outcome(&self) -> Outcome {
         self.worst.map_or(Outcome::ConnectFailed, ConnectError::outcome)
+    }
+
+    /// How the session ends now that the time is over.
+    pub(super) fn overdue(&self) -> Outcome {
+        match self.worst {
+            // It waited for nothing but the rest of the name.
+            Some(worst) if !self.is_pending() => worst.outcome(),
+            None if !self.is_pending() => Outcome::NameLookupFailed,
+            Some(_) | None => Outcome::ConnectTimeout,
+        }
     }
 
     /// The address that a permitted request names literally, as a list of one.

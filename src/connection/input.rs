@@ -27,7 +27,13 @@ pub enum Input<'a> {
     /// The answer to `Next::Verify`.
     Verdict(Verdict),
     /// The answer to `Next::Resolve`.
-    Resolved(Result<Addresses, LookupError>),
+    Resolved {
+        /// What is known of the name.
+        answer: Result<Addresses, LookupError>,
+        /// The same input will come again, with what is known then: one family is still being asked
+        /// for.
+        more: bool,
+    },
     /// An attempt succeeded.
     Connected {
         /// Which.

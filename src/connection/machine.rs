@@ -67,7 +67,7 @@ impl Machine {
             Input::Flushed => (0, self.on_flushed()),
             Input::Opened => (0, self.on_opened(now, out)),
             Input::Verdict(verdict) => (0, self.on_verdict(verdict, now, out)),
-            Input::Resolved(answer) => (0, self.on_resolved(answer, now, out)),
+            Input::Resolved { answer, more } => (0, self.on_resolved(answer, more, now, out)),
             Input::Connected { attempt, peer, local } => {
                 (0, self.on_connected(attempt, peer, local, now, out))
             }
@@ -131,6 +131,12 @@ impl Machine {
     #[must_use]
     pub const fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// The client's address, after what a load balancer announced.
+    #[must_use]
+    pub const fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// The policy that the connection started with.
@@ -266,7 +272,8 @@ impl Machine {
         if self.facts.command == Some(Command::Bind) {
             return self.prepare_binding(&addresses, permit, now, out);
         }
-        let attempts = Attempts::new(addresses, permit, now, until);
+        let delay = self.policy.timeouts.attempt;
+        let attempts = Attempts::new(addresses, permit, now, (delay, until));
         match attempts.any_permitted(&self.policy.acl) {
             Ok(()) => {
                 self.stage = Stage::Opening(attempts);
@@ -333,31 +340,62 @@ impl Machine {
     fn on_resolved(
         &mut self,
         answer: Result<Addresses, LookupError>,
+        more: bool,
         now: Instant,
         out: &mut Outbox,
     ) -> Next {
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Resolving { permit, asked, until } => {
+                if more && !self.may_begin(&answer, &permit) {
+                    self.stage = Stage::Resolving { permit, asked, until };
+                    return Next::Wait;
+                }
                 self.facts.stages.resolve_us = Some(micros(asked, now));
                 match answer {
-                    Ok(addresses) => self.prepare(addresses, permit, now, until, out),
+                    Ok(addresses) => {
+                        let next = self.prepare(addresses, permit, now, until, out);
+                        if let Stage::Opening(attempts) = &mut self.stage {
+                            attempts.more = more;
+                        }
+                        next
+                    }
                     Err(LookupError::NotFound) => self.reject(Outcome::NameNotFound, now, out),
                     Err(LookupError::Failed | LookupError::TimedOut) => {
                         self.reject(Outcome::NameLookupFailed, now, out)
                     }
                     Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, now, out),
+                    Err(LookupError::ClientOverloaded) => self.reject(Outcome::OverLimit, now, out),
                 }
+            }
+            Stage::Dialing(mut attempts) => {
+                attempts.more = more;
+                attempts.add(answer.as_deref().unwrap_or_default());
+                let next = !attempts.is_pending() || attempts.may_join(now);
+                self.stage = Stage::Dialing(attempts);
+                if next { self.dial_next(now, out) } else { Next::Wait }
+            }
+            Stage::Binding(mut binding) => {
+                binding.add(answer.as_deref().unwrap_or_default(), &self.policy.acl);
+                self.stage = Stage::Binding(binding);
+                Next::Wait
+            }
+            // The rest of a name whose half was enough.
+            stage @ (Stage::Answering { .. } | Stage::Done) => {
+                self.stage = stage;
+                Next::Wait
             }
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
             | Stage::Opening(_)
-            | Stage::Dialing(_)
-            | Stage::Associating { .. }
-            | Stage::Binding(_)
-            | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Resolved", now),
+            | Stage::Associating { .. } => self.impossible("Resolved", now),
         }
+    }
+
+    /// Whether half of what a name has is enough to begin with: one of its addresses is permitted.
+    fn may_begin(&self, half: &Result<Addresses, LookupError>, permit: &RequestPermit) -> bool {
+        let half = half.as_deref().unwrap_or_default();
+        half.iter().any(|address| self.policy.acl.on_address(permit, *address).is_ok())
     }
 
     fn on_connected(
@@ -496,13 +534,11 @@ impl Machine {
         let Stage::Dialing(attempts) = &mut self.stage else {
             return self.impossible("dial", now);
         };
-        if let Some((attempt, permit)) =
-            attempts.next(&self.policy.acl, now, self.policy.timeouts.attempt)
-        {
+        if let Some((attempt, permit)) = attempts.next(&self.policy.acl, now) {
             self.facts.resolved = Some(permit.address().ip().to_canonical());
             return Next::Dial { attempt, permit };
         }
-        if attempts.is_pending() {
+        if attempts.is_pending() || attempts.more {
             return Next::Wait;
         }
         let outcome = attempts.outcome();
@@ -574,7 +610,8 @@ impl Machine {
             Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, now, out),
             Stage::Opening(_) | Stage::Associating { .. } => Next::Wait,
             Stage::Dialing(attempts) if attempts.is_over(now) => {
-                self.reject(Outcome::ConnectTimeout, now, out)
+                let outcome = attempts.overdue();
+                self.reject(outcome, now, out)
             }
             Stage::Dialing(attempts) if attempts.may_join(now) => self.dial_next(now, out),
             Stage::Dialing(_) => Next::Wait,

@@ -25,7 +25,7 @@ pub(super) enum Stage {
     Negotiating { handshake: Negotiation, until: Instant },
     /// A password is being checked.
     Verifying { handshake: Negotiation, asked: Instant, until: Instant },
-    /// A name is being looked up.
+    /// A name is being looked up, or only half of it is known and no rule allows that half.
     Resolving { permit: RequestPermit, asked: Instant, until: Instant },
     /// The session is being put into the table.
     Opening(Attempts),

@@ -82,7 +82,7 @@ impl Outfit<'_> {
         }
         let worker = Worker::new(WorkerParts {
             index: self.index,
-            resolver: self.names.resolver(&self.settings.resolver, &poll, &post)?,
+            resolver: self.names.resolver(&poll, &post)?,
             poll,
             listeners,
             mailbox,
@@ -117,7 +117,8 @@ impl Outfit<'_> {
 const ATTEMPTS_PART: usize = 4;
 /// Password checks that wait for a thread at most; beyond it a login is refused.
 const HASHES_WAITING_MAX: usize = 1024;
-/// Answers that one worker may be sent before it reads them: all look-ups and all password checks.
-const JOBS_IN_FLIGHT_MAX: usize = IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX;
+/// Answers that one worker may be sent before it reads them: both halves of all look-ups, and all
+/// password checks.
+const JOBS_IN_FLIGHT_MAX: usize = 2 * IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX;
 /// How long the pools are waited for at the end; one that getaddrinfo holds is left behind.
 const POOL_PATIENCE: Duration = Duration::from_millis(500);

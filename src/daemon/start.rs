@@ -183,7 +183,7 @@ impl Plan {
         let others = Others {
             workers,
             listeners: settings.server.listen.len(),
-            resolvers: names.descriptors_max(&settings.resolver, workers),
+            resolvers: names.descriptors_max(workers),
         };
         let sockets_max = sockets_max(&nofile, &others);
         let relays = sockets_max / PER_RELAY;
@@ -297,7 +297,7 @@ fn policy(settings: &Settings, plan: &Plan, api: Option<SocketAddr>) -> Policy {
         timeouts: Timeouts {
             handshake: server.handshake_timeout,
             connect: server.connect_timeout,
-            attempt: ATTEMPT_PATIENCE,
+            attempt: server.attempt_delay,
             idle: server.idle_timeout,
             half_close: server.half_close_timeout,
             linger: LINGER,
@@ -319,7 +319,5 @@ pub(super) fn spawn<T: Send + 'static>(
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the
 /// kernel's scheduler does better.
 const PINNED_FROM: usize = 4;
-/// How long an address may be silent before the next one is tried alongside.
-const ATTEMPT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a refused client's reply, or the octets before a reset, may take to leave.
 const LINGER: Duration = Duration::from_secs(2);

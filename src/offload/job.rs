@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::auth::{Credentials, Users, Verdict, verify};
 use crate::key::Key;
 use crate::mailbox::{Letter, Post};
-use crate::resolve::{Family, LookupError, look_up};
+use crate::resolve::{LookupError, LookupId, Record, look_up};
 use crate::target::HostName;
 
 /// One thing to do, and where the answer goes.
@@ -16,12 +16,10 @@ pub enum Job {
     Lookup {
         /// The name.
         name: HostName,
-        /// Which addresses are wanted.
-        family: Family,
-        /// Who asks.
-        key: Key,
-        /// Which of its questions.
-        query: u32,
+        /// Which of its records.
+        record: Record,
+        /// The number of the look-up.
+        id: LookupId,
         /// The asker's worker.
         post: Post,
     },
@@ -42,9 +40,9 @@ impl Job {
     /// Does it and posts the answer; blocks so long as it takes. A panic becomes an answer.
     pub fn run(self) {
         match self {
-            Self::Lookup { name, family, key, query, post } => {
-                let answer = guarded(Err(LookupError::Failed), || look_up(&name, family));
-                answer_to(&post, Letter::Resolved { key, query, answer });
+            Self::Lookup { name, record, id, post } => {
+                let answer = guarded(Err(LookupError::Failed), || look_up(&name, record));
+                answer_to(&post, Letter::Resolved { id, record, answer });
             }
             Self::Verify { users, credentials, key, post } => {
                 // A check that could not be made must not count as a wrong password.
@@ -61,7 +59,7 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the credentials.
         match self {
-            Self::Lookup { name, key, query, .. } => write!(f, "Lookup({name}, {key:?}, {query})"),
+            Self::Lookup { name, record, id, .. } => write!(f, "Lookup({name}, {record:?}, {id})"),
             Self::Verify { key, .. } => write!(f, "Verify({key:?})"),
         }
     }
@@ -99,9 +97,9 @@ mod tests {
     fn a_lookup_answers_to_its_asker() {
         let (_poll, post, mailbox) = worker();
         let name = Host::from_name(b"127.1").unwrap().name().unwrap().clone();
-        Job::Lookup { name, family: Family::Any, key: KEY, query: 9, post }.run();
-        let Some(Letter::Resolved { key, query, answer }) = mailbox.next() else { panic!() };
-        assert_eq!((key, query), (KEY, 9));
+        Job::Lookup { name, record: Record::A, id: 9, post }.run();
+        let Some(Letter::Resolved { id, record, answer }) = mailbox.next() else { panic!() };
+        assert_eq!((id, record), (9, Record::A));
         assert_eq!(answer.unwrap()[0].to_string(), "127.0.0.1");
     }
 

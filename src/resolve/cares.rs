@@ -10,11 +10,13 @@
 //! - The poll tells an edge once. c-ares reads UDP until it would block and TCP until a short
 //!   read, so that is enough. An event of an earlier socket with the same number is harmless: it
 //!   costs one read that would block.
-//! - Unless told not to, c-ares sorts addresses by connecting a UDP socket to each (RFC 6724), and
-//!   reads the hosts file and `resolv.conf`. All of that is switched off: a worker touches no file,
-//!   and dialling tries the addresses in turn anyway.
-//! - One question cannot be cancelled. An answer carries its asker's key, and the bound on
-//!   questions counts those whose asker has gone, because the servers are busy with them too.
+//! - Unless told not to, c-ares reads the hosts file and `resolv.conf`. That is switched off: a
+//!   worker touches no file.
+//! - Its look-up of "addresses" waits for both families, sorts them by connecting a UDP socket to
+//!   each (RFC 6724), and tells no time of a miss; its cache has no bound. So it is given one bare
+//!   query for each kind of records, and what comes back is read and kept here.
+//! - One question cannot be cancelled. The bound on questions counts those whose asker has gone,
+//!   because the servers are busy with them too.
 //! - After three answers c-ares takes a server's patience from its average latency (five times,
 //!   but no less than 250 ms), and doubles it each round. The answers of a cache make that short
 //!   for the first question about a slow name; it is why a server is asked four times by default.
@@ -28,18 +30,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use c_ares::{
-    AddrInfoFlags, AddrInfoHints, AddrInfoResults, AddressFamily, Channel, FdEventFlags, FdEvents,
-    Flags, Options, ProcessFlags,
+    Channel, DnsCls, DnsFlags, DnsOpcode, DnsRcode, DnsRecord, DnsRecordType, DnsRr, DnsRrKey,
+    DnsSection, FdEventFlags, FdEvents, Flags, Options, ProcessFlags,
 };
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use parking_lot::Mutex;
 
-use super::hosts::Hosts;
 use super::options::ResolverOptions;
-use super::order::{Addresses, Family, LookupError, interleave};
-use super::resolver::{Answered, IN_FLIGHT_MAX};
-use crate::key::Key;
+use super::order::{ADDRESSES_MAX, Addresses, LookupError, Record};
+use super::resolver::{Found, IN_FLIGHT_MAX, LookupId};
 use crate::target::HostName;
 
 /// The channel could not be made: out of memory, or a server's address that c-ares cannot use.
@@ -56,19 +56,11 @@ impl From<c_ares::Error> for NoResolver {
 /// Asks name servers. Belongs to one worker.
 pub struct Cares {
     channel: Channel,
-    hosts: Arc<Hosts>,
-    family: Family,
     /// Shared with the handlers of questions only, and those run inside calls of this type: the
     /// lock is never waited for.
-    answers: Arc<Mutex<Answers>>,
+    answers: Arc<Mutex<VecDeque<Found>>>,
     /// Whether sockets may wait to be closed.
     stirred: bool,
-}
-
-#[derive(Debug, Default)]
-struct Answers {
-    ready: VecDeque<Answered>,
-    in_flight: usize,
 }
 
 impl Cares {
@@ -82,14 +74,13 @@ impl Cares {
         token: impl Fn(RawFd) -> Token + Send + Sync + 'static,
     ) -> Result<Self, NoResolver> {
         let sockets = Sockets { registry, known: Mutex::default() };
-        let cache_secs = u32::try_from(options.cache_max_ttl.as_secs()).unwrap_or(u32::MAX);
         let mut settings = Options::new();
         settings
             .set_flags(Flags::EDNS | Flags::NOSEARCH | Flags::NOALIASES)
+            .set_query_cache_max_ttl(0)
             .set_timeout(options.timeout)
             .set_max_timeout(options.timeout.saturating_mul(2).max(TIMEOUT_MAX))
             .set_tries(options.tries.max(1))
-            .set_query_cache_max_ttl(cache_secs)
             .set_udp_max_queries(Some(PORT_QUERIES_MAX))
             .set_resolvconf_path("/dev/null")?
             .set_hosts_path("/dev/null")?
@@ -101,13 +92,7 @@ impl Cares {
         if !options.servers.is_empty() {
             channel.set_servers(options.servers.iter().map(ToString::to_string))?;
         }
-        Ok(Self {
-            channel,
-            hosts: Arc::clone(&options.hosts),
-            family: options.family,
-            answers: Arc::default(),
-            stirred: false,
-        })
+        Ok(Self { channel, answers: Arc::default(), stirred: false })
     }
 
     /// Descriptors that one resolver with so many servers may have open: as many questions as may be
@@ -120,62 +105,34 @@ impl Cares {
         (2 * IN_FLIGHT_MAX).div_ceil(PORT_QUERIES_MAX as usize) + 2 * servers
     }
 
-    /// See [`Resolver::ask`](super::Resolver::ask).
-    pub fn ask(&mut self, name: &HostName, key: Key, query: u32) {
-        {
-            let mut answers = self.answers.lock();
-            if let Some(answer) = self.known(name, answers.in_flight) {
-                answers.ready.push_back(Answered { key, query, answer });
-                return;
+    /// Asks for one half of a name; exactly one answer comes out of [`drain`](Self::drain).
+    pub(super) fn ask(&mut self, name: &HostName, record: Record, id: LookupId) {
+        let query = match query(name, record) {
+            Ok(query) => query,
+            Err(error) => {
+                let answer = Err(lookup_error(error));
+                return self.answers.lock().push_back(Found { id, record, answer, ttl: None });
             }
-            answers.in_flight += 1;
-        }
-        let (answers, family) = (Arc::clone(&self.answers), self.family);
-        let hints = AddrInfoHints {
-            flags: AddrInfoFlags::NOSORT,
-            family: match family {
-                Family::Any => None,
-                Family::Ipv4 => Some(AddressFamily::INET),
-                Family::Ipv6 => Some(AddressFamily::INET6),
-            },
-            ..AddrInfoHints::default()
         };
+        let answers = Arc::clone(&self.answers);
         self.stirred = true;
-        self.channel.get_addrinfo(name.as_str(), None, &hints, move |result| {
-            let answer = match result {
-                Ok(found) => addresses(&found, family),
-                Err(error) => Err(lookup_error(error)),
+        let sent = self.channel.send_dnsrec(&query, move |result| {
+            let (answer, ttl) = match result {
+                Ok(reply) => read(reply, record),
+                Err(error) => (Err(lookup_error(error)), None),
             };
-            let mut answers = answers.lock();
-            answers.in_flight -= 1;
-            answers.ready.push_back(Answered { key, query, answer });
+            answers.lock().push_back(Found { id, record, answer, ttl });
         });
-    }
-
-    /// What can be said of a name without c-ares.
-    fn known(&self, name: &HostName, in_flight: usize) -> Option<Result<Addresses, LookupError>> {
-        if let Some(addresses) = self.hosts.find(name, self.family) {
-            Some(Ok(addresses))
-        } else if name.as_str().len() > NAME_MAX {
-            // c-ares would ask for it.
-            Some(Err(LookupError::NotFound))
-        } else if in_flight >= IN_FLIGHT_MAX {
-            Some(Err(LookupError::Overloaded))
-        } else {
-            None
+        if let Err(error) = sent {
+            // The handler has been told so, too.
+            tracing::trace!(%error, "a question was not sent");
         }
     }
 
     /// The next answer.
     #[must_use]
-    pub fn drain(&mut self) -> Option<Answered> {
-        self.answers.lock().ready.pop_front()
-    }
-
-    /// Questions that have no answer yet.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.answers.lock().in_flight
+    pub(super) fn drain(&self) -> Option<Found> {
+        self.answers.lock().pop_front()
     }
 
     /// Takes readiness of a descriptor. One that is no longer ours is passed over.
@@ -213,10 +170,7 @@ impl Cares {
 
 impl fmt::Debug for Cares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cares")
-            .field("family", &self.family)
-            .field("in_flight", &self.in_flight())
-            .finish_non_exhaustive()
+        f.debug_struct("Cares").field("stirred", &self.stirred).finish_non_exhaustive()
     }
 }
 
@@ -265,10 +219,57 @@ const fn interest(readable: bool, writable: bool) -> Option<Interest> {
     }
 }
 
-/// IPv6 leads, as RFC 8305 has it; each family keeps the server's order.
-fn addresses(found: &AddrInfoResults, family: Family) -> Result<Addresses, LookupError> {
-    let all = || found.nodes().filter_map(|node| node.ip_addr());
-    interleave(all().filter(IpAddr::is_ipv6).chain(all().filter(IpAddr::is_ipv4)), family)
+/// A question for the records of one kind, with room for a long answer by UDP (RFC 6891).
+fn query(name: &HostName, record: Record) -> c_ares::Result<DnsRecord> {
+    let mut query = DnsRecord::new(0, DnsFlags::RD, DnsOpcode::Query, DnsRcode::NoError)?;
+    query.query_add(name.as_str(), kind(record), DnsCls::IN)?;
+    query
+        .rr_add(DnsSection::Additional, "", DnsRecordType::OPT, DnsCls::IN, 0)?
+        .set_u16(DnsRrKey::OPT_UDP_SIZE, UDP_OCTETS_MAX)?
+        .set_u8(DnsRrKey::OPT_VERSION, 0)?
+        .set_u16(DnsRrKey::OPT_FLAGS, 0)?;
+    Ok(query)
+}
+
+const fn kind(record: Record) -> DnsRecordType {
+    match record {
+        Record::A => DnsRecordType::A,
+        Record::Aaaa => DnsRecordType::AAAA,
+    }
+}
+
+/// What a reply says, and how long that holds.
+fn read(reply: &DnsRecord, record: Record) -> (Result<Addresses, LookupError>, Option<Duration>) {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "c-ares' enum: all else is a failure")]
+    match reply.rcode() {
+        DnsRcode::NoError | DnsRcode::NXDomain => {}
+        _ => return (Err(LookupError::Failed), None),
+    }
+    let mut addresses = Addresses::new();
+    // Whatever led to the addresses holds no longer than the shortest of the aliases.
+    let mut ttl = u32::MAX;
+    for answer in reply.rrs(DnsSection::Answer) {
+        ttl = ttl.min(answer.ttl());
+        if let Some(address) = address(answer, record)
+            && addresses.len() < ADDRESSES_MAX
+        {
+            addresses.push(address);
+        }
+    }
+    let seconds = |ttl: u32| Duration::from_secs(u64::from(ttl));
+    if addresses.is_empty() {
+        // RFC 2308 §5: the lesser of the SOA's own time and its last field.
+        let soa = reply.rrs(DnsSection::Authority).find_map(DnsRr::as_soa);
+        return (Err(LookupError::NotFound), soa.map(|soa| seconds(soa.ttl().min(soa.minimum()))));
+    }
+    (Ok(addresses), Some(seconds(ttl)))
+}
+
+fn address(answer: &DnsRr, record: Record) -> Option<IpAddr> {
+    match record {
+        Record::A => answer.as_a().map(|a| a.addr().into()),
+        Record::Aaaa => answer.as_aaaa().map(|aaaa| aaaa.addr().into()),
+    }
 }
 
 fn lookup_error(error: c_ares::Error) -> LookupError {
@@ -277,6 +278,7 @@ fn lookup_error(error: c_ares::Error) -> LookupError {
         c_ares::Error::ENOTFOUND
         | c_ares::Error::ENODATA
         | c_ares::Error::ENONAME
+        | c_ares::Error::EBADQUERY
         | c_ares::Error::EBADNAME => LookupError::NotFound,
         c_ares::Error::ETIMEOUT => LookupError::TimedOut,
         c_ares::Error::ENOMEM => LookupError::Overloaded,
@@ -287,10 +289,9 @@ fn lookup_error(error: c_ares::Error) -> LookupError {
 /// The longest that one try may wait, unless the configured patience is longer than half of it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
 
-/// Octets of a name that DNS can carry, written without the root's dot (RFC 1035 §3.1: 255 on the
-/// wire, the first length and the root's included).
-const NAME_MAX: usize = 253;
-
 /// Questions that leave from one port, before another is taken: what a forger has to guess
 /// (RFC 5452 §9.2) stays fresh.
 const PORT_QUERIES_MAX: u32 = 100;
+
+/// Octets of an answer that we take by UDP: what passes everywhere unfragmented.
+const UDP_OCTETS_MAX: u16 = 1232;

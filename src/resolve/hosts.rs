@@ -1,15 +1,20 @@
-//! The hosts file, read once by the daemon, so that a worker never touches a file.
+//! Names that no server is asked for: those of the configuration and of the hosts file, which the
+//! daemon has read, so that a worker never touches a file.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hashbrown::HashMap;
 
-use super::order::{ADDRESSES_MAX, Addresses, Family, interleave};
+use super::order::{ADDRESSES_MAX, Addresses, Family, LookupError, interleave};
 use crate::target::{Host, HostName};
 
-/// The names of a hosts file, and the loopback names that are so by definition.
+/// The names of the configuration and of a hosts file, and the loopback names that are so by
+/// definition.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
+    /// Of the configuration.
+    fixed: HashMap<HostName, Addresses>,
+    /// Of the file.
     addresses: HashMap<HostName, Addresses>,
 }
 
@@ -32,16 +37,37 @@ impl Hosts {
         hosts
     }
 
-    /// The addresses of `family` that the file gives a name, in its order. `localhost` and what
-    /// ends in `.localhost` is the loopback, whatever the file says (RFC 6761 §6.3).
+    /// The same with names whose addresses are these and no others, whatever the file or a server says.
+    /// Of a name with more than [`ADDRESSES_MAX`] addresses the first are taken.
     #[must_use]
-    pub fn find(&self, name: &HostName, family: Family) -> Option<Addresses> {
-        if is_localhost(name.as_str()) {
+    pub fn with_fixed<'a>(
+        mut self,
+        names: impl IntoIterator<Item = (&'a HostName, &'a [IpAddr])>,
+    ) -> Self {
+        for (name, addresses) in names {
+            let addresses = addresses.iter().copied().take(ADDRESSES_MAX).collect();
+            self.fixed.insert(name.clone(), addresses);
+        }
+        self
+    }
+
+    /// What is known of a name without asking anybody, in the order to dial it. `localhost` and what
+    /// ends in `.localhost` is the loopback, whatever the file says (RFC 6761 §6.3); what ends in
+    /// `.onion` is not to be looked up (RFC 7686 §2).
+    #[must_use]
+    pub fn find(&self, name: &HostName, family: Family) -> Option<Result<Addresses, LookupError>> {
+        if let Some(fixed) = self.fixed.get(name) {
+            return Some(interleave(fixed.iter().copied(), family));
+        }
+        if is_below(name.as_str(), "localhost") {
             let loopback = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
-            return interleave(loopback, family).ok();
+            return Some(interleave(loopback, family));
+        }
+        if is_below(name.as_str(), "onion") {
+            return Some(Err(LookupError::NotFound));
         }
         // A name with addresses of the other family only is left to the name servers.
-        interleave(self.addresses.get(name)?.iter().copied(), family).ok()
+        interleave(self.addresses.get(name)?.iter().copied(), family).ok().map(Ok)
     }
 
     /// How many names the file has.
@@ -73,8 +99,9 @@ fn address(word: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn is_localhost(name: &str) -> bool {
-    name.strip_suffix("localhost").is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// Whether a name is `domain` or ends in it.
+fn is_below(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -88,7 +115,7 @@ mod tests {
     }
 
     fn found(hosts: &Hosts, text: &str, family: Family) -> Vec<String> {
-        let addresses = hosts.find(&name(text), family).unwrap_or_default();
+        let addresses = hosts.find(&name(text), family).and_then(Result::ok).unwrap_or_default();
         addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -104,7 +131,7 @@ mod tests {
     #[test]
     fn a_name_on_several_lines_has_all_addresses_of_the_family_asked_for() {
         let hosts = Hosts::parse(b"192.0.2.1 a\r\n2001:db8::1 a\n192.0.2.2 a b\n192.0.2.1 a");
-        assert_eq!(found(&hosts, "a", Family::Any), ["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
+        assert_eq!(found(&hosts, "a", Family::Any), ["2001:db8::1", "192.0.2.1", "192.0.2.2"]);
         assert_eq!(found(&hosts, "a", Family::Ipv6), ["2001:db8::1"]);
         assert_eq!(hosts.find(&name("b"), Family::Ipv6), None);
     }
@@ -127,6 +154,26 @@ mod tests {
             }
             assert_eq!(hosts.find(&name("notlocalhost"), Family::Any), None);
         }
+    }
+
+    #[test]
+    fn a_name_of_the_configuration_is_what_it_says_there_and_nothing_else() {
+        let here = [IpAddr::from([192, 0, 2, 9])];
+        let hosts = Hosts::parse(b"192.0.2.1 a\n2001:db8::1 a\n");
+        let hosts = hosts.with_fixed([(&name("a"), &here[..]), (&name("b.localhost"), &here)]);
+        assert_eq!(found(&hosts, "A.", Family::Any), ["192.0.2.9"]);
+        assert_eq!(found(&hosts, "b.localhost", Family::Any), ["192.0.2.9"]);
+        // Nobody else is asked for the other family.
+        assert_eq!(hosts.find(&name("a"), Family::Ipv6), Some(Err(LookupError::NotFound)));
+    }
+
+    #[test]
+    fn hidden_services_are_asked_of_nobody() {
+        let hosts = Hosts::default();
+        for text in ["onion", "abc.onion"] {
+            assert_eq!(hosts.find(&name(text), Family::Any), Some(Err(LookupError::NotFound)));
+        }
+        assert_eq!(hosts.find(&name("onion.test"), Family::Any), None);
     }
 
     proptest! {

@@ -1,11 +1,13 @@
 //! Names to addresses, without ever blocking a worker.
 //!
 //! ```text
-//!              ask(name, key, query)                    drain() -> Answered { key, query, answer }
-//!  worker ───────────────────────────▶ Resolver ──────────────────────────────────────▶ worker
-//!                                       ├─ hosts file, read by the daemon: answers at once
-//!                                       ├─ Cares: sockets on the worker's own poll
-//!                                       └─ System: getaddrinfo in the pool, a small cache before it
+//!            ask(name, asker)                        drain() -> Answered { key, query, answer, more }
+//!  worker ──────────────────▶ Resolver ─────────────────────────────────────────────────▶ worker
+//!                              ├─ Hosts: the configuration and the hosts file: answers at once
+//!                              ├─ Cache: recent answers and misses
+//!                              └─ Source, for A and AAAA apart:
+//!                                  ├─ Cares: sockets on the worker's own poll
+//!                                  └─ System: getaddrinfo in the pool
 //! ```
 //!
 //! Every answer, also one that is known at once, comes out of `drain`: nothing here ever calls back
@@ -14,6 +16,7 @@
 //! a worker, and knows neither connections nor rules: what a name resolves to is judged elsewhere.
 #![forbid(unsafe_code)]
 
+mod cache;
 #[cfg(feature = "dns-cares")]
 mod cares;
 mod host_files;
@@ -21,13 +24,16 @@ mod hosts;
 mod options;
 mod order;
 mod resolver;
+mod shares;
 mod system;
+mod tally;
 
 #[cfg(feature = "dns-cares")]
 pub use cares::{Cares, NoResolver};
 pub use host_files::{HostFiles, ResolvConf, SERVERS_MAX};
 pub use hosts::Hosts;
 pub use options::ResolverOptions;
-pub use order::{ADDRESSES_MAX, Addresses, Family, LookupError, interleave};
-pub use resolver::{Answered, IN_FLIGHT_MAX, Resolver};
+pub use order::{ADDRESSES_MAX, Addresses, Family, LookupError, Record, alternate, interleave};
+pub use resolver::{Answered, Asker, IN_FLIGHT_MAX, LookupId, RESOLUTION_DELAY, Resolver, Source};
 pub use system::{Submit, System, look_up};
+pub use tally::{Finding, Origin, Tally};

@@ -19,8 +19,12 @@ pub struct ResolverOptions {
     pub timeout: Duration,
     /// How often each server is asked, at least once.
     pub tries: u32,
-    /// How long an answer is remembered at most; zero remembers none.
+    /// How long addresses are remembered at most; zero remembers none.
     pub cache_max_ttl: Duration,
+    /// How long it is remembered at most that a name has no address; zero remembers nothing.
+    pub negative_max_ttl: Duration,
+    /// Look-ups that one client may have in flight, at least one.
+    pub per_client_max: usize,
     /// Which addresses are wanted.
     pub family: Family,
 }
@@ -33,6 +37,8 @@ impl Default for ResolverOptions {
             timeout: Duration::from_secs(2),
             tries: 4,
             cache_max_ttl: Duration::from_secs(300),
+            negative_max_ttl: Duration::from_secs(60),
+            per_client_max: 256,
             family: Family::Any,
         }
     }

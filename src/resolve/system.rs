@@ -1,196 +1,168 @@
-//! The system's own resolver (getaddrinfo, with all of nsswitch), asked by the pool's threads, and
-//! a small cache before it: the system tells no time to live.
+//! The system's own resolver (getaddrinfo, with all of nsswitch), asked by the pool's threads: once
+//! for each kind of records, so that the slower answer does not hold up the faster one.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
-use smallvec::SmallVec;
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
+use hashbrown::HashSet;
 
-use super::hosts::Hosts;
-use super::order::{Addresses, Family, LookupError, interleave};
-use super::resolver::{Answered, IN_FLIGHT_MAX};
-use crate::key::Key;
+use super::order::{ADDRESSES_MAX, Addresses, LookupError, Record};
+use super::resolver::{Found, LookupId};
 use crate::target::HostName;
 
 /// Hands a question to the pool; `false` when the pool has no room for it. The pool answers with
-/// the same key and query.
-pub type Submit = Box<dyn Fn(&HostName, Key, u32) -> bool + Send>;
+/// the same number and kind of records.
+pub type Submit = Box<dyn Fn(&HostName, Record, LookupId) -> bool + Send>;
 
 /// Asks the system, by the pool. Belongs to one worker.
 pub struct System {
     submit: Submit,
-    family: Family,
-    localhost: Hosts,
-    /// The name that the pool was asked for, by the question that was the first to ask for it.
-    asked: HashMap<Asker, HostName>,
-    /// All who wait for a name.
-    waiting: HashMap<HostName, SmallVec<[Asker; 1]>>,
-    in_flight: usize,
-    cache: Cache,
-    ready: VecDeque<Answered>,
+    /// What the pool was asked; no more than twice as many as look-ups may be in flight.
+    asked: HashSet<(LookupId, Record), foldhash::fast::RandomState>,
+    ready: VecDeque<Found>,
 }
 
-type Asker = (Key, u32);
-
 impl System {
-    /// A resolver that asks by `submit`.
+    /// A source that asks by `submit`.
     #[must_use]
-    pub fn new(family: Family, submit: Submit) -> Self {
-        Self {
-            submit,
-            family,
-            localhost: Hosts::default(),
-            asked: HashMap::new(),
-            waiting: HashMap::new(),
-            in_flight: 0,
-            cache: Cache::default(),
-            ready: VecDeque::new(),
-        }
+    pub fn new(submit: Submit) -> Self {
+        Self { submit, asked: HashSet::default(), ready: VecDeque::new() }
     }
 
-    /// See [`Resolver::ask`](super::Resolver::ask). A name that is asked for already is not asked
-    /// for again.
-    pub fn ask(&mut self, name: &HostName, key: Key, query: u32, now: Instant) {
-        if let Some(addresses) = self.localhost.find(name, self.family) {
-            self.ready.push_back(Answered { key, query, answer: Ok(addresses) });
-        } else if let Some(answer) = self.cache.find(name, now) {
-            self.ready.push_back(Answered { key, query, answer });
-        } else if self.in_flight >= IN_FLIGHT_MAX {
-            self.ready.push_back(Answered { key, query, answer: Err(LookupError::Overloaded) });
-        } else if let Some(askers) = self.waiting.get_mut(name) {
-            askers.push((key, query));
-            self.in_flight += 1;
-        } else if (self.submit)(name, key, query) {
-            self.asked.insert((key, query), name.clone());
-            self.waiting.insert(name.clone(), SmallVec::from_buf([(key, query)]));
-            self.in_flight += 1;
+    /// Asks for one half of a name; exactly one answer comes out of [`drain`](Self::drain).
+    pub(super) fn ask(&mut self, name: &HostName, record: Record, id: LookupId) {
+        if (self.submit)(name, record, id) {
+            self.asked.insert((id, record));
         } else {
-            self.ready.push_back(Answered { key, query, answer: Err(LookupError::Overloaded) });
+            let answer = Err(LookupError::Overloaded);
+            self.ready.push_back(Found { id, record, answer, ttl: None });
         }
     }
 
     /// Takes an answer of the pool; one to a question that was never asked is dropped.
-    pub fn answered(
+    pub(super) fn answered(
         &mut self,
-        key: Key,
-        query: u32,
-        answer: &Result<Addresses, LookupError>,
-        now: Instant,
+        id: LookupId,
+        record: Record,
+        answer: Result<Addresses, LookupError>,
     ) {
-        let Some(name) = self.asked.remove(&(key, query)) else { return };
-        let askers = self.waiting.remove(&name).unwrap_or_default();
-        self.in_flight -= askers.len();
-        for (key, query) in askers {
-            self.ready.push_back(Answered { key, query, answer: answer.clone() });
+        if self.asked.remove(&(id, record)) {
+            self.ready.push_back(Found { id, record, answer, ttl: None });
         }
-        self.cache.keep(name, answer, now);
     }
 
     /// The next answer.
     #[must_use]
-    pub fn drain(&mut self) -> Option<Answered> {
+    pub(super) fn drain(&mut self) -> Option<Found> {
         self.ready.pop_front()
-    }
-
-    /// Questions that have no answer yet.
-    #[must_use]
-    pub const fn in_flight(&self) -> usize {
-        self.in_flight
     }
 }
 
 impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("System")
-            .field("family", &self.family)
-            .field("in_flight", &self.in_flight)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Recent answers, the oldest dropped first when there is no room.
-#[derive(Debug, Default)]
-struct Cache {
-    answers: HashMap<HostName, Kept>,
-    /// The names of `answers`, each once, in the order in which they were kept.
-    order: VecDeque<HostName>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    answer: Result<Addresses, LookupError>,
-    until: Instant,
-}
-
-impl Cache {
-    fn find(&self, name: &HostName, now: Instant) -> Option<Result<Addresses, LookupError>> {
-        let kept = self.answers.get(name)?;
-        (now < kept.until).then(|| kept.answer.clone())
-    }
-
-    fn keep(&mut self, name: HostName, answer: &Result<Addresses, LookupError>, now: Instant) {
-        let lifetime = match answer {
-            Ok(_) => FOUND_KEPT,
-            // A failing server is spared like a missing name: a moment.
-            Err(LookupError::NotFound | LookupError::Failed) => MISSED_KEPT,
-            Err(LookupError::TimedOut | LookupError::Overloaded) => return,
-        };
-        let kept = Kept { answer: answer.clone(), until: now + lifetime };
-        if let Some(earlier) = self.answers.get_mut(&name) {
-            *earlier = kept;
-            return;
-        }
-        if self.order.len() >= CACHE_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.answers.remove(&oldest);
-        }
-        self.order.push_back(name.clone());
-        self.answers.insert(name, kept);
+        f.debug_struct("System").field("asked", &self.asked.len()).finish_non_exhaustive()
     }
 }
 
 /// Asks the system and waits, so long as it takes: for the pool's threads only.
 ///
 /// # Errors
-/// [`LookupError::NotFound`] when the name has no address of the family, [`LookupError::Failed`]
+/// [`LookupError::NotFound`] when the name has no address of the kind, [`LookupError::Failed`]
 /// when the system could not tell.
-pub fn look_up(name: &HostName, family: Family) -> Result<Addresses, LookupError> {
-    #[expect(clippy::disallowed_methods, reason = "this is the function that may block")]
-    let found = (name.as_str(), 0).to_socket_addrs();
-    match found {
-        // The system has sorted (RFC 6724): the family of its first address leads.
-        Ok(addresses) => interleave(addresses.map(|address: SocketAddr| address.ip()), family),
-        Err(error) => Err(lookup_error(&error)),
+pub fn look_up(name: &HostName, record: Record) -> Result<Addresses, LookupError> {
+    let family = match record {
+        Record::A => AddrFamily::Inet,
+        Record::Aaaa => AddrFamily::Inet6,
+    };
+    let hints = AddrInfoHints {
+        address: family.into(),
+        // One entry for each address, and not one for each kind of socket.
+        socktype: SockType::Stream.into(),
+        ..AddrInfoHints::default()
+    };
+    let found = getaddrinfo(Some(name.as_str()), None, Some(hints))
+        .map_err(|error| lookup_error(error.kind(), error.error_num()))?;
+    // The system has sorted them (RFC 6724). One that cannot be read is none.
+    let ips = found.filter_map(Result::ok).map(|info| info.sockaddr.ip());
+    let addresses: Addresses = ips.filter(|&ip| record.holds(ip)).take(ADDRESSES_MAX).collect();
+    if addresses.is_empty() { Err(LookupError::NotFound) } else { Ok(addresses) }
+}
+
+fn lookup_error(kind: LookupErrorKind, number: i32) -> LookupError {
+    match kind {
+        LookupErrorKind::NoName | LookupErrorKind::NoData => LookupError::NotFound,
+        LookupErrorKind::IO if number == EAI_ADDRFAMILY => LookupError::NotFound,
+        LookupErrorKind::Memory => LookupError::Overloaded,
+        LookupErrorKind::Again
+        | LookupErrorKind::Badflags
+        | LookupErrorKind::Fail
+        | LookupErrorKind::Family
+        | LookupErrorKind::IO
+        | LookupErrorKind::Service
+        | LookupErrorKind::Socktype
+        | LookupErrorKind::System
+        | LookupErrorKind::Unknown => LookupError::Failed,
     }
 }
 
-/// The standard library hands on what getaddrinfo says as a text only. The text is the C library's
-/// untranslated one (glibc's two, then musl's), because this process never sets a locale.
-fn lookup_error(error: &io::Error) -> LookupError {
-    const NO_SUCH_NAME: [&str; 3] = [
-        "Name or service not known",
-        "No address associated with hostname",
-        "Name does not resolve",
-    ];
-    let text = error.to_string();
-    if NO_SUCH_NAME.iter().any(|known| text.contains(known)) {
-        LookupError::NotFound
-    } else {
-        LookupError::Failed
-    }
-}
-
-/// Answers of one worker that are kept at most.
-const CACHE_MAX: usize = 4096;
-/// How long addresses are kept.
-const FOUND_KEPT: Duration = Duration::from_secs(30);
-/// How long a miss is kept.
-const MISSED_KEPT: Duration = Duration::from_secs(5);
+/// "The host has no address of this family" (netdb.h), which the crate has no word for.
+const EAI_ADDRFAMILY: i32 = -9;
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::target::Host;
+
+    fn name(text: &str) -> HostName {
+        Host::from_name(text.as_bytes()).unwrap().name().unwrap().clone()
+    }
+
+    #[test]
+    fn a_full_pool_is_an_answer_and_the_next_question_tries_again() {
+        let room = Arc::new(AtomicBool::new(false));
+        let open = Arc::clone(&room);
+        let mut system = System::new(Box::new(move |_, _, _| open.load(Ordering::SeqCst)));
+        system.ask(&name("a.test"), Record::A, 1);
+        assert_eq!(system.drain().unwrap().answer, Err(LookupError::Overloaded));
+        room.store(true, Ordering::SeqCst);
+        system.ask(&name("a.test"), Record::A, 2);
+        assert_eq!(system.drain(), None);
+        system.answered(2, Record::A, Err(LookupError::NotFound));
+        assert_eq!(system.drain().unwrap().answer, Err(LookupError::NotFound));
+    }
+
+    #[test]
+    fn an_answer_to_nobody_is_dropped() {
+        let mut system = System::new(Box::new(|_, _, _| true));
+        system.answered(7, Record::A, Err(LookupError::NotFound));
+        system.ask(&name("a.test"), Record::A, 1);
+        system.answered(1, Record::Aaaa, Err(LookupError::NotFound));
+        assert_eq!(system.drain(), None);
+    }
+
+    #[test]
+    fn the_system_knows_the_short_form_of_an_address_and_which_family_it_is_of() {
+        let loopback = Ok(Addresses::from_slice(&[IpAddr::from([127, 0, 0, 1])]));
+        assert_eq!(look_up(&name("127.1"), Record::A), loopback);
+        assert_eq!(look_up(&name("127.1"), Record::Aaaa), Err(LookupError::NotFound));
+    }
+
+    #[test]
+    fn what_getaddrinfo_says_of_a_name_is_told_apart_from_its_own_failure() {
+        // EAI_NONAME, EAI_NODATA, EAI_AGAIN and EAI_FAIL (netdb.h).
+        for (number, expected) in [
+            (-2, LookupError::NotFound),
+            (-5, LookupError::NotFound),
+            (EAI_ADDRFAMILY, LookupError::NotFound),
+            (-3, LookupError::Failed),
+            (-4, LookupError::Failed),
+        ] {
+            assert_eq!(lookup_error(LookupErrorKind::new(number), number), expected, "{number}");
+        }
+    }
+}

@@ -172,7 +172,9 @@ impl Outcome {
             Self::NoAcceptableMethod => {
                 ("no_acceptable_method", 1, Debug, "the client offered no method that we accept")
             }
-            Self::OverLimit => ("over_limit", 1, Debug, "a limit on connections was reached"),
+            Self::OverLimit => {
+                ("over_limit", 1, Debug, "a limit on connections or look-ups was reached")
+            }
             Self::PolicyChanged => ("policy_changed", 2, Debug, "new rules forbid the session"),
             Self::QuotaExceeded => ("quota_exceeded", 2, Debug, "a quota was used up"),
             Self::ServerBusy => ("server_busy", 1, Warn, "the proxy had no room for the work"),

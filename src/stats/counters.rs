@@ -5,6 +5,7 @@ use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::histogram::Histogram;
+use super::lookups::LookupCounts;
 use super::peak::Peak;
 use super::stages::StageTimes;
 use crate::session::Outcome;
@@ -79,6 +80,8 @@ pub struct Counters {
     pub datagrams_received: Count,
     /// Datagrams that were dropped, by reason, in the order of [`Dropped::ALL`].
     pub datagrams_dropped: [Count; Dropped::ALL.len()],
+    /// Names that were looked up.
+    pub lookups: LookupCounts,
     /// Poll events and answers that came for a connection that was gone.
     pub stale: Count,
     /// Relay turns that used up their budget.
@@ -149,6 +152,7 @@ impl Default for Counters {
             datagrams_sent: Count::default(),
             datagrams_received: Count::default(),
             datagrams_dropped: array::from_fn(|_| Count::default()),
+            lookups: LookupCounts::default(),
             stale: Count::default(),
             budget_spent: Count::default(),
             unrecorded: Count::default(),

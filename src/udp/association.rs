@@ -101,6 +101,12 @@ impl Association {
         }
     }
 
+    /// The client's address.
+    #[must_use]
+    pub const fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Judges by this policy from now on.
     pub fn renew(&mut self, policy: &Arc<Policy>) {
         if self.policy.generation != policy.generation {
@@ -212,40 +218,77 @@ impl Association {
         Ok(Some(Step::Ask { query, name }))
     }
 
-    /// Each address of a permitted target is judged by itself.
-    fn way(&mut self, target: Target, request: RequestPermit, addresses: &[IpAddr]) -> Way {
+    /// Each address of a permitted target is judged by itself; those that may be sent to.
+    fn permits(
+        &self,
+        request: &RequestPermit,
+        addresses: &[IpAddr],
+    ) -> Result<SmallVec<[Permit; 1]>, Option<Ruling>> {
         let mut permits = SmallVec::new();
         let mut denied = None;
         for address in addresses {
-            match self.policy.acl.on_address(&request, address.to_canonical()) {
+            match self.policy.acl.on_address(request, address.to_canonical()) {
                 Ok(permit) => permits.push(permit),
                 Err(denial) => denied = Some(denial.ruling),
             }
         }
-        if permits.is_empty() {
-            self.refuse(target, denied, Outcome::AclDeniedAddress);
-            return Way::Closed(Dropped::Denied);
-        }
-        Way::Open(Open { target, request, permits, at: 0 })
+        if permits.is_empty() { Err(denied) } else { Ok(permits) }
     }
 
-    /// The answer to a question has come. Gives back the datagrams that waited for it, for
-    /// [`upload_kept`](Self::upload_kept).
+    fn way(&mut self, target: Target, request: RequestPermit, addresses: &[IpAddr]) -> Way {
+        match self.permits(&request, addresses) {
+            Ok(permits) => Way::Open(Open { target, request, permits, at: 0, asking: None }),
+            Err(denied) => {
+                self.refuse(target, denied, Outcome::AclDeniedAddress);
+                Way::Closed(Dropped::Denied)
+            }
+        }
+    }
+
+    /// An answer to a question has come; with `more` another one will, which has all that this one has.
+    /// Gives back the datagrams that waited for it, for [`upload_kept`](Self::upload_kept).
     pub fn answered(
         &mut self,
         query: u32,
         answer: Result<Addresses, LookupError>,
+        more: bool,
         now: Instant,
     ) -> Vec<Box<[u8]>> {
         if let Some((address, target, permit)) = self.routes.answered(query) {
-            let (way, lasts) = match answer {
-                Ok(addresses) => (self.way(target, permit, &addresses), NAME_LASTS),
-                Err(error) => {
+            let permits = match &answer {
+                Ok(addresses) if more => self.permits(&permit, addresses).ok(),
+                Ok(_) | Err(_) => None,
+            };
+            if more && permits.is_none() {
+                // The other family may have an address that is allowed.
+                self.routes.put(&address, Way::Asking { query, target, permit }, now, None);
+                return Vec::new();
+            }
+            let (way, lasts) = match (permits, answer) {
+                (Some(permits), _) => {
+                    let asking = Some(query);
+                    (
+                        Way::Open(Open { target, request: permit, permits, at: 0, asking }),
+                        NAME_LASTS,
+                    )
+                }
+                (None, Ok(addresses)) => (self.way(target, permit, &addresses), NAME_LASTS),
+                (None, Err(error)) => {
                     self.refuse(target, None, lookup_outcome(error));
                     (Way::Closed(Dropped::NameFailed), NO_NAME_LASTS)
                 }
             };
             self.routes.put(&address, way, now, Some(now + lasts));
+        } else if let (Ok(addresses), Some(open)) = (answer, self.routes.half_open(query)) {
+            // Datagrams are on their way to what came first, and stay on it while it can be reached.
+            open.asking = (more).then_some(query);
+            let known =
+                |ip: &IpAddr| open.permits.iter().any(|permit| permit.address().ip() == *ip);
+            let late = addresses.iter().map(IpAddr::to_canonical).filter(|ip| !known(ip));
+            let late: SmallVec<[IpAddr; 4]> = late.collect();
+            let judged = late.iter().map(|ip| self.policy.acl.on_address(&open.request, *ip));
+            let judged: SmallVec<[Permit; 1]> = judged.filter_map(Result::ok).collect();
+            open.permits.extend(judged);
         }
         self.waiting.take(query)
     }
@@ -300,6 +343,7 @@ const fn lookup_outcome(error: LookupError) -> Outcome {
         LookupError::NotFound => Outcome::NameNotFound,
         LookupError::Failed | LookupError::TimedOut => Outcome::NameLookupFailed,
         LookupError::Overloaded => Outcome::ServerBusy,
+        LookupError::ClientOverloaded => Outcome::OverLimit,
     }
 }
 

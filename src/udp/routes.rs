@@ -46,6 +46,8 @@ pub(super) struct Open {
     /// Not empty.
     pub(super) permits: SmallVec<[Permit; 1]>,
     pub(super) at: usize,
+    /// The query that has been answered in half.
+    pub(super) asking: Option<u32>,
 }
 
 impl Open {
@@ -94,6 +96,14 @@ impl Routes {
             }
             Way::Open(_) | Way::Closed(_) => None,
         }
+    }
+
+    /// The target that half of the answer to this query has opened.
+    pub(super) fn half_open(&mut self, query: u32) -> Option<&mut Open> {
+        self.routes.values_mut().find_map(|route| match &mut route.way {
+            Way::Open(open) if open.asking == Some(query) => Some(open),
+            Way::Open(_) | Way::Asking { .. } | Way::Closed(_) => None,
+        })
     }
 
     /// Forgets all: other rules are in force.

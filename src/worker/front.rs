@@ -27,7 +27,7 @@ use crate::http::HEAD_OCTETS_MAX;
 use crate::key::Key;
 use crate::linux;
 use crate::offload::Job;
-use crate::resolve::{Addresses, LookupError};
+use crate::resolve::{Answered, Asker};
 use crate::session::Outcome;
 use crate::socks::{Handshake, Outbox};
 use crate::udp::Association;
@@ -206,22 +206,19 @@ impl Connection {
     }
 
     /// The answer to a look-up.
-    pub(super) fn resolved(
-        &mut self,
-        query: u32,
-        answer: Result<Addresses, LookupError>,
-        key: Key,
-        kit: &mut Kit,
-    ) -> Fate {
+    pub(super) fn resolved(&mut self, answered: Answered, kit: &mut Kit) -> Fate {
         match &mut self.link {
-            Link::Front(front) if front.query == query => {
-                // The query's number is used up: a second answer to it is late.
-                front.query = query.wrapping_add(1);
-                let next = front.ask(Input::Resolved(answer), kit.now.mono);
+            Link::Front(front) if front.query == answered.query => {
+                let Answered { key, query, answer, more } = answered;
+                if !more {
+                    // The query's number is used up: a further answer to it is late.
+                    front.query = query.wrapping_add(1);
+                }
+                let next = front.ask(Input::Resolved { answer, more }, kit.now.mono);
                 self.perform(next, key, kit)
             }
             Link::Associated(_) => {
-                self.resolved_for_datagrams(query, answer, key, kit);
+                self.resolved_for_datagrams(answered, kit);
                 Fate::Wait
             }
             Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
@@ -287,7 +284,8 @@ impl Connection {
                 },
                 Next::Resolve(name) => {
                     front.query = front.query.wrapping_add(1);
-                    kit.resolver.ask(&name, key, front.query, now);
+                    let client = front.machine.client();
+                    kit.resolver.ask(&name, Asker { key, query: front.query, client }, now);
                     return self.flush_waiting();
                 }
                 Next::Open => {

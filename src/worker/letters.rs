@@ -15,8 +15,8 @@ impl Worker {
             let Some(letter) = self.mailbox.next() else { return };
             left = left.saturating_sub(letter.weight());
             match letter {
-                Letter::Resolved { key, query, answer } => {
-                    self.kit.resolver.system_answered(key, query, answer, self.kit.now.mono);
+                Letter::Resolved { id, record, answer } => {
+                    self.kit.resolver.system_answered(id, record, answer);
                 }
                 Letter::Verdict { key, verdict } => {
                     self.with(key, |connection, kit| connection.verified(verdict, key, kit));
@@ -34,11 +34,11 @@ impl Worker {
 
     /// Hands finished look-ups to those who asked; there are no more than may be in flight.
     pub(super) fn read_answers(&mut self) {
-        while let Some(answered) = self.kit.resolver.drain() {
-            let key = answered.key;
-            self.with(key, |connection, kit| {
-                connection.resolved(answered.query, answered.answer, key, kit)
-            });
+        while let Some(answered) = self.kit.resolver.drain(self.kit.now.mono) {
+            self.with(answered.key, |connection, kit| connection.resolved(answered, kit));
+        }
+        if let Some(tally) = self.kit.resolver.news() {
+            self.kit.counters.lookups.show(tally);
         }
     }
 

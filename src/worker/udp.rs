@@ -25,7 +25,7 @@ use crate::key::Key;
 use crate::limit::Seat;
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
-use crate::resolve::{ADDRESSES_MAX, Addresses, LookupError};
+use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
 use crate::session::{Outcome, Traffic};
 use crate::socks::{DATAGRAM_HEADER_OCTETS_MAX, Datagram};
 use crate::stats::Counters;
@@ -260,7 +260,10 @@ impl Connection {
                     }
                     (permit, payload)
                 }
-                Step::Ask { query, name } => return kit.resolver.ask(&name, key, query, now),
+                Step::Ask { query, name } => {
+                    let asker = Asker { key, query, client: associated.association.client() };
+                    return kit.resolver.ask(&name, asker, now);
+                }
                 Step::Kept => return,
                 Step::Drop(dropped) => return count(dropped, kit),
             };
@@ -282,16 +285,11 @@ impl Connection {
     }
 
     /// The answer to a look-up of the association.
-    pub(super) fn resolved_for_datagrams(
-        &mut self,
-        query: u32,
-        answer: Result<Addresses, LookupError>,
-        key: Key,
-        kit: &mut Kit,
-    ) {
+    pub(super) fn resolved_for_datagrams(&mut self, answered: Answered, kit: &mut Kit) {
+        let Answered { key, query, answer, more } = answered;
         let Link::Associated(associated) = &mut self.link else { return };
         let before = associated.traffic;
-        for kept in associated.association.answered(query, answer, kit.now.mono) {
+        for kept in associated.association.answered(query, answer, more, kit.now.mono) {
             self.forward(None, &kept, key, kit);
         }
         self.publish(&before, kit);

@@ -135,7 +135,7 @@ impl Worker {
             self.kit.now = clock::now();
             self.note_readiness();
             self.read_letters();
-            self.kit.resolver.tend();
+            self.kit.resolver.tend(self.kit.now.mono);
             self.expire_deadlines();
             self.advance_ready();
             self.read_answers();
@@ -158,7 +158,7 @@ impl Worker {
             return Duration::ZERO;
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
-        let resolver = self.kit.resolver.timeout().map(|wait| now + wait);
+        let resolver = self.kit.resolver.timeout(now).map(|wait| now + wait);
         let door = [self.door.wants(now), self.door.records_at()];
         [self.kit.deadlines.next(), self.drain_due(), unsent, resolver]
             .into_iter()

@@ -110,6 +110,22 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:16: server.bind_address: got \"localhost\", expected an IP address"],
         ),
         (
+            "[resolver.hosts]\na = [\"192.0.2.1\", \"b\"]\n",
+            &[":2:19: resolver.hosts.a: got \"b\", expected an IP address"],
+        ),
+        (
+            "[resolver.hosts]\n\"192.0.2.1\" = [\"192.0.2.1\"]\n",
+            &[":2:1: resolver.hosts.192.0.2.1: expected a host name"],
+        ),
+        (
+            "[resolver.hosts]\nB = [\"::1\"]\nb = [\"::1\"]\n",
+            &[":3:1: resolver.hosts.b: written twice"],
+        ),
+        (
+            "[resolver.hosts]\na = []\n",
+            &[":2:1: resolver.hosts.a: got 0 addresses, expected 1 to 16"],
+        ),
+        (
             "[resolver]\nservers = [\"::1\", \"dns\"]\n",
             &[":2:19: resolver.servers: got \"dns\", expected an address"],
         ),

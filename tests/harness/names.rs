@@ -28,6 +28,8 @@ pub(crate) enum Reply {
     Addresses(Vec<IpAddr>),
     /// NXDOMAIN.
     NoSuchName,
+    /// NXDOMAIN with a SOA of these times, seconds (RFC 2308 §3).
+    NoSuchNameFor { ttl: u32, minimum: u32 },
     /// SERVFAIL.
     ServerFailure,
     /// REFUSED.
@@ -244,6 +246,18 @@ impl Question {
         match reply {
             Reply::Silence => None,
             Reply::NoSuchName => Some(self.message(3, false, &[])),
+            Reply::NoSuchNameFor { ttl, minimum } => {
+                let mut octets = self.message(3, false, &[]);
+                octets[9] = 1;
+                // The root, type SOA, class IN; MNAME and RNAME are the root, too.
+                octets.extend([0, 0, 6, 0, 1]);
+                octets.extend(ttl.to_be_bytes());
+                octets.extend([0, 22, 0, 0]);
+                // Serial, refresh, retry, expire.
+                octets.extend([0; 16]);
+                octets.extend(minimum.to_be_bytes());
+                Some(octets)
+            }
             Reply::ServerFailure => Some(self.message(2, false, &[])),
             Reply::Refused => Some(self.message(5, false, &[])),
             Reply::Addresses(ips) => Some(self.message(0, false, ips)),

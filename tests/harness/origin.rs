@@ -84,11 +84,17 @@ pub(crate) struct Silent {
 
 impl Silent {
     pub(crate) fn start() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        Self::on(([127, 0, 0, 1], 0).into())
+    }
+
+    /// The same at this address.
+    pub(crate) fn on(address: SocketAddr) -> Self {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None);
         let socket = socket.expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        socket.bind(&address.into()).expect("a free port");
         socket.listen(0).expect("it listens");
-        let address = socket.local_addr().expect("an address").as_socket().expect("of IPv4");
+        let address = socket.local_addr().expect("an address").as_socket().expect("of IP");
         let patience = Duration::from_millis(200);
         let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok());
         let queue = queue.take(16).collect();

@@ -61,8 +61,9 @@ impl Proxy {
         sessions: &str,
         further: &str,
     ) -> Self {
+        let workers = if server.contains("workers") { "" } else { "workers = 2\n" };
         let config = format!(
-            "[server]\nbind_port = 0\nworkers = 2\n{server}\n\
+            "[server]\nbind_port = 0\n{workers}{server}\n\
              [sessions]\nstats_api_port = 0\nbatch_interval_ms = 50\nledger_path = \"{{dir}}/ledger\"\n\
              {sessions}\n{further}\n"
         )

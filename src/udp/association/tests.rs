@@ -159,14 +159,14 @@ fn a_slow_name_keeps_its_own_datagrams_and_no_others() {
     assert_eq!(upload(&mut association, &to("other.test", 53, b"3"), now), "ask 2 other.test");
 
     let addresses = ["127.0.0.1", "192.0.2.9"].map(|text| text.parse::<IpAddr>().unwrap());
-    let kept = association.answered(1, Ok(addresses.into_iter().collect()), now);
+    let kept = association.answered(1, Ok(addresses.into_iter().collect()), false, now);
     assert_eq!(kept, [slow(b"1").into(), slow(b"2").into()]);
     let step = text(&association.upload_kept(&kept[0], now));
     assert_eq!(step, "192.0.2.9:53 as slow.test:53: 1");
     let known = upload(&mut association, &slow(b"4"), now + NAME_LASTS / 2);
     assert_eq!(known, "192.0.2.9:53 as slow.test:53: 4");
     assert_eq!(upload(&mut association, &slow(b"5"), now + NAME_LASTS), "ask 3 slow.test");
-    assert!(association.answered(1, Err(LookupError::Failed), now).is_empty());
+    assert!(association.answered(1, Err(LookupError::Failed), false, now).is_empty());
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_name_that_leads_nowhere_is_not_asked_for_again_at_once() {
     let mut association = association(CLIENT, 0);
     let datagram = to("no.test", 53, b"x");
     assert_eq!(upload(&mut association, &datagram, now), "ask 1 no.test");
-    let kept = association.answered(1, Err(LookupError::NotFound), now);
+    let kept = association.answered(1, Err(LookupError::NotFound), false, now);
     assert_eq!(text(&association.upload_kept(&kept[0], now)), "name_failed");
     assert_eq!(upload(&mut association, &datagram, now), "name_failed");
     assert_eq!(association.refusal().unwrap().outcome, Outcome::NameNotFound);
@@ -183,7 +183,7 @@ fn a_name_that_leads_nowhere_is_not_asked_for_again_at_once() {
 
     // A denial says more.
     let address = IpAddr::from([127, 0, 0, 1]);
-    association.answered(2, Ok([address].into_iter().collect()), now);
+    association.answered(2, Ok([address].into_iter().collect()), false, now);
     assert_eq!(association.refusal().unwrap().outcome, Outcome::AclDeniedAddress);
     assert_eq!(upload(&mut association, &datagram, now), "denied");
 }
@@ -197,7 +197,7 @@ fn names_in_flight_are_bounded() {
         .collect();
     assert!(steps[..16].iter().all(|step| step.starts_with("ask ")), "{steps:?}");
     assert!(steps[16..].iter().all(|step| step == "lookups_full"), "{steps:?}");
-    association.answered(1, Err(LookupError::Failed), now);
+    association.answered(1, Err(LookupError::Failed), false, now);
     assert_eq!(upload(&mut association, &to("n99.test", 53, b"x"), now), "ask 17 n99.test");
 }
 
@@ -208,7 +208,7 @@ fn an_address_without_a_way_is_passed_over_once_each() {
     let datagram = to("a.test", 53, b"x");
     upload(&mut association, &datagram, now);
     let addresses = ["2001:db8::1", "192.0.2.9"].map(|text| text.parse::<IpAddr>().unwrap());
-    association.answered(1, Ok(addresses.into_iter().collect()), now);
+    association.answered(1, Ok(addresses.into_iter().collect()), false, now);
     assert_eq!(upload(&mut association, &datagram, now), "[2001:db8::1]:53 as a.test:53: x");
     assert!(association.pass_over(&datagram, now));
     assert_eq!(upload(&mut association, &datagram, now), "192.0.2.9:53 as a.test:53: x");
@@ -242,7 +242,7 @@ fn a_new_policy_judges_anew_and_lookups_of_the_old_one_are_made_again() {
     association.renew(&policy(2, Guard::Off));
     assert_eq!(upload(&mut association, &datagram, now), "127.0.0.1:53 as 127.0.0.1:53: x");
     let address = IpAddr::from([192, 0, 2, 1]);
-    let kept = association.answered(1, Ok([address].into_iter().collect()), now);
+    let kept = association.answered(1, Ok([address].into_iter().collect()), false, now);
     assert_eq!(text(&association.upload_kept(&kept[0], now)), "ask 2 a.test");
 }
 
@@ -270,4 +270,45 @@ proptest! {
         }
         drop(text(&association.upload(source(7000), &nonsense, now)));
     }
+}
+
+#[test]
+fn half_of_a_name_is_enough_and_the_rest_is_a_way_round() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("both.test", 53, b"a");
+    association.upload(source(1), &datagram, now);
+    let [v4, v6]: [IpAddr; 2] = [[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()];
+    let half = Ok([v6].into_iter().collect());
+    let kept = association.answered(1, half, true, now);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(
+        text(&association.upload_kept(&kept[0], now)),
+        "[2001:db8::1]:53 as both.test:53: a"
+    );
+    assert!(!association.pass_over(&datagram, now), "there is no other way yet");
+    let all = Ok([v6, v4].into_iter().collect());
+    assert!(association.answered(1, all, false, now).is_empty());
+    // It stays on its way while that can be gone.
+    let step = association.upload(source(1), &datagram, now);
+    assert_eq!(text(&step), "[2001:db8::1]:53 as both.test:53: a");
+    assert!(association.pass_over(&datagram, now));
+    let step = association.upload(source(1), &datagram, now);
+    assert_eq!(text(&step), "192.0.2.1:53 as both.test:53: a");
+    assert!(!association.pass_over(&datagram, now));
+}
+
+#[test]
+fn half_of_a_name_that_is_forbidden_waits_for_the_other_half() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let datagram = to("half.test", 53, b"a");
+    association.upload(source(1), &datagram, now);
+    let [forbidden, v4]: [IpAddr; 2] = ["::1".parse().unwrap(), [192, 0, 2, 1].into()];
+    assert!(association.answered(1, Ok([forbidden].into_iter().collect()), true, now).is_empty());
+    assert_eq!(text(&association.upload(source(1), &datagram, now)), "kept");
+    let kept = association.answered(1, Ok([forbidden, v4].into_iter().collect()), false, now);
+    assert_eq!(kept.len(), 2);
+    assert_eq!(text(&association.upload_kept(&kept[0], now)), "192.0.2.1:53 as half.test:53: a");
+    assert!(association.refusal().is_none());
 }
