@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | SOCKS4, SOCKS4a |
 //! | 5 | SOCKS5 |
-//! | `A` to `Z` | an HTTP method |
+//! | a letter, or the line end that RFC 9112 §2.2 allows before it | an HTTP method |
 
 use std::net::SocketAddr;
 
@@ -64,7 +64,7 @@ impl Negotiation {
         out: &mut Outbox,
     ) -> Result<(usize, Progress), Fault> {
         if let (Self::Unknown(methods), Some(first)) = (&*self, input.first()) {
-            *self = if first.is_ascii_uppercase() {
+            *self = if first.is_ascii_alphabetic() || matches!(first, b'\r' | b'\n') {
                 Self::Http(Connect::new(*methods))
             } else {
                 Self::Socks(Handshake::new(*methods))
@@ -206,9 +206,11 @@ mod tests {
         };
         assert_eq!(dialect(&[5]).unwrap(), Dialect::Socks(Version::V5));
         assert_eq!(dialect(&[4]).unwrap(), Dialect::Socks(Version::V4));
-        assert_eq!(dialect(b"C").unwrap(), Dialect::Http);
+        for first in [b"C", b"c", b"\r", b"\n"] {
+            assert_eq!(dialect(first).unwrap(), Dialect::Http);
+        }
         assert_eq!(dialect(b"").unwrap(), Dialect::Socks(Version::V5));
-        for other in [0, 1, 6, b'c', 0x16, 0xff] {
+        for other in [0, 1, 6, b' ', b'0', 0x16, 0xff] {
             assert!(matches!(dialect(&[other]), Err(Fault::Socks(Malformed::Version(_)))));
         }
     }
