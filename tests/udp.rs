@@ -416,3 +416,42 @@ fn a_burst_is_relayed_or_counted() {
     let all = Scrape::of(proxy.api.unwrap()).sum("rustsocks_udp_dropped_total");
     assert_eq!(all, overflow, "nothing was dropped for another reason");
 }
+
+/// A client that lets no more be under way than every buffer takes gets back all that it sends, and all of
+/// it is booked. `RUSTSOCKS_UDP_ECHO` makes it more than 20 000.
+#[test]
+fn no_datagram_of_a_patient_client_is_lost() {
+    const UNDER_WAY: usize = 32;
+    let total = std::env::var("RUSTSOCKS_UDP_ECHO").map_or(20_000, |text| text.parse().unwrap());
+    let (proxy, echo) = (Proxy::start(), UdpEcho::on("127.0.0.1:0"));
+    let mut client = Associated::with(proxy.socks);
+    let payload = |number: usize| [&number.to_be_bytes()[..], &[0x5a; 92]].concat();
+    let mut lost = 0;
+    for first in (0..total).step_by(UNDER_WAY) {
+        let numbers = first..total.min(first + UNDER_WAY);
+        for number in numbers.clone() {
+            client.send(echo.address, &payload(number));
+        }
+        let mut awaited: Vec<Vec<u8>> = numbers.map(payload).collect();
+        while !awaited.is_empty() {
+            let Some(came) = client.receive_in_time() else { break };
+            let at = awaited.iter().position(|payload| *payload == came);
+            awaited.remove(at.expect("what was sent, and once"));
+        }
+        lost += awaited.len();
+    }
+    client.control.finish();
+    assert!(client.control.receive_all().is_empty());
+    eprintln!("{lost} of {total} datagrams were lost");
+    assert_eq!(lost, 0);
+    let figures = "packets_sent, packets_received, bytes_sent, bytes_received";
+    let octets = 100 * total;
+    assert_eq!(row(&proxy, figures), format!("{total} {total} {octets} {octets}"));
+    assert_eq!(echo.count.datagrams.load(Ordering::SeqCst), total as u64);
+    let scrape = Scrape::of(proxy.api.unwrap());
+    for direction in ["sent", "received"] {
+        let series = format!("rustsocks_udp_datagrams_total{{direction=\"{direction}\"}}");
+        assert_eq!(scrape.value(&series), Some(total as f64));
+    }
+    assert_eq!(scrape.sum("rustsocks_udp_dropped_total"), 0.0);
+}

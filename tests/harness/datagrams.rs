@@ -49,13 +49,19 @@ impl Associated {
         unwrapped(&buffer[..length])
     }
 
+    /// The payload of the next datagram, if one comes while a test waits for anything.
+    pub(crate) fn receive_in_time(&self) -> Option<Vec<u8>> {
+        let mut buffer = [0; 2_048];
+        let received = self.socket.recv(&mut buffer).ok();
+        received.map(|length| unwrapped(&buffer[..length]).1)
+    }
+
     /// The next datagram, if one comes soon; only to empty a socket with.
     pub(crate) fn receive_soon(&self) -> Option<Vec<u8>> {
         self.socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-        let mut buffer = vec![0; 65_536];
-        let received = self.socket.recv(&mut buffer).ok();
+        let received = self.receive_in_time();
         self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        received.map(|length| unwrapped(&buffer[..length]).1)
+        received
     }
 }
 
