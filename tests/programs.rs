@@ -1,4 +1,5 @@
-//! Programs that people use through a SOCKS proxy, the real ones: ssh, git and a browser.
+//! Programs that people use through a proxy, the real ones: ssh, git, a browser, proxychains. curl has a
+//! file of its own.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -69,6 +70,13 @@ fn sshd(directory: &Path) -> Origin {
 #[test]
 fn ssh_goes_through_it_as_its_proxy_command() {
     let proxy = Proxy::start();
+    let commands = [
+        format!("nc -X 5 -x {} %h %p", proxy.socks),
+        format!("nc -X connect -x {} %h %p", proxy.socks),
+        format!("ncat --proxy-type socks5 --proxy {} %h %p", proxy.socks),
+        format!("ncat --proxy-type socks4 --proxy {} %h %p", proxy.socks),
+        format!("ncat --proxy-type http --proxy {} %h %p", proxy.socks),
+    ];
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let sshd = sshd(path);
@@ -78,36 +86,50 @@ fn ssh_goes_through_it_as_its_proxy_command() {
     let host_key = fs::read_to_string(path.join("host_key.pub")).unwrap();
     let port = sshd.address.port();
     fs::write(path.join("known_hosts"), format!("[localhost]:{port} {host_key}")).unwrap();
-    let output = Command::new("ssh")
-        .args(["-F", "none", "-p", &port.to_string()])
-        .arg("-i")
-        .arg(path.join("user_key"))
-        .args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
-        .arg("-o")
-        .arg(format!("UserKnownHostsFile={}", path.join("known_hosts").display()))
-        .arg("-o")
-        .arg(format!("ProxyCommand=nc -X 5 -x {} %h %p", proxy.socks))
-        .args(["localhost", "cat"])
-        .stdin(File::open(path.join("payload")).unwrap())
-        .output()
-        .expect("ssh is installed (sh .ci/setup test)");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let log = fs::read_to_string(path.join("sshd.log")).unwrap_or_default();
-    assert!(output.status.success(), "{said}\n{log}");
-    assert!(output.stdout == payload, "what came back is not what was sent");
+    for command in &commands {
+        let output = Command::new("ssh")
+            .args(["-F", "none", "-p", &port.to_string()])
+            .arg("-i")
+            .arg(path.join("user_key"))
+            .args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", path.join("known_hosts").display()))
+            .arg("-o")
+            .arg(format!("ProxyCommand={command}"))
+            .args(["localhost", "cat"])
+            .stdin(File::open(path.join("payload")).unwrap())
+            .output()
+            .expect("ssh is installed (sh .ci/setup test)");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let log = fs::read_to_string(path.join("sshd.log")).unwrap_or_default();
+        assert!(output.status.success(), "{command}: {said}\n{log}");
+        assert!(output.stdout == payload, "{command}: what came back is not what was sent");
+    }
     proxy.wait_count(
         &format!(
             "SELECT count(*) FROM sessions WHERE status = 'closed' AND dest_ip = 'localhost' \
              AND dest_port = {port} AND min(bytes_sent, bytes_received) > {}",
             payload.len()
         ),
-        1,
+        commands.len() as i64,
     );
 }
 
 #[test]
-fn git_clones_over_http_through_it() {
+fn git_clones_through_its_socks_port() {
     let (proxy, nginx) = (Proxy::start(), Nginx::start());
+    git_clones(&proxy, &nginx, "http", "socks5h");
+}
+
+/// By HTTPS, for which clients ask a proxy for a tunnel.
+#[test]
+fn git_clones_through_its_http_port() {
+    let (proxy, nginx) = (Proxy::start(), Nginx::start_with_tls());
+    git_clones(&proxy, &nginx, "https", "http");
+}
+
+#[track_caller]
+fn git_clones(proxy: &Proxy, nginx: &Nginx, scheme: &str, proxy_scheme: &str) {
     let directory = tempfile::tempdir().unwrap();
     let git = |arguments: &[&str]| {
         let output = run(Command::new("git")
@@ -117,6 +139,7 @@ fn git_clones_over_http_through_it() {
             .current_dir(directory.path())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_SSL_NO_VERIFY", "1")
             .env_remove("no_proxy")
             .env_remove("NO_PROXY"));
         String::from_utf8(output.stdout).unwrap()
@@ -132,18 +155,30 @@ fn git_clones_over_http_through_it() {
     git(&["clone", "-q", "--bare", "project", bare.to_str().unwrap()]);
     git(&["-C", bare.to_str().unwrap(), "update-server-info"]);
 
-    let http_proxy = format!("http.proxy=socks5h://{}", proxy.socks);
-    let url = format!("http://localhost:{}/project.git", nginx.port);
+    let http_proxy = format!("http.proxy={proxy_scheme}://{}", proxy.socks);
+    let url = format!("{scheme}://localhost:{}/project.git", nginx.port);
     git(&["-c", &http_proxy, "clone", "-q", &url, "cloned"]);
     let head = |project: &str| git(&["-C", project, "rev-parse", "HEAD"]);
     assert_eq!(head("cloned"), head("project"));
     assert!(fs::read(directory.path().join("cloned/file")).unwrap() == content);
-    received_more_than(&proxy, nginx.port, content.len());
+    received_more_than(proxy, nginx.port, content.len());
 }
 
 #[test]
-fn chromium_loads_a_page_through_it() {
+fn chromium_loads_a_page_through_its_socks_port() {
     let (proxy, nginx) = (Proxy::start(), Nginx::start());
+    chromium_loads_a_page(&proxy, &nginx, "http", "socks5");
+}
+
+/// By HTTPS, for which clients ask a proxy for a tunnel.
+#[test]
+fn chromium_loads_a_page_through_its_http_port() {
+    let (proxy, nginx) = (Proxy::start(), Nginx::start_with_tls());
+    chromium_loads_a_page(&proxy, &nginx, "https", "http");
+}
+
+#[track_caller]
+fn chromium_loads_a_page(proxy: &Proxy, nginx: &Nginx, scheme: &str, proxy_scheme: &str) {
     let page =
         "<!doctype html><title>page</title><p id=\"p\">static</p><script src=\"say.js\"></script>";
     fs::write(nginx.root().join("page.html"), page).unwrap();
@@ -156,8 +191,9 @@ fn chromium_loads_a_page_through_it() {
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--disable-dev-shm-usage", "--proxy-bypass-list=<-loopback>", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("--proxy-server=socks5://{}", proxy.socks))
-        .arg(format!("http://localhost:{}/page.html", nginx.port))
+        .arg("--ignore-certificate-errors")
+        .arg(format!("--proxy-server={proxy_scheme}://{}", proxy.socks))
+        .arg(format!("{scheme}://localhost:{}/page.html", nginx.port))
         .env("HOME", profile.path())
         .stdin(Stdio::null())
         .stdout(File::create(profile.path().join("dom")).unwrap())
@@ -180,7 +216,39 @@ fn chromium_loads_a_page_through_it() {
     }
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}:\n{}", text("log"));
     assert!(text("dom").contains("<p id=\"p\">said by the script</p>"), "{}", text("dom"));
-    received_more_than(&proxy, nginx.port, page.len() + script.len());
+    received_more_than(proxy, nginx.port, page.len() + script.len());
+}
+
+/// A program that knows nothing of proxies.
+#[test]
+fn proxychains_leads_a_program_through_it() {
+    let (proxy, nginx) = (Proxy::start(), Nginx::start());
+    let directory = tempfile::tempdir().unwrap();
+    let page = "through the chain";
+    fs::write(nginx.root().join("page.html"), page).unwrap();
+    let kinds = ["socks4", "socks5", "http"];
+    for kind in kinds {
+        let config = directory.path().join(kind);
+        let (ip, port) = (proxy.socks.ip(), proxy.socks.port());
+        let text = format!("strict_chain\nproxy_dns\n[ProxyList]\n{kind} {ip} {port}\n");
+        fs::write(&config, text).unwrap();
+        let output = run(Command::new("proxychains4")
+            .arg("-q")
+            .arg("-f")
+            .arg(&config)
+            .args(["curl", "--silent", "--show-error", "--fail", "--noproxy", "*"])
+            .arg(format!("http://127.0.0.1:{}/page.html", nginx.port)));
+        assert_eq!(output.stdout, page.as_bytes(), "{kind}");
+    }
+    proxy.wait_count(
+        &format!(
+            "SELECT count(*) FROM sessions WHERE status = 'closed' AND dest_ip = '127.0.0.1' \
+             AND dest_port = {} AND bytes_received > {}",
+            nginx.port,
+            page.len()
+        ),
+        kinds.len() as i64,
+    );
 }
 
 /// Waits until the closed sessions to this port of localhost have received more than so much.

@@ -1,4 +1,4 @@
-//! A real web server on 127.0.0.1 and `[::1]`, over files in a directory of its own.
+//! A real web server on 127.0.0.1 and `[::1]`, over files in a directory of its own, by HTTP or by HTTPS.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,17 +21,41 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// One with an empty root.
     pub(crate) fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"), false)
+    }
+
+    /// One that speaks HTTPS, with a certificate that nobody has signed but itself.
+    pub(crate) fn start_with_tls() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout"])
+            .arg(path.join("key.pem"))
+            .arg("-out")
+            .arg(path.join("certificate.pem"))
+            .output()
+            .expect("openssl is installed (sh .ci/setup test)");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::start_in(directory, true)
+    }
+
+    fn start_in(directory: TempDir, tls: bool) -> Self {
         fs::create_dir_all(directory.path().join("root/up")).expect("a directory");
         let mark = directory.path().display().to_string();
         fs::write(directory.path().join("root/mark"), &mark).expect("a file");
         for _ in 0..PORTS_TRIED {
             let port = free_port();
-            let mut child = spawn(&directory, port);
+            let mut child = spawn(&directory, port, tls);
             // Somebody may have taken the port meanwhile: then nginx ends, or another one answers.
             let ours = wait_for("nginx", || {
                 if child.try_wait().expect("the child can be waited for").is_some() {
                     return Some(false);
+                }
+                // It writes this file when it listens.
+                let pid = fs::read_to_string(directory.path().join("pid")).ok()?;
+                if tls {
+                    return (pid.trim() == child.id().to_string()).then_some(true);
                 }
                 Some(answer(port)?.ends_with(&mark))
             });
@@ -59,8 +83,17 @@ impl Drop for Nginx {
     }
 }
 
-fn spawn(directory: &TempDir, port: u16) -> Child {
+fn spawn(directory: &TempDir, port: u16, tls: bool) -> Child {
     let path = directory.path();
+    let (ssl, certificate) = if tls {
+        let path = path.display();
+        (
+            " ssl",
+            format!("ssl_certificate {path}/certificate.pem; ssl_certificate_key {path}/key.pem;"),
+        )
+    } else {
+        ("", String::new())
+    };
     let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", path.display()))
         .concat();
@@ -69,7 +102,8 @@ fn spawn(directory: &TempDir, port: u16) -> Child {
          events {{}}\n\
          http {{\n  access_log off;\n{temp}  default_type application/octet-stream;\n  \
            types {{ text/html html; text/javascript js; }}\n  sendfile on;\n  \
-           server {{\n    listen 127.0.0.1:{port};\n    listen [::1]:{port};\n    \
+           server {{\n    listen 127.0.0.1:{port}{ssl};\n    listen [::1]:{port}{ssl};\n    \
+             {certificate}\n    \
              root {dir}/root;\n    \
              location /up/ {{ dav_methods PUT; client_max_body_size 0; }}\n  }}\n}}\n",
         dir = path.display(),
