@@ -82,7 +82,7 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 31] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 33] = [
     ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
     ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
@@ -95,6 +95,8 @@ const FURTHER_FAMILIES: [(&str, &str, &[&str]); 31] = [
     ("rustsocks_worker_active_sessions", "gauge", &["worker"]),
     ("rustsocks_worker_loop_lag_seconds", "gauge", &["worker"]),
     ("rustsocks_worker_busy_seconds_total", "counter", &["worker"]),
+    ("rustsocks_worker_spliced_bytes_total", "counter", &["worker"]),
+    ("rustsocks_worker_pipes", "gauge", &["worker"]),
     ("rustsocks_writer_queue_entries", "gauge", &[]),
     ("rustsocks_writer_oldest_unsaved_seconds", "gauge", &[]),
     ("rustsocks_writer_commit_seconds", "histogram", &["le"]),

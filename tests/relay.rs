@@ -41,7 +41,7 @@ fn while_a_sink_is_full_its_source_is_not_read_and_the_other_direction_goes_on()
     let upstream = Script::new([says("down")], [Out::Takes(1), Out::Blocks, Out::Blocks]);
     let mut stage = Stage::new(b"", client, upstream);
     assert_eq!(stage.advance(), Advance::Waiting);
-    assert_eq!(stage.relay.stashed(Direction::Upload), 2);
+    assert_eq!(stage.relay.held(Direction::Upload), 2);
     assert_eq!(stage.carrier.pool().lent(), 1);
     assert_eq!(stage.client.got, b"down");
     assert_eq!(stage.advance(), Advance::Waiting);
@@ -269,6 +269,6 @@ fn a_relay_that_is_given_up_returns_its_blocks() {
     let mut stage = Stage::new(b"early", Script::default(), Script::writes([Out::Blocks]));
     assert_eq!(stage.advance(), Advance::Waiting);
     assert_eq!(stage.carrier.pool().lent(), 1);
-    stage.relay.release(stage.carrier.pool());
+    stage.relay.release(&mut stage.carrier);
     assert_eq!(stage.carrier.pool().lent(), 0);
 }

@@ -19,11 +19,30 @@ use std::time::Instant;
 
 use harness::nginx::Nginx;
 use harness::proxy::Proxy;
+use harness::scrape::Scrape;
 use harness::wait_for;
 
 #[test]
 fn octets_arrive_whole_and_are_in_the_record_without_login() {
-    transfers(&Proxy::start(), None);
+    let proxy = Proxy::start();
+    transfers(&proxy, None);
+    // Both carriers had their part: heads and first octets are copied, the rest is not.
+    let scrape = Scrape::of(proxy.api.unwrap());
+    let spliced = scrape.sum("rustsocks_worker_spliced_bytes_total");
+    let moved =
+        scrape.sum("rustsocks_bytes_sent_total") + scrape.sum("rustsocks_bytes_received_total");
+    assert!(spliced > moved / 2.0 && spliced < moved, "{spliced} of {moved}");
+    let pipes = scrape.sum("rustsocks_worker_pipes");
+    assert!((1.0..20.0).contains(&pipes), "{pipes} pipes for two directions at a time");
+}
+
+#[test]
+fn octets_arrive_whole_and_are_in_the_record_where_everything_is_copied() {
+    let proxy = Proxy::with_sections("splice = false", "", "");
+    transfers(&proxy, None);
+    let scrape = Scrape::of(proxy.api.unwrap());
+    assert_eq!(scrape.sum("rustsocks_worker_spliced_bytes_total"), 0.0);
+    assert_eq!(scrape.sum("rustsocks_worker_pipes"), 0.0);
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Lone {
             counters: Arc::clone(&counters),
             publish_every: 1,
             records: true,
+            pipes_max: 4,
         })
         .unwrap();
         let (sender, ended) = channel();

@@ -44,6 +44,7 @@ pub(super) struct Server {
     pub(super) idle_timeout_secs: Placed<i64>,
     pub(super) half_close_timeout_secs: Placed<i64>,
     pub(super) tcp_keepalive_secs: Placed<i64>,
+    pub(super) splice: bool,
     pub(super) drain_timeout_secs: Placed<i64>,
     pub(super) commands: Placed<Vec<Placed<String>>>,
     pub(super) udp_advertised_address: Placed<String>,
@@ -71,6 +72,7 @@ impl Default for Server {
             idle_timeout_secs: placed(600),
             half_close_timeout_secs: placed(120),
             tcp_keepalive_secs: placed(60),
+            splice: true,
             drain_timeout_secs: placed(10),
             commands: placed(vec![
                 placed("connect".to_owned()),

@@ -98,6 +98,7 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             &server.tcp_keepalive_secs,
             0..=32_767,
         )?,
+        splice: server.splice,
         drain_timeout: Duration::from_secs(source.number(
             "server.drain_timeout_secs",
             &server.drain_timeout_secs,

@@ -59,6 +59,8 @@ pub struct ServerSettings {
     pub half_close_timeout: Duration,
     /// Idle seconds before TCP keepalive probes; 0 switches them off.
     pub keepalive_secs: u32,
+    /// Whether what flows heavily is relayed inside the kernel, where the kernel does that.
+    pub splice: bool,
     /// How long connections may go on once we are asked to stop; zero cuts them at once.
     pub drain_timeout: Duration,
     /// What clients may ask for.

@@ -52,6 +52,8 @@ pub(super) struct Outfit<'a> {
     pub(super) names: &'a Names,
     /// The core that it is pinned to.
     pub(super) core: Option<usize>,
+    /// Pipes that its relays may have.
+    pub(super) pipes_max: usize,
 }
 
 impl Outfit<'_> {
@@ -96,6 +98,7 @@ impl Outfit<'_> {
             counters: Arc::clone(&self.shared.counters[self.index]),
             publish_every: self.settings.sessions.publish_every,
             records: self.settings.sessions.enabled,
+            pipes_max: self.pipes_max,
         })
         .map_err(failure)?;
         let (index, core, events) = (self.index, self.core, events.clone());

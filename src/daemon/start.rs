@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
-use super::limits::{Others, PER_RELAY, sockets_max};
+use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
 use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
@@ -97,6 +97,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
             hashes: &hashes,
             names: &names,
             core: plan.pin.get(index).copied(),
+            pipes_max: plan.pipes_max,
         };
         posts.push(outfit.start(listeners, &policy, journal.another(), &events)?);
     }
@@ -157,6 +158,8 @@ struct Plan {
     pin: Vec<usize>,
     /// Sockets that all connections may have.
     sockets_max: u32,
+    /// Pipes of each worker.
+    pipes_max: usize,
     addresses: Vec<SocketAddr>,
     /// For each worker, a listener for each address.
     listeners: Vec<Vec<Listening>>,
@@ -180,8 +183,10 @@ impl Plan {
         } else {
             Vec::new()
         };
+        let pipes_max = if settings.server.splice { pipes_max(&nofile, workers) } else { 0 };
         let others = Others {
             workers,
+            pipes: pipes_max,
             listeners: settings.server.listen.len(),
             resolvers: names.descriptors_max(workers),
         };
@@ -196,7 +201,7 @@ impl Plan {
             );
         }
         let (addresses, listeners) = listen(settings, workers)?;
-        Ok(Self { workers, pin, sockets_max, addresses, listeners })
+        Ok(Self { workers, pin, sockets_max, pipes_max, addresses, listeners })
     }
 }
 

@@ -3,6 +3,10 @@
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 
+use rustix::io::Errno;
+
+use crate::linux::pipe::Pipe;
+
 /// One end of a relay: a non-blocking socket, or a script that behaves like one.
 ///
 /// `read` and `write` answer `WouldBlock` when they cannot go on, and the caller learns by its own
@@ -14,8 +18,31 @@ pub trait End: Read + Write {
     /// Whatever shutdown(2) says; `NotConnected` is taken for a reset that nobody has read yet.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// The socket, where this end is nothing but one: what a carrier inside the kernel needs.
+    /// The socket, where this end is nothing but one, and all of its octets may pass by inside the
+    /// kernel.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Moves at most `most` octets from this end into a pipe that is empty. Answers as `read` does.
+    ///
+    /// # Errors
+    /// As `read`, or [`Pipe::fill`]'s refusal: always where there is no [`fd`](Self::fd).
+    fn splice_into(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        match self.fd() {
+            Some(socket) => pipe.fill(socket, most),
+            None => Err(Errno::OPNOTSUPP.into()),
+        }
+    }
+
+    /// Moves at most `most` octets, which are in the pipe, to this end. Answers as `write` does.
+    ///
+    /// # Errors
+    /// As `write`, or [`Pipe::drain`]'s refusal: always where there is no [`fd`](Self::fd).
+    fn splice_from(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        match self.fd() {
+            Some(socket) => pipe.drain(socket, most),
+            None => Err(Errno::OPNOTSUPP.into()),
+        }
+    }
 }
 
 /// Hears of every transfer while it happens.

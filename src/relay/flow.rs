@@ -3,22 +3,25 @@
 //! A source that ends by FIN and one that ends by an error both let the flow drain first; they
 //! differ in what follows, so the difference is one flag (`cut`) and not another state.
 
-use super::stash::{Stash, StashPool};
+use super::held::Held;
+use super::pace::Pace;
 
 /// One direction. The picture stands at the head of the folder.
 pub(crate) struct Flow {
     state: State,
     /// The source's connection is lost: no FIN is passed on when the rest has been delivered.
     cut: bool,
-    /// What the sink refused. A carrier inside the kernel would hold its pipe in this place.
-    stash: Option<Stash>,
+    /// What the sink refused.
+    held: Option<Held>,
+    /// Which carrier pays.
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The source may have more.
     Open,
-    /// The source has ended; the stash has not been delivered, or not the FIN.
+    /// The source has ended; what is held has not been delivered, or not the FIN.
     Draining,
     /// The FIN has been passed on.
     Finished,
@@ -29,7 +32,7 @@ enum State {
 /// What a flow needs done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Write the stash. While there is one, the source is not read.
+    /// Write what is held. While there is something, the source is not read.
     Write,
     /// Read the source.
     Read,
@@ -40,13 +43,13 @@ pub(crate) enum Step {
 }
 
 impl Flow {
-    /// A flow that has `stash` to deliver before anything it reads.
-    pub(crate) fn new(stash: Option<Stash>) -> Self {
-        Self { state: State::Open, cut: false, stash }
+    /// A flow that has `held` to deliver before anything it reads.
+    pub(crate) fn new(held: Option<Held>) -> Self {
+        Self { state: State::Open, cut: false, held, pace: Pace::default() }
     }
 
     pub(crate) fn step(&self) -> Step {
-        match (self.state, &self.stash) {
+        match (self.state, &self.held) {
             (State::Finished | State::Broken, _) => Step::Over,
             (State::Open | State::Draining, Some(_)) => Step::Write,
             (State::Open, None) => Step::Read,
@@ -54,20 +57,25 @@ impl Flow {
         }
     }
 
-    /// The sink refused this much of what was just read.
-    pub(crate) fn refused(&mut self, stash: Option<Stash>) {
-        debug_assert!(self.stash.is_none(), "the source is not read while something is stashed");
-        self.stash = stash;
+    /// A portion of `octets` has come; there was room for `room`.
+    pub(crate) fn came(&mut self, octets: usize, room: usize) {
+        self.pace.came(octets, room);
     }
 
-    /// Lends the stash to whoever delivers it; what is left comes back by [`Flow::put_back`].
-    pub(crate) fn take_stash(&mut self) -> Option<Stash> {
-        self.stash.take()
+    /// Whether a pipe pays for this direction.
+    pub(crate) const fn is_heavy(&self) -> bool {
+        self.pace.is_heavy()
     }
 
-    /// What is left of the stash after a delivery.
-    pub(crate) fn put_back(&mut self, rest: Option<Stash>) {
-        self.stash = rest;
+    /// Lends what is held to whoever delivers it; what is left comes back by [`Flow::put_back`].
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
+    }
+
+    /// What the sink did not take, of what was held or has just been read.
+    pub(crate) fn put_back(&mut self, rest: Option<Held>) {
+        debug_assert!(self.held.is_none(), "the source is not read while something is held");
+        self.held = rest;
         self.settle();
     }
 
@@ -98,19 +106,13 @@ impl Flow {
         self.state = State::Finished;
     }
 
-    /// The sink takes no more; what is stashed for it is lost.
-    pub(crate) fn sink_broke(&mut self, pool: &mut StashPool) {
-        self.release(pool);
+    /// The sink takes no more; what was held for it is lost, and given to the caller to discard.
+    #[must_use]
+    pub(crate) fn sink_broke(&mut self) -> Option<Held> {
         if self.state != State::Finished {
             self.state = State::Broken;
         }
-    }
-
-    /// Gives up what is stashed.
-    pub(crate) fn release(&mut self, pool: &mut StashPool) {
-        if let Some(stash) = self.stash.take() {
-            stash.release(pool);
-        }
+        self.held.take()
     }
 
     /// The source has ended, one way or the other.
@@ -127,12 +129,12 @@ impl Flow {
     }
 
     /// Octets read and not delivered.
-    pub(crate) fn stashed(&self) -> usize {
-        self.stash.as_ref().map_or(0, Stash::len)
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, Held::len)
     }
 
     fn settle(&mut self) {
-        if self.cut && self.state == State::Draining && self.stash.is_none() {
+        if self.cut && self.state == State::Draining && self.held.is_none() {
             self.state = State::Broken;
         }
     }
@@ -141,15 +143,16 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::stash::{Stash, StashPool};
 
     #[test]
-    fn a_fin_is_passed_on_after_the_stash_and_only_then() {
+    fn a_fin_is_passed_on_after_what_is_held_and_only_then() {
         let mut pool = StashPool::new();
-        let mut flow = Flow::new(Stash::keep(b"early", &mut pool));
+        let mut flow = Flow::new(kept(b"early", &mut pool));
         assert_eq!(flow.step(), Step::Write);
         flow.source_closed();
         assert_eq!(flow.step(), Step::Write);
-        flow.sinks_all(&mut pool);
+        flow.sinks_all();
         assert_eq!(flow.step(), Step::ShutDown);
         flow.shut_down();
         assert_eq!(flow.step(), Step::Over);
@@ -159,10 +162,10 @@ mod tests {
     #[test]
     fn a_cut_flow_delivers_and_then_ends_without_fin() {
         let mut pool = StashPool::new();
-        let mut flow = Flow::new(Stash::keep(b"rest", &mut pool));
+        let mut flow = Flow::new(kept(b"rest", &mut pool));
         flow.source_broke();
         assert_eq!(flow.step(), Step::Write);
-        flow.sinks_all(&mut pool);
+        flow.sinks_all();
         assert!(flow.is_over() && !flow.is_finished());
     }
 
@@ -176,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_sink_ends_the_flow_and_frees_its_blocks() {
+    fn a_broken_sink_ends_the_flow_and_gives_out_what_was_held() {
         let mut pool = StashPool::new();
-        let mut flow = Flow::new(Stash::keep(b"lost", &mut pool));
-        flow.sink_broke(&mut pool);
+        let mut flow = Flow::new(kept(b"lost", &mut pool));
+        let lost = flow.sink_broke().unwrap();
         assert!(flow.is_over() && !flow.is_finished());
-        assert_eq!((flow.stashed(), pool.lent()), (0, 0));
+        assert_eq!((flow.held(), lost.len()), (0, 4));
     }
 
     #[test]
@@ -190,13 +193,17 @@ mod tests {
         flow.source_closed();
         flow.shut_down();
         flow.source_broke();
-        flow.sink_broke(&mut StashPool::new());
+        assert!(flow.sink_broke().is_none());
         assert!(flow.is_finished());
     }
 
+    fn kept(octets: &[u8], pool: &mut StashPool) -> Option<Held> {
+        Stash::keep(octets, pool).map(Held::Stash)
+    }
+
     impl Flow {
-        fn sinks_all(&mut self, pool: &mut StashPool) {
-            self.take_stash().unwrap().release(pool);
+        fn sinks_all(&mut self) {
+            assert!(self.take_held().is_some());
             self.put_back(None);
         }
     }

@@ -1,8 +1,9 @@
 //! The relay between two ends.
 
-use super::copy::{self, Carrier, Fault, Pause};
+use super::carrier::{Carrier, Fault, Pause, carry};
 use super::end::{Direction, End, Meter, RelayEnd, Side, is_reset};
 use super::flow::Flow;
+use super::held::Held;
 use super::stash::{Stash, StashPool};
 
 /// Two flows, and what is known of how they end.
@@ -35,7 +36,7 @@ impl Relay {
     #[must_use]
     pub fn new(early_upload: &[u8], pool: &mut StashPool) -> Self {
         Self {
-            upload: Flow::new(Stash::keep(early_upload, pool)),
+            upload: Flow::new(Stash::keep(early_upload, pool).map(Held::Stash)),
             download: Flow::new(None),
             closed_first: None,
             fault: None,
@@ -57,16 +58,16 @@ impl Relay {
         meter: &mut M,
     ) -> Advance {
         let ends = (&mut *client, &mut *upstream);
-        let upload = copy::carry(&mut self.upload, ends, carrier, budget, |octets| {
+        let upload = carry(&mut self.upload, ends, carrier, budget, |octets| {
             meter.moved(Direction::Upload, octets);
         });
-        let upload = self.judge(upload, Side::Client, Side::Upstream, carrier.pool());
+        let upload = self.judge(upload, Side::Client, Side::Upstream, carrier);
 
         let ends = (upstream, client);
-        let download = copy::carry(&mut self.download, ends, carrier, budget, |octets| {
+        let download = carry(&mut self.download, ends, carrier, budget, |octets| {
             meter.moved(Direction::Download, octets);
         });
-        let download = self.judge(download, Side::Upstream, Side::Client, carrier.pool());
+        let download = self.judge(download, Side::Upstream, Side::Client, carrier);
 
         if let Some(end) = self.end() {
             Advance::Ended(end)
@@ -92,17 +93,20 @@ impl Relay {
 
     /// Octets of `direction` that were read and not yet accepted by their sink.
     #[must_use]
-    pub fn stashed(&self, direction: Direction) -> usize {
+    pub fn held(&self, direction: Direction) -> usize {
         match direction {
-            Direction::Upload => self.upload.stashed(),
-            Direction::Download => self.download.stashed(),
+            Direction::Upload => self.upload.held(),
+            Direction::Download => self.download.held(),
         }
     }
 
-    /// Gives the relay up: its blocks go back to the pool.
-    pub fn release(mut self, pool: &mut StashPool) {
-        self.upload.release(pool);
-        self.download.release(pool);
+    /// Gives the relay up: its blocks go back to the pool, its pipes are closed.
+    pub fn release(mut self, carrier: &mut Carrier) {
+        for flow in [&mut self.upload, &mut self.download] {
+            if let Some(held) = flow.take_held() {
+                carrier.discard(held);
+            }
+        }
     }
 
     fn judge(
@@ -110,17 +114,17 @@ impl Relay {
         carried: Result<Pause, Fault>,
         source: Side,
         sink: Side,
-        pool: &mut StashPool,
+        carrier: &mut Carrier,
     ) -> Pause {
         let pause = match carried {
             Ok(pause) => pause,
-            Err(Fault::Source(error)) => self.fail(source, error.kind(), false, pool),
+            Err(Fault::Source(error)) => self.fail(source, error.kind(), false, carrier),
             // What this peer had sent before it was lost lies in the kernel, acknowledged: it is
             // still read and delivered. Other failures promise no end of reading.
             Err(Fault::Sink(error)) => {
                 let kind = error.kind();
                 let gone = is_reset(kind) || kind == std::io::ErrorKind::TimedOut;
-                self.fail(sink, kind, gone, pool)
+                self.fail(sink, kind, gone, carrier)
             }
         };
         let flow = match source {
@@ -140,14 +144,16 @@ impl Relay {
         side: Side,
         kind: std::io::ErrorKind,
         read_on: bool,
-        pool: &mut StashPool,
+        carrier: &mut Carrier,
     ) -> Pause {
         self.fault.get_or_insert(RelayEnd::failed(side, kind));
         let (from, to) = match side {
             Side::Client => (&mut self.upload, &mut self.download),
             Side::Upstream => (&mut self.download, &mut self.upload),
         };
-        to.sink_broke(pool);
+        if let Some(held) = to.sink_broke() {
+            carrier.discard(held);
+        }
         if read_on {
             from.source_lost();
         } else {

@@ -86,6 +86,14 @@ pub struct Counters {
     pub stale: Count,
     /// Relay turns that used up their budget.
     pub budget_spent: Count,
+    /// Octets that passed through pipes, both ways.
+    pub spliced_bytes: Count,
+    /// Pipes that exist (a gauge).
+    pub pipes_open: Count,
+    /// Transfers that were copied because there was no pipe for them.
+    pub pipes_missed: Count,
+    /// Pipes that the kernel did not give.
+    pub pipe_failures: Count,
     /// Sessions without a ledger slot, and so without a record.
     pub unrecorded: Count,
     /// The same of attempts that were never given a permit, and of clients over the limit: they may hold
@@ -155,6 +163,10 @@ impl Default for Counters {
             lookups: LookupCounts::default(),
             stale: Count::default(),
             budget_spent: Count::default(),
+            spliced_bytes: Count::default(),
+            pipes_open: Count::default(),
+            pipes_missed: Count::default(),
+            pipe_failures: Count::default(),
             unrecorded: Count::default(),
             attempts_unrecorded: Count::default(),
             openings_left_out: Count::default(),

@@ -158,7 +158,7 @@ impl Connection {
         let before = std::mem::replace(&mut self.link, Link::Parting(Parting::nothing(until)));
         let Link::Relaying(relaying) = before else { return Fate::Release };
         let Relaying { upstream, relay, .. } = *relaying;
-        relay.release(kit.carrier.pool());
+        relay.release(&mut kit.carrier);
         self.link = Link::Parting(match lost {
             crate::relay::Side::Client => Parting::reset_upstream(upstream, kit.now.mono, until),
             crate::relay::Side::Upstream => Parting::reset_client(kit.now.mono, until),

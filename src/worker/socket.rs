@@ -9,7 +9,7 @@
 //!   call is saved. With two exceptions. After a hang-up was reported no further edge will come, so a
 //!   socket that has hung up is read to its end. And a read stops short at an urgent octet (MSG_OOB)
 //!   though more lies behind it; a peer that was seen to use them is read until `WouldBlock`.
-//! - A short write clears nothing.
+//! - A short write clears nothing, and so does a short splice, in or out: it may have been the pipe.
 //!
 //! While a flag is off, `read` and `write` answer `WouldBlock` without a system call.
 
@@ -22,6 +22,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 
 use super::token::Token;
+use crate::linux::pipe::Pipe;
 use crate::relay::End;
 
 /// A non-blocking TCP stream that remembers whether it is worth asking.
@@ -146,8 +147,31 @@ impl End for Socket {
         self.stream.shutdown(Shutdown::Write)
     }
 
+    /// Not after urgent data: a splice does not get past it.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.stream.as_fd())
+        (!self.urgent).then(|| self.stream.as_fd())
+    }
+
+    fn splice_into(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        if !self.readable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let filled = pipe.fill(&self.stream, most);
+        if let Err(error) = &filled {
+            self.readable = error.kind() != io::ErrorKind::WouldBlock;
+        }
+        filled
+    }
+
+    fn splice_from(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        if !self.writable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let drained = pipe.drain(&self.stream, most);
+        if let Err(error) = &drained {
+            self.writable = error.kind() != io::ErrorKind::WouldBlock;
+        }
+        drained
     }
 }
 

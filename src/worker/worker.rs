@@ -25,7 +25,7 @@ use crate::mailbox::{Mailbox, Post};
 use crate::offload::{Desk, Job};
 use crate::policy::Policy;
 use crate::proxy_protocol::Announcers;
-use crate::relay::Carrier;
+use crate::relay::{Carrier, PipeSums};
 use crate::resolve::Resolver;
 use crate::session::{IdSource, Journal, Share, Table};
 use crate::stats::Counters;
@@ -62,6 +62,8 @@ pub struct WorkerParts {
     pub publish_every: u32,
     /// Whether single sessions are kept; if not, clients over the limit are in the counters alone.
     pub records: bool,
+    /// Pipes that its relays may have in all, two descriptors each; 0 where all is to be copied.
+    pub pipes_max: usize,
 }
 
 /// One event loop.
@@ -94,7 +96,7 @@ impl Worker {
             hashes: parts.hashes,
             post: parts.post,
             recent: Recent::new(),
-            carrier: Carrier::new(),
+            carrier: Carrier::with_pipes(parts.pipes_max),
             datagrams: DatagramBuffer::default(),
             // Workers begin far apart, so that they seldom try each other's ports.
             next_port: u32::try_from(parts.index).unwrap_or(0).wrapping_mul(PORTS_APART),
@@ -267,7 +269,7 @@ impl Worker {
         let Some(connection) = self.slots.remove(key) else { return };
         debug_assert!(connection.settled, "released without having been settled");
         if let Link::Relaying(relaying) = connection.link {
-            relaying.relay.release(self.kit.carrier.pool());
+            relaying.relay.release(&mut self.kit.carrier);
         }
         self.kit.counters.released.add(1);
     }
@@ -282,6 +284,12 @@ impl Worker {
         counters.turn_us_peak.note(clock::minute(self.kit.now.utc_ms), busy_us);
         counters.journal_backlog.set(self.kit.journal.backlog_len() as u64);
         counters.ledger_free.set(self.kit.share.free_len() as u64);
+        let pipes = self.kit.carrier.pipes();
+        let PipeSums { octets, missed, failures } = pipes.sums();
+        counters.pipes_open.set(pipes.open() as u64);
+        counters.spliced_bytes.set(octets);
+        counters.pipes_missed.set(missed);
+        counters.pipe_failures.set(failures);
     }
 }
 

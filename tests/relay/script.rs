@@ -184,7 +184,7 @@ impl Stage {
             Direction::Download => (self.upstream.given_out, &self.client),
         };
         assert_eq!(self.book.total(direction), sink.got.len(), "booked is what was accepted");
-        read - sink.got.len() - self.relay.stashed(direction)
+        read - sink.got.len() - self.relay.held(direction)
     }
 
     pub(crate) fn assert_nothing_lost(&self) {

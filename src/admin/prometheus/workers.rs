@@ -31,7 +31,7 @@ pub(super) fn families(workers: &[Arc<Counters>], now_ms: i64) -> Vec<MetricFami
 type Family = (&'static str, &'static str, Kind, fn(&Counters) -> f64);
 
 /// Name, meaning, kind and number.
-const FAMILIES: [Family; 14] = [
+const FAMILIES: [Family; 18] = [
     ("rustsocks_worker_accepted_total", "Client connections accepted.", Kind::Counter, |worker| {
         worker.accepted.get() as f64
     }),
@@ -61,6 +61,27 @@ const FAMILIES: [Family; 14] = [
         "Portions of a relay that used up their budget.",
         Kind::Counter,
         |worker| worker.budget_spent.get() as f64,
+    ),
+    (
+        "rustsocks_worker_spliced_bytes_total",
+        "Octets relayed inside the kernel, both ways.",
+        Kind::Counter,
+        |worker| worker.spliced_bytes.get() as f64,
+    ),
+    ("rustsocks_worker_pipes", "Pipes for relaying inside the kernel.", Kind::Gauge, |worker| {
+        worker.pipes_open.get() as f64
+    }),
+    (
+        "rustsocks_worker_pipes_missed_total",
+        "Transfers that were copied because there was no pipe for them.",
+        Kind::Counter,
+        |worker| worker.pipes_missed.get() as f64,
+    ),
+    (
+        "rustsocks_worker_pipe_failures_total",
+        "Pipes that the kernel did not give.",
+        Kind::Counter,
+        |worker| worker.pipe_failures.get() as f64,
     ),
     (
         "rustsocks_worker_journal_backlog_entries",
@@ -135,6 +156,10 @@ fn every_counter_is_exported(counters: &Counters) {
         lookups: _,
         stale: _,
         budget_spent: _,
+        spliced_bytes: _,
+        pipes_open: _,
+        pipes_missed: _,
+        pipe_failures: _,
         unrecorded: _,
         attempts_unrecorded: _,
         openings_left_out: _,

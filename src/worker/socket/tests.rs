@@ -228,12 +228,15 @@ impl Meter for [usize; 2] {
 
 impl Relaying {
     fn new(client: TcpStream, upstream: TcpStream) -> Self {
+        Self::with(client, upstream, Carrier::new())
+    }
+
+    fn with(client: TcpStream, upstream: TcpStream, mut carrier: Carrier) -> Self {
         let poll = Poll::new().unwrap();
         let [mut client, mut upstream] = [client, upstream].map(Socket::accepted);
         let key = token().key;
         client.register(poll.registry(), Token::of(key, Role::Client)).unwrap();
         upstream.register(poll.registry(), Token::of(key, Role::UpstreamA)).unwrap();
-        let mut carrier = Carrier::new();
         let relay = Relay::new(&[], carrier.pool());
         Self { poll, client, upstream, relay, carrier, booked: [0; 2] }
     }
@@ -271,8 +274,19 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_relay_between_real_sockets_carries_both_ways_and_both_fins() {
+    carries_both_ways_and_both_fins(Carrier::new());
+}
+
+#[test]
+fn so_does_one_that_splices() {
+    let carrier = carries_both_ways_and_both_fins(Carrier::with_pipes(4));
+    assert!(carrier.pipes().sums().octets > 0);
+    assert_eq!(carrier.pipes().lent(), 0);
+}
+
+fn carries_both_ways_and_both_fins(carrier: Carrier) -> Carrier {
     let ((client, mut client_peer), (upstream, mut target)) = (pair(), pair());
-    let mut relaying = Relaying::new(client, upstream);
+    let mut relaying = Relaying::with(client, upstream, carrier);
     let sent: Vec<u8> = (0..=250).cycle().take(6_000_000).collect();
     std::thread::scope(|scope| {
         let mut writer = client_peer.try_clone().unwrap();
@@ -298,6 +312,35 @@ fn a_relay_between_real_sockets_carries_both_ways_and_both_fins() {
     });
     assert_eq!(relaying.booked, [6_000_000; 2]);
     assert_eq!(relaying.carrier.pool().lent(), 0);
+    relaying.carrier
+}
+
+#[test]
+fn a_splice_that_meets_an_urgent_octet_is_finished_by_reading() {
+    let ((client, client_peer), (upstream, mut target)) = (pair(), pair());
+    let mut relaying = Relaying::with(client, upstream, Carrier::with_pipes(4));
+    let half: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
+    std::thread::scope(|scope| {
+        let half = &half;
+        scope.spawn(move || {
+            let mut said = &client_peer;
+            said.write_all(half).unwrap();
+            socket2::SockRef::from(said).send_out_of_band(b"!").unwrap();
+            said.write_all(half).unwrap();
+            client_peer.shutdown(Shutdown::Write).unwrap();
+            assert_eq!((&client_peer).read(&mut [0; 8]).unwrap(), 0);
+        });
+        let reader = scope.spawn(move || {
+            let mut got = Vec::new();
+            target.read_to_end(&mut got).unwrap();
+            got
+        });
+        assert_eq!(relaying.run(), RelayEnd::ClientClosed);
+        let got = reader.join().unwrap();
+        assert!(got == [half, &b"!"[..], half].concat(), "{} octets differ", got.len());
+    });
+    assert!(relaying.carrier.pipes().sums().octets > 0);
+    assert!(relaying.client.urgent && relaying.client.fd().is_none());
 }
 
 #[test]
