@@ -90,7 +90,7 @@ fn timer_towards(peer: SocketAddr) -> Option<(u8, u64)> {
 #[test]
 fn the_kernel_watches_over_a_silent_target_as_configured() {
     let origin = Origin::echo();
-    let proxy = Proxy::with_sections("tcp_keepalive_secs = 30000", "", "");
+    let proxy = Proxy::with_sections("tcp_keepalive_secs = 1", "", "");
     let mut client = Client::connected(proxy.socks, origin.address);
     client.send(b"x");
     assert_eq!(client.receive(1), b"x");
@@ -99,14 +99,19 @@ fn the_kernel_watches_over_a_silent_target_as_configured() {
         (2, secs) => Some(secs),
         _ => None,
     });
-    assert!((7_201..=30_000).contains(&secs), "{secs} s: neither ours nor the kernel's default");
+    // What was configured till the first question, and then what we ask for; the kernel's own are 7200
+    // and 75.
+    assert!(secs <= 15, "{secs} s: not ours");
 
-    let origin = Origin::echo();
-    let proxy = Proxy::with_sections("tcp_keepalive_secs = 0", "", "");
-    let mut client = Client::connected(proxy.socks, origin.address);
-    client.send(b"x");
-    assert_eq!(client.receive(1), b"x");
-    wait_for("no timer", || (timer_towards(origin.address)?.0 == 0).then_some(()));
+    // Neither where it is switched off, nor before a session has lived as long.
+    for never_yet in ["tcp_keepalive_secs = 0", "tcp_keepalive_secs = 30000"] {
+        let origin = Origin::echo();
+        let proxy = Proxy::with_sections(never_yet, "", "");
+        let mut client = Client::connected(proxy.socks, origin.address);
+        client.send(b"x");
+        assert_eq!(client.receive(1), b"x");
+        wait_for("no timer", || (timer_towards(origin.address)?.0 == 0).then_some(()));
+    }
 }
 
 fn fact_after_close(proxy: &Proxy, mut client: Client, column: &str) -> String {

@@ -37,7 +37,7 @@ pub(super) struct Front {
     pub(super) machine: Machine,
     inbox: Inbox,
     outbox: Outbox,
-    attempts: [Option<Socket>; 2],
+    attempts: [Option<Dialled>; 2],
     /// The look-up that is being waited for; answers to others are late.
     query: u32,
     /// What the verdict that is being waited for is remembered under.
@@ -50,6 +50,12 @@ pub(super) struct Front {
     association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
     flushing: bool,
+}
+
+/// A socket that connects to `address`.
+struct Dialled {
+    socket: Socket,
+    address: SocketAddr,
 }
 
 /// What the client has sent and the machine has not used.
@@ -79,8 +85,8 @@ impl Front {
     }
 
     pub(super) fn note(&mut self, attempt: Attempt, event: &Event) {
-        if let Some(socket) = &mut self.attempts[attempt as usize] {
-            socket.note(event);
+        if let Some(dialled) = &mut self.attempts[attempt as usize] {
+            dialled.socket.note(event);
         } else if let Some(peer) = &mut self.accepted {
             peer.note(event);
         }
@@ -88,8 +94,8 @@ impl Front {
 
     /// The sockets that it is dialling, or has connected; the peer of a BIND, which dials nobody.
     pub(super) fn upstreams(&self) -> [Option<&Socket>; 2] {
-        let [a, b] = &self.attempts;
-        [self.accepted.as_ref().or(a.as_ref()), b.as_ref()]
+        let [a, b] = self.attempts.each_ref().map(|attempt| Some(&attempt.as_ref()?.socket));
+        [self.accepted.as_ref().or(a), b]
     }
 
     /// Sockets beside the client's.
@@ -158,7 +164,8 @@ impl Front {
 impl Connection {
     pub(super) fn advance_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
         for attempt in [Attempt::A, Attempt::B] {
-            let Link::Front(front) = &mut self.link else { return Fate::Again };
+            // What has just become of it has had its portion.
+            let Link::Front(front) = &mut self.link else { return Fate::Wait };
             if let Some(next) = attempt_ended(front, attempt, kit) {
                 match self.perform(next, key, kit) {
                     Fate::Wait => {}
@@ -169,7 +176,7 @@ impl Connection {
         if let Some(fate) = self.peer_came(key, kit) {
             return fate;
         }
-        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let Link::Front(front) = &mut self.link else { return Fate::Wait };
         let eof_before = front.inbox.eof;
         let filled = front.fill(&mut self.client);
         if let Err(outcome) = filled {
@@ -187,7 +194,7 @@ impl Connection {
             Fate::Wait => {}
             fate @ (Fate::Again | Fate::Release) => return fate,
         }
-        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let Link::Front(front) = &mut self.link else { return Fate::Wait };
         if front.machine.wants_bytes() && front.inbox.grow() {
             return Fate::Again;
         }
@@ -357,7 +364,8 @@ impl Connection {
         }
         let socket = dial(permit, attempt, key, kit).map_err(|error| ConnectError::from(&error))?;
         if let Link::Front(front) = &mut self.link {
-            front.attempts[attempt as usize] = Some(socket);
+            let address = permit.address();
+            front.attempts[attempt as usize] = Some(Dialled { socket, address });
         }
         Ok(())
     }
@@ -406,8 +414,9 @@ impl Connection {
     /// The success reply has left: the two sockets are joined, and the front is freed.
     fn join(&mut self, kit: &mut Kit) -> Fate {
         let Link::Front(front) = &mut self.link else { return Fate::Again };
+        let mut dialled = front.attempts.iter_mut().filter_map(Option::take);
         let Some(upstream) =
-            front.accepted.take().or_else(|| front.attempts.iter_mut().find_map(Option::take))
+            front.accepted.take().or_else(|| dialled.next().map(|dialled| dialled.socket))
         else {
             self.settle(Outcome::Internal, kit);
             return Fate::Release;
@@ -419,10 +428,6 @@ impl Connection {
         }
         let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
         let timeouts = front.machine.policy().timeouts;
-        if let Err(error) = keep_alive(&upstream, timeouts.keepalive_secs) {
-            // The idle timeout ends what this would have ended.
-            tracing::debug!("no keepalive towards {:?}: {error}", upstream.stream().peer_addr());
-        }
         let relaying = Relaying::new(upstream, early, timeouts, kit);
         self.link = Link::Relaying(Box::new(relaying));
         self.advance_relay(kit)
@@ -431,13 +436,11 @@ impl Connection {
 
 /// Whether an attempt has succeeded or failed by now, and what the machine says to it.
 fn attempt_ended(front: &mut Front, attempt: Attempt, kit: &Kit) -> Option<Next> {
-    let socket = front.attempts[attempt as usize].as_ref()?;
-    let result = socket.connected()?.and_then(|()| {
-        let stream = socket.stream();
-        Ok((stream.peer_addr()?, stream.local_addr()?))
-    });
+    let Dialled { socket, address } = front.attempts[attempt as usize].as_ref()?;
+    let peer = *address;
+    let result = socket.connected()?.and_then(|()| socket.stream().local_addr());
     Some(match result {
-        Ok((peer, local)) => {
+        Ok(local) => {
             // The other attempt, if there is one, has lost.
             let other = match attempt {
                 Attempt::A => Attempt::B,
@@ -481,14 +484,6 @@ fn dial(permit: &Permit, attempt: Attempt, key: Key, kit: &Kit) -> io::Result<So
     let mut socket = Socket::dialled(stream);
     socket.register(&kit.registry, Token::of(key, role))?;
     Ok(socket)
-}
-
-/// Set once the relay begins: most failed attempts are spared the system calls.
-fn keep_alive(upstream: &Socket, idle_secs: u32) -> io::Result<()> {
-    if idle_secs == 0 {
-        return Ok(());
-    }
-    linux::socket::keepalive(upstream.stream(), idle_secs)
 }
 
 /// Writes the outbox; whether it is empty now.

@@ -1,6 +1,6 @@
 //! A connection whose two sockets are joined: portions of the relay, and their booking.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::close;
 use super::connection::{Connection, Fate, Link};
@@ -8,6 +8,7 @@ use super::kit::Kit;
 use super::parting::Parting;
 use super::socket::Socket;
 use crate::connection::Patience;
+use crate::linux;
 use crate::policy::Timeouts;
 use crate::relay::{Advance, BYTES_PER_TURN, Direction, Meter, Relay};
 use crate::session::{SessionRef, Stages, Traffic};
@@ -26,6 +27,8 @@ pub(super) struct Relaying {
     first_byte_since: Option<Instant>,
     /// Since when one socket has failed while the other still takes the rest.
     failing_since: Option<Instant>,
+    /// When the kernel is told to look after the upstream socket; not at all, or done: none.
+    keepalive_at: Option<Instant>,
 }
 
 impl Relaying {
@@ -40,13 +43,33 @@ impl Relaying {
             unpublished: 0,
             first_byte_since: Some(now),
             failing_since: None,
+            keepalive_at: (timeouts.keepalive_secs > 0)
+                .then(|| now + Duration::from_secs(timeouts.keepalive_secs.into())),
         }
     }
 
     pub(super) fn deadline(&self) -> Instant {
+        let end = self.end_at();
+        self.keepalive_at.map_or(end, |at| at.min(end))
+    }
+
+    /// When it is ended, if nothing moves till then.
+    fn end_at(&self) -> Instant {
         match self.failing_since {
             Some(since) => since + self.timeouts.linger,
             None => self.patience.deadline(),
+        }
+    }
+
+    /// Has the kernel ask a silent target whether it is still there. Not before a session has lived
+    /// for as long as a target may be silent: till then it would do nothing, and most sessions are
+    /// over by then and are spared four system calls. (Clients' sockets inherit it for nothing.)
+    fn keep_alive(&mut self) {
+        self.keepalive_at = None;
+        let stream = self.upstream.stream();
+        if let Err(error) = linux::socket::keepalive(stream, self.timeouts.keepalive_secs) {
+            // The idle timeout ends what this would have ended.
+            tracing::debug!("no keepalive towards {:?}: {error}", stream.peer_addr());
         }
     }
 }
@@ -144,7 +167,13 @@ impl Connection {
     }
 
     pub(super) fn expire_relay(&mut self, kit: &mut Kit) -> Fate {
-        let Link::Relaying(relaying) = &self.link else { return Fate::Again };
+        let Link::Relaying(relaying) = &mut self.link else { return Fate::Again };
+        if relaying.keepalive_at.is_some_and(|at| at <= kit.now.mono) {
+            relaying.keep_alive();
+        }
+        if kit.now.mono < relaying.end_at() {
+            return Fate::Wait;
+        }
         let outcome = match relaying.relay.failing() {
             Some(end) => close::relay_outcome(end).0,
             None => relaying.patience.outcome(),

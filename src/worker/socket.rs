@@ -83,10 +83,16 @@ impl Socket {
 
     /// How the connect went that this socket was [dialled](Self::dialled) for; `None` while it is under
     /// way. The error is the kernel's: refused, unreachable, timed out. To be asked once.
+    ///
+    /// A connect that fails is reported as a hang-up too, so a socket that is only writable has
+    /// succeeded (tcp_poll() of the kernel), and nothing has to be asked.
     #[must_use]
     pub fn connected(&self) -> Option<io::Result<()>> {
         if !self.writable {
             return None;
+        }
+        if !self.hung_up {
+            return Some(Ok(()));
         }
         match self.stream.take_error() {
             Ok(Some(error)) | Err(error) => return Some(Err(error)),
