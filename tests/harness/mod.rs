@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod datagrams;
 pub(crate) mod nginx;
 pub(crate) mod origin;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod scrape;
 
@@ -31,3 +32,9 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
 
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A number from the environment: how much of something a test does, where less is done by default.
+pub(crate) fn size(variable: &str, otherwise: usize) -> usize {
+    let Ok(text) = std::env::var(variable) else { return otherwise };
+    text.parse().unwrap_or_else(|error| panic!("{variable} = {text}: {error}"))
+}

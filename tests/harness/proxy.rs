@@ -53,9 +53,30 @@ impl Proxy {
         Self::start_with(&[], directory, server, sessions, further)
     }
 
+    /// One that may have no more than so many descriptors.
+    pub(crate) fn with_descriptors(most: usize, server: &str, further: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_rustsocks")).env_remove("RUST_LOG");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::launch(command, directory, server, "", further)
+    }
+
     /// The same with more in its environment.
     pub(crate) fn start_with(
         environment: &[(&str, &std::ffi::OsStr)],
+        directory: TempDir,
+        server: &str,
+        sessions: &str,
+        further: &str,
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rustsocks"));
+        command.env_remove("RUST_LOG").envs(environment.iter().copied());
+        Self::launch(command, directory, server, sessions, further)
+    }
+
+    fn launch(
+        mut command: Command,
         directory: TempDir,
         server: &str,
         sessions: &str,
@@ -70,12 +91,10 @@ impl Proxy {
         .replace("{dir}", directory.path().to_str().expect("a path of text"));
         let file = directory.path().join("rustsocks.toml");
         fs::write(&file, config).expect("the configuration is written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        let mut child = command
             .args(["run", "--config"])
             .arg(&file)
             .current_dir(directory.path())
-            .env_remove("RUST_LOG")
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
