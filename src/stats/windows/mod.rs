@@ -128,15 +128,14 @@ impl Windows {
     /// All rows of the snapshot were added. Longer spans are added up now, the lock being given
     /// up in between.
     pub fn finish_loading(&self) {
+        self.book.lock().timeline.measure();
         let more = |book: &mut MutexGuard<'_, Book>| {
             book.loading = false;
             let now_ms = book.as_of_ms.unwrap_or_default();
             book.keep_up(now_ms)
         };
         while more(&mut self.book.lock()) {}
-        let mut book = self.book.lock();
-        book.timeline.measure();
-        book.version += 1;
+        self.book.lock().version += 1;
     }
 
     /// Where the longest window begins that can be asked for at `now_ms`, milliseconds since the
@@ -207,8 +206,8 @@ impl Book {
         let front = window_start(now_ms, self.hours).div_euclid(MINUTE_MS);
         self.timeline.move_front(front);
         // While rows come in for all minutes, sums of them would only slow it down.
-        self.timeline.keep_up(now_ms.div_euclid(MINUTE_MS));
-        !self.loading && self.timeline.roll_up()
+        let relieving = self.timeline.keep_up(now_ms.div_euclid(MINUTE_MS));
+        !self.loading && (relieving || self.timeline.roll_up())
     }
 }
 

@@ -138,6 +138,8 @@ impl World {
             Event::Measure => {
                 let mut book = self.windows.book.lock();
                 book.timeline.measure();
+                let now = book.timeline.now;
+                while book.timeline.keep_up(now) {}
                 let within = book.timeline.memory() <= self.limits.memory;
                 prop_assert!(within || book.timeline.minutes.len() <= 1);
             }
@@ -386,6 +388,48 @@ fn an_answer_that_had_to_be_added_up_serves_for_a_second() {
     windows.commit(BEGAN_MS, &[change()]);
     assert_eq!((sessions(HOURS, 1), sessions(1, 1)), (2, 1), "the default window never waits");
     assert_eq!((sessions(1, 999), sessions(1, 1000)), (1, 2));
+}
+
+/// Whoever asks, and the writer too, waits for a portion and not for all minutes.
+#[test]
+fn memory_is_made_free_a_portion_at_a_time_and_answers_say_what_that_took() {
+    let memory = 4 << 20;
+    let limits = Limits { names_per_minute: 2000, memory, ..Limits::new(HOURS_MAX) };
+    let windows = Windows::with(HOURS, HOURS_MAX, limits);
+    let ids = IdSource::new();
+    let minutes = 200;
+    // The same thousand names in each minute, until there is no room for more.
+    let mut sessions = 0;
+    let mut add = |minute: i64| {
+        let now_ms = BEGAN_MS + minute * 60_000;
+        let changes: Vec<_> = (0..1000)
+            .map(|number| {
+                let mut session = view(ids.next(now_ms), now_ms, 0, 2);
+                session.target_host = format!("{number}").into();
+                Change { session, before: None }
+            })
+            .collect();
+        windows.commit(now_ms, &changes);
+        sessions += 1000;
+    };
+    let (mut begun, mut portions) = (None, 0);
+    for minute in 0..10 * minutes {
+        add(minute);
+        let book = windows.book.lock();
+        if book.timeline.relief.is_some() {
+            begun.get_or_insert(minute);
+            portions += 1;
+        } else if begun.is_some() {
+            break;
+        }
+    }
+    assert!(portions > 2, "{portions} portions from minute {begun:?} on");
+    let state = windows.state();
+    assert!(state.memory <= memory as u64 && state.dropped > 0, "{state:?}");
+    let now = Now { mono: clock::mono(), utc_ms: BEGAN_MS + begun.unwrap() * 60_000 };
+    let answer = windows.answer(now, HOURS_MAX);
+    assert_eq!(answer.sums.sessions, sessions);
+    assert!(answer.complete && answer.shortfall.is_some(), "{answer:?}");
 }
 
 #[test]

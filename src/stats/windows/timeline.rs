@@ -20,6 +20,7 @@ use super::limits::Limits;
 use super::names::Names;
 use super::span::{Span, Step};
 use super::total::Total;
+use super::upkeep::Relief;
 
 /// Spans by minute since the Unix epoch, and sums of them.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Timeline {
     /// The latest minute that upkeep was told of.
     pub(super) now: i64,
     pub(super) roll_up_due: bool,
+    /// How far memory has been made free, while it is.
+    pub(super) relief: Option<Relief>,
     /// Additions since memory was last measured.
     pub(super) unmeasured: usize,
     /// Times that numbers of names became free.
@@ -62,6 +65,7 @@ impl Timeline {
             forgotten: i64::MIN,
             now: i64::MIN,
             roll_up_due: false,
+            relief: None,
             unmeasured: 0,
             generation: 0,
             dropped: 0,
