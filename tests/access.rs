@@ -33,11 +33,14 @@ fn the_token_is_made_at_the_first_start_kept_and_never_shown() {
 }
 
 #[test]
-fn where_it_is_required_only_health_and_metrics_are_open() {
+fn where_it_is_required_only_health_metrics_and_bare_pages_are_open() {
     let proxy = Proxy::with_sections("api_require_token = true", "", "");
     let (api, token) = (proxy.api.unwrap(), proxy.token());
     assert_eq!(get(api, "/health").status, 200);
     assert_eq!(get(api, "/metrics").status, 200);
+    // The pages hold nothing themselves, and no browser can show a token for them.
+    assert_eq!(get(api, "/").status, 200);
+    assert_eq!(get(api, "/dashboard/main.js").status, 200);
     for path in [ACTIVE, "/api/sessions/stats", "/api/sessions/history", "/nowhere"] {
         let refused = get(api, path);
         assert_eq!(refused.status, 401, "{path}");

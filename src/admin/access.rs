@@ -100,7 +100,7 @@ impl Token {
 /// What a route does, and so what it wants to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Says how the process is doing; for anybody who reaches it.
+    /// Says how the process is doing, or nothing of it; for anybody who reaches it.
     Probing,
     /// Tells of sessions.
     Reading,

@@ -79,6 +79,7 @@ impl Api {
 
     fn perform(&self, request: &ApiRequest, route: &Route) -> ApiReply {
         match route {
+            Route::Dashboard(asset) => asset.reply(request.if_none_match.as_deref()),
             Route::Health => self.health(),
             Route::Metrics => self.metrics(),
             Route::Resources => self.resources(),

@@ -120,6 +120,7 @@ mod tests {
                 authorization: None,
                 origin: None,
                 host: None,
+                if_none_match: None,
                 body: Vec::new(),
                 client: [127, 0, 0, 1].into(),
             };

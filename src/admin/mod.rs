@@ -16,6 +16,7 @@
 
 mod access;
 mod api;
+mod dashboard;
 mod gate;
 mod health;
 mod history;
@@ -36,6 +37,7 @@ mod token_file;
 
 pub use access::{Access, Denied, Hosts, Need, Token};
 pub use api::Api;
+pub use dashboard::Asset;
 pub use gate::{GateCounters, Limits};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
 #[cfg(feature = "metrics")]

@@ -18,6 +18,8 @@ pub struct ApiRequest {
     pub origin: Option<String>,
     /// The value of `Host`.
     pub host: Option<String>,
+    /// The value of `If-None-Match`.
+    pub if_none_match: Option<String>,
     /// The body: at most [`Limits::body_max`](super::Limits::body_max) octets.
     pub body: Vec<u8>,
     /// The client's address, IPv4-mapped IPv6 as IPv4.

@@ -11,6 +11,7 @@ pub use self::history::HistoryRequest;
 pub use self::minutes::MinutesQuery;
 use self::query::{Parameters, decode};
 use super::access::Need;
+use super::dashboard::Asset;
 use super::page::{Cursor, Sort};
 use super::reply::ApiReply;
 use super::request::Method;
@@ -20,6 +21,8 @@ use crate::stats::{Filter, Order, TOP_MAX};
 /// What a request asks for, its parameters checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// `GET /` and `GET /dashboard/{file}`.
+    Dashboard(Asset),
     /// `GET /health`.
     Health,
     /// `GET /metrics`.
@@ -109,6 +112,7 @@ impl Route {
         }
         let mut parameters = Parameters::parse(query)?;
         let route = match place {
+            Place::Dashboard(asset) => Self::Dashboard(asset),
             Place::Health => Self::Health,
             Place::Metrics => Self::Metrics,
             Place::Resources => Self::Resources,
@@ -131,7 +135,7 @@ impl Route {
     #[must_use]
     pub const fn need(&self) -> Need {
         match self {
-            Self::Health | Self::Metrics => Need::Probing,
+            Self::Dashboard(_) | Self::Health | Self::Metrics => Need::Probing,
             Self::Resources
             | Self::ActiveSessions(_)
             | Self::History(_)
@@ -146,6 +150,7 @@ impl Route {
 /// A path that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
+    Dashboard(Asset),
     Health,
     Metrics,
     Resources,
@@ -169,6 +174,10 @@ impl Place {
             .collect::<Result<_, _>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
+            [""] => Ok(Self::Dashboard(Asset::PAGE)),
+            ["dashboard", file @ ..] => {
+                Asset::at(&file.join("/")).map(Self::Dashboard).ok_or(Miss::NotFound)
+            }
             ["health"] => Ok(Self::Health),
             ["metrics"] if cfg!(feature = "metrics") => Ok(Self::Metrics),
             ["api", "system", "resources"] => Ok(Self::Resources),
@@ -192,7 +201,8 @@ impl Place {
 
     fn allow(&self) -> &'static str {
         match self {
-            Self::Health
+            Self::Dashboard(_)
+            | Self::Health
             | Self::Metrics
             | Self::Resources
             | Self::ActiveSessions

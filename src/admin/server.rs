@@ -185,6 +185,7 @@ fn read(request: &mut tiny_http::Request, body_max: usize) -> io::Result<ApiRequ
         authorization: header(request, "authorization"),
         origin: header(request, "origin"),
         host: header(request, "host"),
+        if_none_match: header(request, "if-none-match"),
         body,
         // The gate always says it. Without it the client is nobody near.
         client: header(request, "x-real-ip")
@@ -199,15 +200,16 @@ fn header(request: &tiny_http::Request, name: &'static str) -> Option<String> {
 }
 
 fn response(reply: ApiReply) -> tiny_http::Response<io::Cursor<Vec<u8>>> {
+    // What is told of sessions is stale at once; a reply that is not says so itself.
+    let keeps = reply.headers.iter().any(|(name, _)| *name == "Cache-Control");
     let fixed = [
         ("Content-Type", reply.content_type),
-        ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
         ("Server", "rustsocks"),
     ];
+    let fixed = fixed.into_iter().chain((!keeps).then_some(("Cache-Control", "no-store")));
     let further = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
     let headers = fixed
-        .into_iter()
         .chain(further)
         .filter_map(|(name, value)| tiny_http::Header::from_bytes(name, value).ok())
         .collect();

@@ -7,8 +7,7 @@ use super::failure::{Failure, print};
 use crate::config::Settings;
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
-    let (settings, warnings) = Settings::load(config)?;
-    settings.acl.load_rules()?;
+    let (_, warnings) = Settings::load(config)?;
     for warning in &warnings {
         writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
             .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;

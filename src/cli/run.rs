@@ -13,6 +13,5 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let rules = settings.acl.load_rules()?;
-    Ok(daemon::run(&settings, rules)?)
+    Ok(daemon::run(&settings)?)
 }

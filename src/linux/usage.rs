@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What this process uses, at one moment.
@@ -17,6 +18,8 @@ pub struct Usage {
     pub threads: u64,
     /// Open descriptors.
     pub descriptors: u64,
+    /// How many there may be; `None` where there is no limit.
+    pub descriptors_max: Option<u64>,
 }
 
 impl Usage {
@@ -33,6 +36,7 @@ impl Usage {
             resident_bytes: number(&status, "VmRSS:")? * 1024,
             threads: number(&status, "Threads:")?,
             descriptors: descriptors()?,
+            descriptors_max: getrlimit(Resource::Nofile).current,
         })
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::admin::dashboard::Asset;
 use crate::admin::page::{HistoryCursor, SortKey};
 use crate::session::{Outcome, Status};
 use crate::stats::{Dest, HistoryQuery, Place as Spot};
@@ -39,6 +40,9 @@ fn each_path_leads_to_its_route() {
     assert_eq!(get("/%68ealth"), Ok(Route::Health));
     assert_eq!(get("/health?"), Ok(Route::Health));
     assert_eq!(get("/api/system/resources"), Ok(Route::Resources));
+    assert_eq!(get("/"), Ok(Route::Dashboard(Asset::PAGE)));
+    let asset = Asset::at("pages/node.js").unwrap();
+    assert_eq!(get("/dashboard/pages/node.js"), Ok(Route::Dashboard(asset)));
     assert_eq!(get(&format!("/api/sessions/{ID}")), Ok(Route::Session(ID.parse().unwrap())));
     assert_eq!(
         get("/api/sessions/stats"),
@@ -60,7 +64,14 @@ fn metrics_are_there_where_they_are_built_in() {
 fn an_unknown_path_is_a_404_whatever_the_method() {
     for path in [
         "",
-        "/",
+        "/x",
+        "/index.html",
+        "/dashboard",
+        "/dashboard/",
+        "/dashboard/x.js",
+        "/dashboard/pages",
+        "/dashboard/../main.js",
+        "//",
         "health",
         "//health",
         "/health/",

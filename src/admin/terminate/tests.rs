@@ -98,6 +98,7 @@ fn request() -> ApiRequest {
         authorization: None,
         origin: None,
         host: None,
+        if_none_match: None,
         body: Vec::new(),
         client: [127, 0, 0, 1].into(),
     }

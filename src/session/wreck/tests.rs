@@ -19,12 +19,8 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = DatabaseIdentity::of(&directory.path().join("s.db"));
-        let rule = Ruling {
-            decision: Decision::Allow,
-            rule: "r".repeat(200).into(),
-            rule_id: Some(7),
-            shadow: None,
-        };
+        let rule =
+            Ruling { decision: Decision::Allow, rule: "r".repeat(200).into(), rule_id: Some(7) };
         Self { directory, database, ids: IdSource::new(), rule }
     }
 

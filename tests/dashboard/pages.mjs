@@ -1,0 +1,68 @@
+// Each page, wide and narrow, light and dark: it loads without a complaint and asks nobody else, it fits,
+// and it shows what there is.
+
+import assert from "node:assert/strict";
+import { DESK, PHONE, fits, lives, run, scene, until } from "./browser.mjs";
+import { open, split } from "./socks.mjs";
+
+const [host, port] = split(scene.origin);
+const PAGES = {
+  overview: "Overview", sessions: "Sessions", history: "History", users: "Users",
+  destinations: "Destinations", node: "Node",
+};
+
+/** What shows that a page has what it is for. */
+const SHOWN = {
+  overview: async (page) => {
+    await page.locator(".tile .value", { hasText: /^3$/ }).waitFor();
+    await page.locator(".curve[d^=M]").first().waitFor({ state: "attached" });
+    await page.locator(".bar", { hasText: "acl_denied" }).first().waitFor();
+    await page.locator("td", { hasText: scene.origin }).first().waitFor();
+  },
+  sessions: async (page) => {
+    await page.getByText("3 live").waitFor();
+    assert.equal(await page.locator("tbody tr").count(), 3);
+  },
+  history: async (page) => {
+    await page.locator("tbody tr").nth(1).waitFor();
+    await until("both endings", async () => {
+      const text = await page.locator("tbody").innerText();
+      return text.includes("acl_denied") && text.includes("client_closed");
+    });
+  },
+  users: (page) => page.locator("td a", { hasText: "anonymous" }).waitFor(),
+  destinations: (page) => page.locator("td a", { hasText: scene.origin }).waitFor(),
+  node: async (page) => {
+    await page.locator(".check[data-state=ok]").nth(4).waitFor();
+    assert.equal(await page.locator(".check[data-state=ill]").count(), 0);
+    assert.equal(await page.locator("table[aria-label=Workers] tbody tr").count(), 2);
+    await page.locator("dd", { hasText: /^0\.\d+\.\d+$/ }).waitFor();
+  },
+};
+
+await run(async (visit) => {
+  const living = await Promise.all([1, 2, 3].map(() => open(scene.socks, host, port)));
+  living[0].write("some octets");
+  const ended = await open(scene.socks, host, port);
+  ended.end("x");
+  await open(scene.socks, "169.254.1.1", 80).catch(() => {});
+  for (const [shape, size] of Object.entries({ desk: DESK, phone: PHONE })) {
+    for (const scheme of ["light", "dark"]) {
+      const page = await visit({ size, scheme });
+      await lives(page);
+      for (const [name, title] of Object.entries(PAGES)) {
+        await page.locator(`#nav a[data-page=${name}]`).click();
+        await page.locator("h1", { hasText: title }).waitFor();
+        await SHOWN[name](page);
+        await fits(page, `${name}, ${shape}`);
+        await page.screenshot({ path: `${scene.out}/${name}-${shape}-${scheme}.png` });
+      }
+      const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      const [red] = background.match(/\d+/g).map(Number);
+      assert.equal(red < 128, scheme === "dark", `${scheme}: ${background}`);
+      await page.locator("#theme").click();
+      assert.equal(await page.getAttribute("html", "data-theme"), "light");
+      await page.context().close();
+    }
+  }
+});
