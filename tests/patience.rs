@@ -111,6 +111,45 @@ fn a_client_that_hangs_up_abandons_the_connect() {
 }
 
 #[test]
+fn a_reset_is_noticed_behind_more_than_is_read_of_it() {
+    let proxy = Proxy::with_sections(LONG, "", "");
+    let silent = Silent::start();
+    let before = attempts(silent.address);
+    let mut reset = asking(&proxy, silent.address);
+    reset.send(&[7; 50_000]);
+    wait_for("the attempt", || (attempts(silent.address) > before).then_some(()));
+    reset.reset();
+    proxy.wait_count(&count_of("client_reset"), 1);
+    wait_for("its end", || (attempts(silent.address) <= before).then_some(()));
+}
+
+#[test]
+fn messages_that_together_are_longer_than_what_is_read_at_once_are_read_to_their_end() {
+    let origin = Origin::echo();
+    let proxy = Proxy::with_sections("proxy_protocol_from = [\"127.0.0.1\"]", "", "");
+    let filler = "x".repeat(1500);
+    let target = origin.address;
+    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nX: {filler}\r\n\r\n");
+    // The announcement fills what is read at once to the last octet, and to less than that.
+    for further in [1024 - 28, 700, 3] {
+        let mut client = Client::to(proxy.socks);
+        let mut announcement = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+        announcement.extend(u16::try_from(12 + further).unwrap().to_be_bytes());
+        announcement.extend([127, 0, 0, 9, 127, 0, 0, 1, 0x9c, 0x40, 4, 56]);
+        // PP2_TYPE_NOOP, which says nothing at length.
+        announcement.push(4);
+        announcement.extend(u16::try_from(further - 3).unwrap().to_be_bytes());
+        announcement.resize(announcement.len() + further - 3, 0);
+        client.send(&[&announcement, head.as_bytes(), b"ping"].concat());
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ping") {
+            answer.extend(client.receive(1));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
 fn a_client_that_hangs_up_abandons_the_look_up_and_the_wait_for_a_peer() {
     let nameless = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = format!("{LONG}\ncommands = [\"connect\", \"bind\"]");

@@ -141,7 +141,8 @@ impl Front {
         while client.is_readable() && !self.inbox.eof {
             let room = self.inbox.room();
             if room.is_empty() {
-                return Ok(());
+                // A reset is not to be read as long as octets are in front of it.
+                return if client.is_broken() { Err(Outcome::ClientReset) } else { Ok(()) };
             }
             match client.read(room) {
                 Ok(0) => self.inbox.eof = true,
@@ -195,7 +196,8 @@ impl Connection {
             fate @ (Fate::Again | Fate::Release) => return fate,
         }
         let Link::Front(front) = &mut self.link else { return Fate::Wait };
-        if front.machine.wants_bytes() && front.inbox.grow() {
+        // What found no room before may have room now, and no event will tell of it.
+        if front.machine.wants_bytes() && self.client.is_readable() && front.inbox.has_room() {
             return Fate::Again;
         }
         if front.inbox.eof && !eof_before {
@@ -505,11 +507,16 @@ impl Inbox {
         Self { octets, used: 0, filled: 0, fresh: false, eof: false }
     }
 
-    /// Makes room where one message fills all of it, which only the head of an HTTP request can.
-    /// Answers whether there is more room now.
-    fn grow(&mut self) -> bool {
-        let full = self.used == 0 && self.filled == self.octets.len();
-        if !full || self.octets.len() >= HEAD_OCTETS_MAX {
+    /// Whether more can be read. Where one message fills all, which only the head of an HTTP request
+    /// can, there is made room for it.
+    fn has_room(&mut self) -> bool {
+        if self.eof {
+            return false;
+        }
+        if self.used > 0 || self.filled < self.octets.len() {
+            return true;
+        }
+        if self.octets.len() >= HEAD_OCTETS_MAX {
             return false;
         }
         let mut grown = SmallVec::from_elem(0, HEAD_OCTETS_MAX);

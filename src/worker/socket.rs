@@ -33,6 +33,8 @@ pub struct Socket {
     writable: bool,
     /// The peer's FIN or a reset was reported: no edge will announce more.
     hung_up: bool,
+    /// A reset was reported, or both sides are closed.
+    broken: bool,
     /// The peer was seen to send urgent data: a short read proves nothing.
     urgent: bool,
 }
@@ -41,13 +43,27 @@ impl Socket {
     /// An accepted stream: writable, and worth a first read, since clients speak first.
     #[must_use]
     pub fn accepted(stream: TcpStream) -> Self {
-        Self { stream, readable: true, writable: true, hung_up: false, urgent: false }
+        Self {
+            stream,
+            readable: true,
+            writable: true,
+            hung_up: false,
+            broken: false,
+            urgent: false,
+        }
     }
 
     /// A stream that is connecting: nothing is ready until an event says so.
     #[must_use]
     pub fn dialled(stream: TcpStream) -> Self {
-        Self { stream, readable: false, writable: false, hung_up: false, urgent: false }
+        Self {
+            stream,
+            readable: false,
+            writable: false,
+            hung_up: false,
+            broken: false,
+            urgent: false,
+        }
     }
 
     /// Registers the socket under `token`, once for its life: dropping it is all it takes to end that.
@@ -63,10 +79,18 @@ impl Socket {
     /// Takes note of an event; nothing else is done with it.
     pub fn note(&mut self, event: &Event) {
         let failed = event.is_error();
+        self.broken |= failed || event.is_write_closed();
         self.urgent |= event.is_priority();
         self.hung_up |= failed || event.is_read_closed();
         self.readable |= failed || event.is_readable() || event.is_read_closed();
         self.writable |= failed || event.is_writable() || event.is_write_closed();
+    }
+
+    /// Whether it was reported that nothing can be sent any more: as long as we have not closed our
+    /// side, that is a reset.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// A read may bring something: octets, EOF or an error.
