@@ -13,7 +13,7 @@ mod names;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::client::{self, Client};
 use harness::origin::Origin;
@@ -170,24 +170,28 @@ fn where_the_kernel_refuses_descriptors_what_runs_goes_on_and_the_rest_comes_bac
     assert!(said <= LINES_MAX, "{said} lines:\n{}", proxy.log());
 
     process::limit_descriptors(proxy.pid(), 4096);
+    let again = Instant::now();
     let mut late = Client::connected(proxy.socks, ("origin.test", origin_port));
     echo(&mut late);
-    wait_for("the API", || answers(proxy.api.unwrap()).then_some(()));
+    eprintln!("served again after {:?}", again.elapsed());
+    wait_for("the API", || value_if_any(proxy.api.unwrap(), "rustsocks_connections"));
     assert!(value(&proxy, "rustsocks_accept_pauses_total") >= 1);
     wait_for("the database", || proxy.database_path().exists().then_some(()));
     proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'server_busy'", 1);
     echo(&mut running);
 }
 
-/// Whether the API answers; the server within may have to be built anew.
-fn answers(address: SocketAddr) -> bool {
-    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
+/// The sum of a family, if the API answers: the server within may have to be built anew.
+fn value_if_any(address: SocketAddr, family: &str) -> Option<usize> {
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut answer = String::new();
-    stream.write_all(request.as_bytes()).is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.1 200 ")
+    stream.write_all(request.as_bytes()).ok()?;
+    stream.read_to_string(&mut answer).ok()?;
+    let lines = answer.strip_prefix("HTTP/1.1 200 ")?.lines();
+    let values = lines.filter(|line| line.starts_with(family));
+    values.map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 /// Warnings about all of that, in the seconds that it takes.
@@ -204,7 +208,9 @@ fn a_client_for_whom_the_kernel_has_no_descriptor_is_recorded_like_one_too_many(
     let inside = crowd.iter().filter(|it| is_inside(it)).count();
     assert!(inside >= 1);
     drop(crowd);
-    wait_for("the API", || answers(proxy.api.unwrap()).then_some(()));
+    wait_for("the last of the queue", || {
+        (value_if_any(proxy.api.unwrap(), "rustsocks_worker_accepted_total")? == 20).then_some(())
+    });
     assert!(value(&proxy, "rustsocks_accept_pauses_total") >= 1);
     let turned_away = value(&proxy, "rustsocks_over_limit_total");
     assert!(turned_away >= 1);
