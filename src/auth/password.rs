@@ -1,10 +1,12 @@
 //! Argon2id: slow on purpose, so never on a worker's loop.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use argon2::Argon2;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use password_hash::PasswordHasher;
 use password_hash::phc::PasswordHash;
-use password_hash::{PasswordHasher, PasswordVerifier};
+use subtle::ConstantTimeEq;
 
 use super::credentials::Credentials;
 use super::identity::Identity;
@@ -54,14 +56,40 @@ pub fn verify(users: &Users, credentials: &Credentials) -> Verdict {
     let decoy = DECOY.as_str();
     let user = users.find(credentials.username());
     let hash = user.map_or(decoy, |user| user.hash());
-    let right = PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(credentials.password(), &hash).is_ok());
+    let right = is_right(credentials.password(), hash).unwrap_or(false);
     match user {
         Some(user) if right => {
             Verdict::Accepted(Identity::authenticated(user.name(), user.groups()))
         }
         Some(_) | None => Verdict::Rejected,
     }
+}
+
+/// Whether a password has this hash; `None` if there is no telling, which [`check_hash`] rules out.
+fn is_right(password: &[u8], hash: &str) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+    let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+    let blocks = params.block_count();
+    let argon2 = Argon2::new(algorithm, version, params);
+    let mut made = vec![0; expected.as_ref().len()];
+    MEMORY.with_borrow_mut(|memory| {
+        if memory.len() < blocks {
+            memory.resize(blocks, Block::new());
+        }
+        let memory = memory.get_mut(..blocks)?;
+        argon2.hash_password_into_with_memory(password, salt.as_ref(), &mut made, memory).ok()
+    })?;
+    Some(made.ct_eq(expected.as_ref()).into())
+}
+
+thread_local! {
+    /// What a check works in (19 MiB for a hash with the defaults), kept for the next one of this
+    /// thread. Taken and given back each time it would cut the allocator's heap into pieces, of which
+    /// it then has several times as much.
+    static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) fn check_hash(hash: &str) -> Result<(), HashError> {
