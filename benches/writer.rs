@@ -165,6 +165,7 @@ impl Source {
                 decision: Decision::Allow,
                 rule: "default policy".into(),
                 rule_id: None,
+                shadow: None,
             },
             now_ms: rustsocks::clock::utc_ms(),
             random: 0x9e37_79b9_7f4a_7c15,

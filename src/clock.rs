@@ -39,6 +39,18 @@ pub fn utc_ms() -> i64 {
     }
 }
 
+/// What the wall clock shows at a moment of the monotonic clock: milliseconds since the Unix epoch, UTC.
+/// Reads both clocks, so that it follows a step of the wall clock.
+#[must_use]
+pub fn utc_ms_at(at: Instant) -> i64 {
+    let now = now();
+    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    match at.checked_duration_since(now.mono) {
+        Some(ahead) => now.utc_ms.saturating_add(ms(ahead)),
+        None => now.utc_ms.saturating_sub(ms(now.mono.saturating_duration_since(at))),
+    }
+}
+
 /// The number of the minute that this moment is in, counted from the Unix epoch; 0 before it.
 #[must_use]
 pub fn minute(utc_ms: i64) -> u32 {

@@ -134,6 +134,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(!settings.auth.required && settings.auth.users.is_empty());
     assert!(settings.acl.guard);
     assert_eq!(settings.acl.anonymous_user, "anonymous");
+    assert!(settings.acl.rule_file.is_none() && !settings.acl.watch);
     let resolver = &settings.resolver;
     assert_eq!((resolver.tries, resolver.family), (2, Family::Any));
     let kind = if cfg!(feature = "dns-cares") { ResolverKind::Cares } else { ResolverKind::System };
@@ -316,11 +317,19 @@ fn what_is_risky_is_warned_of() {
     for (text, expected) in [
         ("[acl]\nguard = \"off\"\n", "test.toml:5:9: acl.guard: \"off\""),
         (user.as_str(), "test.toml:4:1: auth.users: not used"),
+        ("[acl]\nconfig_file = \"x\"\n", "test.toml:5:15: acl.config_file: not used"),
     ] {
         let (_, warnings) = load(&format!("{}{text}", memory())).unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains(expected), "{warnings:?}");
     }
+}
+
+#[test]
+fn the_example_of_a_rule_file_loads() {
+    let rules = rustsocks::config::load_rules(&conf("acl.toml")).unwrap();
+    assert_eq!(rules.ordered().len(), 5);
+    assert_eq!(&*rules.ordered()[0].text, "the wiki on this host");
 }
 
 /// Three lines with which any build loads.

@@ -46,7 +46,7 @@ impl Population {
             ids: IdSource::new(),
             journal,
             receiver,
-            ruling: Ruling { decision: Decision::Allow, rule, rule_id: None },
+            ruling: Ruling { decision: Decision::Allow, rule, rule_id: None, shadow: None },
         }
     }
 

@@ -3,8 +3,8 @@
 //! It is judged on the very address that is dialled. Forms that carry an IPv4 address inside an
 //! IPv6 one are unwrapped first, because the kernel, a NAT64 gateway or a 6to4 relay would reach
 //! the inner address: IPv4-mapped `::ffff:0:0/96` (RFC 4291 §2.5.5.2), IPv4-compatible `::/96`
-//! (deprecated, §2.5.5.1), NAT64 `64:ff9b::/96` (RFC 6052) and `64:ff9b:1::/48` (RFC 8215), 6to4
-//! `2002::/16` (RFC 3056).
+//! (deprecated, §2.5.5.1), IPv4-translated `::ffff:0:0:0/96` (RFC 2765 §2.1), NAT64 `64:ff9b::/96`
+//! (RFC 6052) and `64:ff9b:1::/48` (RFC 8215), 6to4 `2002::/16` (RFC 3056).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -114,7 +114,8 @@ fn class_v6(address: Ipv6Addr) -> Class {
     }
 }
 
-fn unwrap(address: IpAddr) -> IpAddr {
+/// The IPv4 address within an address, if there is one; else the address.
+pub(super) fn unwrap(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let embedded = |high: u16, low: u16| {
@@ -122,7 +123,9 @@ fn unwrap(address: IpAddr) -> IpAddr {
     };
     match (a, b, c, d, e, f) {
         (0, 0, 0, 0, 0, 0) if (g, h) != (0, 0) && (g, h) != (0, 1) => embedded(g, h),
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => embedded(g, h),
+        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) => {
+            embedded(g, h)
+        }
         // RFC 6052 §2.2, prefix length 48: octets 6, 7, then 9, 10 (octet 8 is zero).
         (0x64, 0xff9b, 1, high, middle, low) => embedded(high, ((middle & 0xff) << 8) | (low >> 8)),
         (0x2002, high, low, ..) => embedded(high, low),
@@ -162,6 +165,7 @@ mod tests {
             "::1",
             "::ffff:127.0.0.1",
             "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
             "64:ff9b::7f00:1",
             "64:ff9b:1:7f00:0:100::",
             "2002:7f00:1::",

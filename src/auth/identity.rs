@@ -17,6 +17,12 @@ impl Identity {
         Self { user: name.into(), groups: Arc::new([]), authenticated: false }
     }
 
+    /// Somebody of whom it is asked what would be decided; nobody has logged in.
+    #[must_use]
+    pub fn supposed(name: &str, groups: &[Box<str>]) -> Self {
+        Self { user: name.into(), groups: groups.into(), authenticated: false }
+    }
+
     /// A client whose password was right.
     pub(super) fn authenticated(user: Arc<str>, groups: Arc<[Box<str>]>) -> Self {
         Self { user, groups, authenticated: true }

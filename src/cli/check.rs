@@ -7,7 +7,8 @@ use super::failure::{Failure, print};
 use crate::config::Settings;
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
-    let (_, warnings) = Settings::load(config)?;
+    let (settings, warnings) = Settings::load(config)?;
+    settings.acl.load_rules()?;
     for warning in &warnings {
         writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
             .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;

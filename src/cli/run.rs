@@ -13,5 +13,6 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(daemon::run(&settings)?)
+    let rules = settings.acl.load_rules()?;
+    Ok(daemon::run(&settings, rules)?)
 }

@@ -129,13 +129,22 @@ pub(super) struct UserEntry {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Acl {
+    pub(super) enabled: bool,
+    pub(super) config_file: Placed<String>,
+    pub(super) watch: bool,
     pub(super) anonymous_user: Placed<String>,
     pub(super) guard: Placed<GuardMode>,
 }
 
 impl Default for Acl {
     fn default() -> Self {
-        Self { anonymous_user: placed("anonymous".to_owned()), guard: placed(GuardMode::Auto) }
+        Self {
+            enabled: false,
+            config_file: placed(String::new()),
+            watch: false,
+            anonymous_user: placed("anonymous".to_owned()),
+            guard: placed(GuardMode::Auto),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The configuration: TOML in, [`Settings`] out, or one line that says what is wrong and where.
 //!
-//! `file.rs` is the file as written, [`Settings`] is the file as meant.
+//! `file.rs` is the file as written, [`Settings`] is the file as meant; [`load_rules`] reads the rule
+//! file in the same way.
 #![forbid(unsafe_code)]
 
 mod choice;
 mod error;
 mod file;
+mod policy;
+mod rules;
 mod sections;
 mod server;
 mod settings;
@@ -15,6 +18,7 @@ mod users;
 
 pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
 pub use error::ConfigError;
+pub use rules::{load_rules, parse_rules};
 pub use settings::{
     AclSettings, AuthSettings, ListenSettings, LoggingSettings, MetricsSettings, ResolverSettings,
     ServerSettings, SessionSettings, Settings,

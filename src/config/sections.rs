@@ -26,7 +26,23 @@ pub(super) fn acl(
             false
         }
     };
-    Ok(AclSettings { anonymous_user: acl.anonymous_user.get_ref().clone(), guard })
+    let path = &acl.config_file;
+    let rule_file = match (acl.enabled, path.get_ref().is_empty()) {
+        (true, false) => Some(PathBuf::from(path.get_ref())),
+        (true, true) => {
+            let message =
+                "got none, expected the path of a rule file, because `acl.enabled` is true";
+            return Err(source.error(path.span(), "acl.config_file", message));
+        }
+        (false, false) => {
+            let message = "not used, because `acl.enabled` is false";
+            warnings.push(source.warning(path.span(), "acl.config_file", message));
+            None
+        }
+        (false, true) => None,
+    };
+    let anonymous_user = acl.anonymous_user.get_ref().clone();
+    Ok(AclSettings { rule_file, watch: acl.watch, anonymous_user, guard })
 }
 
 pub(super) fn resolver(

@@ -33,14 +33,15 @@ pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<
 pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings, ConfigError> {
     let server = &file.server;
     let listen = listeners(source, server)?;
-    let open = file.auth.socks_method.get_ref() == &SocksMethod::None && !server.allow_open_proxy;
+    let anybody = file.auth.socks_method.get_ref() == &SocksMethod::None && !file.acl.enabled;
+    let open = anybody && !server.allow_open_proxy;
     let mut checked: Vec<ListenSettings> = Vec::new();
     for Listener { key, span, address, announcers } in listen {
         if open && !is_loopback(address.ip()) {
             let message = format!(
                 "{} is not a loopback address, and with `auth.socks_method = \"none\"` anybody \
-                 could use the proxy; set `auth.socks_method = \"userpass\"`, or \
-                 `server.allow_open_proxy = true` if that is meant",
+                 could use the proxy; set `auth.socks_method = \"userpass\"`, give rules with \
+                 `acl.enabled = true`, or set `server.allow_open_proxy = true` if that is meant",
                 address.ip(),
             );
             return Err(source.error(span, key, message));

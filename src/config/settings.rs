@@ -96,6 +96,10 @@ pub struct AuthSettings {
 /// `[acl]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AclSettings {
+    /// The file with the rules, if there are any.
+    pub rule_file: Option<PathBuf>,
+    /// Whether a change of that file is taken over by itself.
+    pub watch: bool,
     /// Whom sessions of clients that need not log in are booked to; 1 to 255 octets.
     pub anonymous_user: String,
     /// Whether the guard stands.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,7 +20,12 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// The file as written.
     pub(super) fn parse(&self) -> Result<File, ConfigError> {
-        toml::from_str(self.text).map_err(|error| self.explain(&error))
+        self.read(&toml::Table::try_from(File::default()).unwrap_or_default())
+    }
+
+    /// The text as something. `all` is where a key is looked for that was put into the wrong section.
+    pub(super) fn read<T: DeserializeOwned>(&self, all: &toml::Table) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error| self.explain(&error, all))
     }
 
     /// An error at a place of the text; an empty range is no place.
@@ -85,7 +91,7 @@ impl Source<'_> {
     }
 
     /// Our words for what the parser found.
-    fn explain(&self, error: &toml::de::Error) -> ConfigError {
+    fn explain(&self, error: &toml::de::Error, all: &toml::Table) -> ConfigError {
         // At the end of the text a span may be empty and is a place all the same.
         let span = error.span().map_or(0..0, |span| match span.is_empty() {
             true => span.start..span.end + 1,
@@ -99,7 +105,7 @@ impl Source<'_> {
         let message = if let Some(rest) = message.strip_prefix("unknown field ") {
             let known = quoted(rest).into_iter().skip(1).filter(|known| !REPLACED.contains(known));
             let known: Vec<_> = known.collect();
-            nearest = nearest_key(&key, &known);
+            nearest = nearest_key(&key, &known, all);
             match nearest {
                 Some(_) => "unknown key".to_owned(),
                 None => format!("unknown key, expected one of {}", known.join(", ")),
@@ -182,7 +188,7 @@ fn consider(
 
 /// The path of the key that was meant: one beside it with nearly the same name, else one of the
 /// same name in another section.
-fn nearest_key(path: &str, known: &[&str]) -> Option<String> {
+fn nearest_key(path: &str, known: &[&str], all: &toml::Table) -> Option<String> {
     let (section, name) = match path.rsplit_once('.') {
         Some((section, name)) => (Some(section), name),
         None => (None, path),
@@ -192,7 +198,6 @@ fn nearest_key(path: &str, known: &[&str]) -> Option<String> {
             section.map_or_else(|| near.to_owned(), |section| format!("{section}.{near}")),
         );
     }
-    let all = toml::Table::try_from(File::default()).ok()?;
     let elsewhere = all.iter().find(|(_, keys)| keys.get(name).is_some())?;
     Some(format!("{}.{name}", elsewhere.0))
 }

@@ -40,7 +40,7 @@ enum Expected {
     /// Whom the rules allow.
     Anybody,
     /// One of these hosts.
-    Hosts { permit: RequestPermit, hosts: Addresses },
+    Hosts { permit: Box<RequestPermit>, hosts: Addresses },
 }
 
 /// How far it is.
@@ -62,7 +62,7 @@ pub(super) enum Welcome {
     /// It was expected.
     Come(Permit),
     /// It was not named, and the rules allow it: the session begins.
-    First(RequestPermit, Permit),
+    First(Permit),
     /// It was not.
     Go,
 }
@@ -73,7 +73,7 @@ impl Binding {
         Self { expected: Expected::Anybody, step: Step::Making, began: now, until, denied: None }
     }
 
-    /// One that expects one of the addresses of a permitted target.
+    /// One that expects one of the addresses of a permitted target, with the permit for the first.
     ///
     /// # Errors
     /// When none of them is permitted: the last denial, if there was any address.
@@ -83,20 +83,21 @@ impl Binding {
         acl: &Acl,
         now: Instant,
         until: Instant,
-    ) -> Result<Self, Option<Denial>> {
+    ) -> Result<(Self, Permit), Option<Denial>> {
         let mut hosts = Addresses::new();
-        let mut denial = None;
+        let (mut first, mut denial) = (None, None);
         for address in addresses {
             match acl.on_address(&permit, *address) {
-                Ok(_) => hosts.push(address.to_canonical()),
+                Ok(permit) => {
+                    hosts.push(address.to_canonical());
+                    first.get_or_insert(permit);
+                }
                 Err(denied) => denial = Some(denied),
             }
         }
-        if hosts.is_empty() {
-            return Err(denial);
-        }
-        let expected = Expected::Hosts { permit, hosts };
-        Ok(Self { expected, step: Step::Opening, began: now, until, denied: None })
+        let first = first.ok_or(denial)?;
+        let expected = Expected::Hosts { permit: Box::new(permit), hosts };
+        Ok((Self { expected, step: Step::Opening, began: now, until, denied: None }, first))
     }
 
     /// Expects the permitted ones of these addresses, too: they have come late.
@@ -123,8 +124,8 @@ impl Binding {
         &mut self,
         peer: SocketAddr,
         acl: &Acl,
-        identity: &Identity,
-        client: IpAddr,
+        (identity, client): (&Identity, IpAddr),
+        now: Instant,
     ) -> Welcome {
         let host = peer.ip().to_canonical();
         match &self.expected {
@@ -142,14 +143,14 @@ impl Binding {
                 let target = Target::from(SocketAddr::new(host, peer.port()));
                 let request = Request { command: Command::Bind, target };
                 let judged = acl
-                    .on_request(identity, client, &request)
+                    .on_request(identity, client, &request, now)
                     .map_err(|denial| (Outcome::AclDenied, denial))
                     .and_then(|request| match acl.on_address(&request, host) {
-                        Ok(permit) => Ok((request, permit)),
+                        Ok(permit) => Ok(permit),
                         Err(denial) => Err((Outcome::AclDeniedAddress, denial)),
                     });
                 match judged {
-                    Ok((request, permit)) => Welcome::First(request, permit),
+                    Ok(permit) => Welcome::First(permit),
                     Err(denied) => {
                         self.denied = Some(denied);
                         Welcome::Go
@@ -188,14 +189,15 @@ mod tests {
         let target = Target::new(Host::from_name(b"peer.test").unwrap(), 21);
         let request = Request { command: Command::Bind, target };
         let identity = Identity::anonymous("anonymous");
-        let permit = acl.on_request(&identity, CLIENT.into(), &request).unwrap();
+        let permit = acl.on_request(&identity, CLIENT.into(), &request, now).unwrap();
         let hosts: Vec<IpAddr> = hosts.iter().map(|host| host.parse().unwrap()).collect();
         Binding::of_hosts(&hosts, permit, &acl, now, now + Duration::from_secs(1))
+            .map(|(binding, _)| binding)
     }
 
     fn welcome(binding: &mut Binding, peer: &str) -> &'static str {
-        let identity = Identity::anonymous("anonymous");
-        match binding.welcome(peer.parse().unwrap(), &acl(), &identity, CLIENT.into()) {
+        let (identity, now) = (Identity::anonymous("anonymous"), clock::mono());
+        match binding.welcome(peer.parse().unwrap(), &acl(), (&identity, CLIENT.into()), now) {
             Welcome::Come(permit) => {
                 assert_eq!(permit.address().port(), 21);
                 "come"

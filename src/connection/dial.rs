@@ -180,12 +180,12 @@ impl Attempts {
         None
     }
 
-    /// Whether any address may be dialled at all; if not, the last denial.
-    pub(super) fn any_permitted(&self, acl: &Acl) -> Result<(), Option<Denial>> {
+    /// The permit for the first address that may be dialled; if none may, the last denial.
+    pub(super) fn any_permitted(&self, acl: &Acl) -> Result<Permit, Option<Denial>> {
         let mut last = None;
         for address in &self.addresses {
             match acl.on_address(&self.permit, *address) {
-                Ok(_) => return Ok(()),
+                Ok(permit) => return Ok(permit),
                 Err(denial) => last = Some(denial),
             }
         }

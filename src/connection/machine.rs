@@ -243,11 +243,11 @@ impl Machine {
             self.stage = Stage::Binding(Box::new(binding));
             return Next::Listen { towards: None };
         }
-        let permit = match self.policy.acl.on_request(identity, self.client, &request) {
+        let permit = match self.policy.acl.on_request(identity, self.client, &request, now) {
             Ok(permit) => permit,
             Err(denial) => return self.deny(Outcome::AclDenied, denial, now, out),
         };
-        self.facts.ruling = Some(permit.ruling().clone());
+        self.facts.ruling = permit.ruling().cloned();
         let until = now + self.policy.timeouts.connect;
         match target.host.ip() {
             Some(address) => self.prepare(Attempts::literal(address), permit, now, until, out),
@@ -275,7 +275,8 @@ impl Machine {
         let delay = self.policy.timeouts.attempt;
         let attempts = Attempts::new(addresses, permit, now, (delay, until));
         match attempts.any_permitted(&self.policy.acl) {
-            Ok(()) => {
+            Ok(first) => {
+                self.facts.ruling = Some(first.ruling().clone());
                 self.stage = Stage::Opening(attempts);
                 Next::Open
             }
@@ -441,7 +442,8 @@ impl Machine {
     ) -> Next {
         let until = now + self.policy.timeouts.connect;
         match Binding::of_hosts(addresses, permit, &self.policy.acl, now, until) {
-            Ok(binding) => {
+            Ok((binding, first)) => {
+                self.facts.ruling = Some(first.ruling().clone());
                 self.stage = Stage::Binding(Box::new(binding));
                 Next::Open
             }
@@ -483,17 +485,17 @@ impl Machine {
             return self.impossible("Accepted", now);
         };
         let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
-        match binding.welcome(peer, &self.policy.acl, identity, self.client) {
+        match binding.welcome(peer, &self.policy.acl, (identity, self.client), now) {
             Welcome::Go => Next::TurnAway,
             Welcome::Come(permit) => {
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
                 self.answer(peer, Then::Relay, now, out)
             }
-            Welcome::First(request, permit) => {
+            Welcome::First(permit) => {
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
-                self.facts.ruling = Some(request.ruling().clone());
+                self.facts.ruling = Some(permit.ruling().clone());
                 binding.step = Step::Welcoming(peer);
                 Next::Open
             }

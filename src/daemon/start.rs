@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use mio::net::TcpListener;
 
@@ -15,9 +14,8 @@ use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
 use super::names::Names;
 use super::signals::Forwarder;
 use super::storage::Storage;
-use crate::acl::{Acl, Guard, OwnListeners};
+use crate::acl::{OwnListeners, Rules};
 use crate::admin::Posts;
-use crate::auth::Identity;
 use crate::config::{self, Settings, Workers};
 use crate::limit::Admission;
 use crate::linux::affinity::{allowed_cores, allowed_parallelism};
@@ -26,10 +24,8 @@ use crate::linux::interfaces::local_addresses;
 use crate::linux::listener::{ListenerOptions, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
 use crate::linux::socket::keepalive;
-use crate::policy::{Policy, Timeouts};
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
-use crate::socks::MethodSet;
 use crate::stats::{Counters, Minutes, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
@@ -73,7 +69,7 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure`], in one sentence: a busy port, an unusable database, a worker that died.
-pub fn run(settings: &Settings) -> Result<(), Failure> {
+pub fn run(settings: &Settings, rules: Option<Arc<Rules>>) -> Result<(), Failure> {
     let (events, inbox) = crossbeam_channel::unbounded();
     let signals = Forwarder::new(events.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
@@ -85,7 +81,8 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     let storage = Storage::open(settings, &shared, claim)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(settings, &shared, &storage)?;
-    let policy = Arc::new(policy(settings, &plan, api.address()));
+    let own = own_listeners(&plan.addresses, api.address());
+    let policy = Arc::new(settings.policy(FIRST_GENERATION, own, rules, plan.workers));
     storage.start_writer(settings, &shared, entries, events.clone())?;
     let hashes = Hashes::start(plan.workers)?;
     let mut posts = Vec::with_capacity(plan.workers);
@@ -278,37 +275,15 @@ impl Shared {
     }
 }
 
-fn policy(settings: &Settings, plan: &Plan, api: Option<SocketAddr>) -> Policy {
-    let server = &settings.server;
-    let guard = if settings.acl.guard {
-        let mut bound = plan.addresses.clone();
-        bound.extend(api);
-        let local = local_addresses().unwrap_or_else(|error| {
-            tracing::warn!("the addresses of this host cannot be read: {error}");
-            Vec::new()
-        });
-        Guard::Auto(OwnListeners { bound, local })
-    } else {
-        Guard::Off
-    };
-    Policy {
-        generation: 1,
-        methods: if settings.auth.required { MethodSet::USERPASS } else { MethodSet::NO_AUTH },
-        commands: server.commands,
-        associations: server.associations.clone(),
-        users: Arc::clone(&settings.auth.users),
-        anonymous: Identity::anonymous(&settings.acl.anonymous_user),
-        acl: Acl::new(guard),
-        timeouts: Timeouts {
-            handshake: server.handshake_timeout,
-            connect: server.connect_timeout,
-            attempt: server.attempt_delay,
-            idle: server.idle_timeout,
-            half_close: server.half_close_timeout,
-            linger: LINGER,
-            keepalive_secs: server.keepalive_secs,
-        },
-    }
+/// Where we listen ourselves.
+fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnListeners {
+    let mut bound = addresses.to_vec();
+    bound.extend(api);
+    let local = local_addresses().unwrap_or_else(|error| {
+        tracing::warn!("the addresses of this host cannot be read: {error}");
+        Vec::new()
+    });
+    OwnListeners { bound, local }
 }
 
 pub(super) fn spawn<T: Send + 'static>(
@@ -321,8 +296,8 @@ pub(super) fn spawn<T: Send + 'static>(
         .map_err(|error| Failure::io(&format!("cannot start the thread {name}"), &error))
 }
 
+/// The number of the policy that the process starts with.
+const FIRST_GENERATION: u64 = 1;
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the
 /// kernel's scheduler does better.
 const PINNED_FROM: usize = 4;
-/// How long a refused client's reply, or the octets before a reset, may take to leave.
-const LINGER: Duration = Duration::from_secs(2);

@@ -35,6 +35,16 @@ impl Command {
             _ => None,
         }
     }
+
+    /// The word for it in configurations and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Bind => "bind",
+            Self::UdpAssociate => "udp_associate",
+        }
+    }
 }
 
 /// Some of the commands.
@@ -44,6 +54,22 @@ pub struct CommandSet(u8);
 impl CommandSet {
     /// None.
     pub const NONE: Self = Self(0);
+
+    /// All.
+    pub const ALL: Self =
+        Self::NONE.with(Command::Connect).with(Command::Bind).with(Command::UdpAssociate);
+
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     /// These and one more.
     #[must_use]

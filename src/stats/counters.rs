@@ -58,6 +58,8 @@ pub struct Counters {
     pub sessions_closed: Count,
     /// Attempts that a rule or the guard refused.
     pub sessions_rejected: Count,
+    /// Attempts and datagrams' targets that a shadow rule would have refused.
+    pub shadow_blocks: Count,
     /// Logins that failed.
     pub auth_failures: Count,
     /// Octets, client to target.
@@ -149,6 +151,7 @@ impl Default for Counters {
             sessions_opened: Count::default(),
             sessions_closed: Count::default(),
             sessions_rejected: Count::default(),
+            shadow_blocks: Count::default(),
             auth_failures: Count::default(),
             bytes_sent: Count::default(),
             bytes_received: Count::default(),

@@ -30,6 +30,8 @@ pub struct Association {
     waiting: Waiting,
     query: u32,
     refusal: Option<Refusal>,
+    /// What was decided about targets and is not counted yet: a few for each datagram of a portion.
+    judged: Vec<Ruling>,
 }
 
 /// From which port the client sends.
@@ -98,6 +100,7 @@ impl Association {
             waiting: Waiting::default(),
             query: 0,
             refusal: None,
+            judged: Vec::new(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Association {
         if self.policy.generation != policy.generation {
             self.policy = Arc::clone(policy);
             self.routes.clear();
+            self.judged.clear();
         }
     }
 
@@ -168,7 +172,7 @@ impl Association {
                 Some(permit) => Step::Send {
                     permit,
                     target: &open.target,
-                    ruling: open.request.ruling(),
+                    ruling: permit.ruling(),
                     payload: datagram.payload,
                 },
                 None => Step::Drop(Dropped::Unreachable),
@@ -191,11 +195,12 @@ impl Association {
     ) -> Result<Option<Step<'a>>, Dropped> {
         let target = datagram.target().map_err(|_| Dropped::Malformed)?;
         let request = Request { command: Command::UdpAssociate, target };
-        let judged = self.policy.acl.on_request(&self.identity, self.client, &request);
+        let judged = self.policy.acl.on_request(&self.identity, self.client, &request, now);
         let target = request.target;
         let permit = match judged {
             Ok(permit) => permit,
             Err(denial) => {
+                self.judged.push(denial.ruling.clone());
                 self.refuse(target, Some(denial.ruling), Outcome::AclDenied);
                 let way = Way::Closed(Dropped::Denied);
                 self.routes.put(datagram.address, way, now, None);
@@ -237,12 +242,24 @@ impl Association {
 
     fn way(&mut self, target: Target, request: RequestPermit, addresses: &[IpAddr]) -> Way {
         match self.permits(&request, addresses) {
-            Ok(permits) => Way::Open(Open { target, request, permits, at: 0, asking: None }),
+            Ok(permits) => self.open(target, request, permits, None),
             Err(denied) => {
+                self.judged.extend(denied.clone());
                 self.refuse(target, denied, Outcome::AclDeniedAddress);
                 Way::Closed(Dropped::Denied)
             }
         }
+    }
+
+    fn open(
+        &mut self,
+        target: Target,
+        request: RequestPermit,
+        permits: SmallVec<[Permit; 1]>,
+        asking: Option<u32>,
+    ) -> Way {
+        self.judged.extend(permits.first().map(|permit| permit.ruling().clone()));
+        Way::Open(Open { target, request, permits, at: 0, asking })
     }
 
     /// An answer to a question has come; with `more` another one will, which has all that this one has.
@@ -265,13 +282,7 @@ impl Association {
                 return Vec::new();
             }
             let (way, lasts) = match (permits, answer) {
-                (Some(permits), _) => {
-                    let asking = Some(query);
-                    (
-                        Way::Open(Open { target, request: permit, permits, at: 0, asking }),
-                        NAME_LASTS,
-                    )
-                }
+                (Some(permits), _) => (self.open(target, permit, permits, Some(query)), NAME_LASTS),
                 (None, Ok(addresses)) => (self.way(target, permit, &addresses), NAME_LASTS),
                 (None, Err(error)) => {
                     self.refuse(target, None, lookup_outcome(error));
@@ -322,6 +333,17 @@ impl Association {
             }
             Sender::Known(_) | Sender::Any | Sender::Declared(_) => Err(Dropped::Stranger),
         }
+    }
+
+    /// Counts what `worker` has decided about targets since it was last asked. Answers how often a shadow
+    /// rule would have blocked.
+    pub fn count_judged(&mut self, worker: usize) -> u64 {
+        if self.judged.is_empty() {
+            return 0;
+        }
+        let judged = std::mem::take(&mut self.judged);
+        judged.iter().for_each(|ruling| self.policy.acl.count(worker, ruling));
+        judged.iter().filter(|ruling| ruling.shadow.is_some()).count() as u64
     }
 
     /// Why nothing came of it, if nothing has.

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Link, Live};
 use super::kit::Kit;
 use super::socket::Socket;
-use crate::connection::Facts;
+use crate::connection::{Facts, Machine};
 use crate::linux::tcp_info::TcpInfo;
 use crate::relay::{RelayEnd, Side};
 use crate::session::{Ending, Outcome, SessionRef, Status, Traffic};
@@ -41,6 +41,9 @@ impl Connection {
         if let Link::Front(front) = &mut self.link {
             front.machine.leave(kit.now.mono);
             kit.counters.stages.observe(&front.machine.facts().stages);
+            if !self.opened {
+                count_ruling(&front.machine, kit);
+            }
         }
         match self.session.take() {
             Some(Live { id, slot }) => {
@@ -105,6 +108,16 @@ impl Connection {
             counters.sessions_closed.add(1);
             counters.durations.observe(ending.duration_ms);
         }
+    }
+}
+
+/// Counts what the rules said about an attempt, once: when its session is opened, or when it ends
+/// without one.
+pub(super) fn count_ruling(machine: &Machine, kit: &Kit) {
+    let Some(ruling) = &machine.facts().ruling else { return };
+    machine.policy().acl.count(kit.index, ruling);
+    if ruling.shadow.is_some() {
+        kit.counters.shadow_blocks.add(1);
     }
 }
 

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use zeroize::Zeroize;
 
 use super::binding::Awaiting;
-use super::close::set_late_facts;
+use super::close::{self, set_late_facts};
 use super::connection::{Connection, Fate, Link, Live};
 use super::kit::Kit;
 use super::parting::Parting;
@@ -348,6 +348,7 @@ impl Connection {
     fn open(&mut self, key: Key, kit: &mut Kit) {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
+        close::count_ruling(&front.machine, kit);
         let came = (self.address, self.accepted.utc_ms);
         let anonymous = &front.machine.policy().anonymous;
         self.session = Live::open(front.machine.facts(), anonymous, came, key, kit);
@@ -387,7 +388,8 @@ impl Connection {
                 let identity =
                     front.machine.facts().identity.clone().unwrap_or(policy.anonymous.clone());
                 let policy = Arc::clone(policy);
-                let association = Association::new(self.address.ip(), declared, identity, policy);
+                let association =
+                    Association::new(front.machine.client(), declared, identity, policy);
                 front.association = Some((end, association));
                 Some(bound)
             }

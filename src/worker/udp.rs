@@ -300,6 +300,10 @@ impl Connection {
     fn publish(&mut self, before: &Traffic, kit: &Kit) {
         let Link::Associated(associated) = &mut self.link else { return };
         close::count_traffic(&kit.counters, before, &associated.traffic);
+        let shadowed = associated.association.count_judged(kit.index);
+        if shadowed > 0 {
+            kit.counters.shadow_blocks.add(shadowed);
+        }
         if associated.unpublished > 0 {
             associated.unpublished = 0;
             if let Some(live) = &self.session {

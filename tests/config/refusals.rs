@@ -138,6 +138,7 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[sessions]\ndatabase_url = \"postgres://x\"\n",
             &[":2:16: sessions.database_url: got \"postgres://x\", expected `sqlite://`"],
         ),
+        ("[acl]\nenabled = true\n", &["acl.config_file: got none, expected the path"]),
         // What cannot be meant.
         (
             "[server]\nbind_address = \"0.0.0.0\"\n",

@@ -9,7 +9,7 @@ use super::sum;
 use crate::session::Outcome;
 use crate::stats::{Count, Counters, Distribution};
 
-pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 14] {
+pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 15] {
     let active: u64 = workers.iter().map(|worker| worker.active()).sum();
     let durations = Distribution::of(workers.iter().map(|worker| &worker.durations));
     let sum = |count: fn(&Counters) -> &Count| sum(workers, count);
@@ -24,6 +24,11 @@ pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 14] {
             "rustsocks_sessions_rejected_total",
             "Attempts that a rule or the guard refused.",
             sum(|worker| &worker.sessions_rejected),
+        ),
+        counter(
+            "rustsocks_acl_shadow_blocks_total",
+            "Attempts and targets of datagrams that a shadow-block rule would have refused.",
+            sum(|worker| &worker.shadow_blocks),
         ),
         histograms(
             "rustsocks_session_duration_seconds",

@@ -142,6 +142,7 @@ fn every_counter_is_exported(counters: &Counters) {
         sessions_opened: _,
         sessions_closed: _,
         sessions_rejected: _,
+        shadow_blocks: _,
         auth_failures: _,
         bytes_sent: _,
         bytes_received: _,

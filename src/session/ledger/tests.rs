@@ -12,7 +12,7 @@ fn share() -> (Ledger, Share) {
 }
 
 fn ruling(rule: &str) -> Ruling {
-    Ruling { decision: Decision::Allow, rule: rule.into(), rule_id: Some(7) }
+    Ruling { decision: Decision::Allow, rule: rule.into(), rule_id: Some(7), shadow: None }
 }
 
 fn opening<'a>(ids: &IdSource, user: &'a str, host: &'a str, rule: &'a Ruling) -> Opening<'a> {

@@ -19,8 +19,12 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = DatabaseIdentity::of(&directory.path().join("s.db"));
-        let rule =
-            Ruling { decision: Decision::Allow, rule: "r".repeat(200).into(), rule_id: Some(7) };
+        let rule = Ruling {
+            decision: Decision::Allow,
+            rule: "r".repeat(200).into(),
+            rule_id: Some(7),
+            shadow: None,
+        };
         Self { directory, database, ids: IdSource::new(), rule }
     }
 

@@ -1,0 +1,241 @@
+//! The rules of one rule file, and the evaluator: the first rule that holds decides.
+//!
+//! Rules are tried by descending priority; of equal ones those that block come before those that
+//! allow, and then those before that stand earlier in the file.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::guard::unwrap;
+use super::hours::minute_of_week;
+use super::index::{Candidates, Index};
+use super::rule::{Action, Miss, Query, Rule};
+use super::ruling::{Decision, Ruling};
+use crate::auth::Identity;
+use crate::socks::Command;
+
+/// All rules of a file, ready to be asked.
+#[derive(Debug)]
+pub struct Rules {
+    ordered: Vec<Rule>,
+    index: Index,
+    otherwise: Decision,
+    default_policy: Arc<str>,
+    members: HashMap<Box<str>, Vec<Box<str>>>,
+    utc_offset_minutes: i32,
+    has_hours: bool,
+}
+
+/// What a rule file says beside its rules.
+#[derive(Clone, Debug)]
+pub struct RulesBeside {
+    /// What is decided where no rule holds.
+    pub otherwise: Decision,
+    /// Groups of users, in lower case, beside those that their login gives.
+    pub members: HashMap<Box<str>, Vec<Box<str>>>,
+    /// Minutes by which the hours of rules are ahead of UTC.
+    pub utc_offset_minutes: i32,
+}
+
+/// Is told of each rule that is met. The data path's own is `()`, which costs nothing.
+pub(super) trait Observer {
+    /// A rule was met.
+    fn met(&mut self, rule: &Rule, met: Met);
+}
+
+impl Observer for () {
+    #[inline]
+    fn met(&mut self, _: &Rule, _: Met) {}
+}
+
+/// What became of a rule that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// It decides.
+    Decides,
+    /// It would have blocked.
+    Shadows,
+    /// It allows, but the guard forbids the address, which the rule does not name.
+    Guarded,
+    /// A condition does not hold.
+    Missed(Miss),
+}
+
+/// What decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum By<'a> {
+    Rule(&'a Rule),
+    Default,
+    Guard(&'static str),
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict<'a> {
+    pub(super) by: By<'a>,
+    pub(super) shadow: Option<&'a Rule>,
+    /// Its place in the order; that of none is behind all.
+    pub(super) rank: usize,
+}
+
+impl Rules {
+    /// These rules.
+    #[must_use]
+    pub fn new(mut rules: Vec<Rule>, beside: RulesBeside) -> Self {
+        rules.sort_by_key(|rule| (Reverse(rule.priority), rule.action == Action::Allow, rule.id));
+        Self {
+            index: Index::new(&rules),
+            has_hours: rules.iter().any(|rule| !rule.hours.are_all()),
+            ordered: rules,
+            otherwise: beside.otherwise,
+            default_policy: DEFAULT_POLICY.into(),
+            members: beside.members,
+            utc_offset_minutes: beside.utc_offset_minutes,
+        }
+    }
+
+    /// All of them, in the order in which they are tried.
+    #[must_use]
+    pub fn ordered(&self) -> &[Rule] {
+        &self.ordered
+    }
+
+    /// What is decided where no rule holds.
+    #[must_use]
+    pub const fn otherwise(&self) -> Decision {
+        self.otherwise
+    }
+
+    /// The minute of the week that a moment is in, where that is of any importance; the moment is
+    /// milliseconds since the epoch.
+    pub(super) fn minute(&self, utc_ms: impl FnOnce() -> i64) -> u16 {
+        if self.has_hours { minute_of_week(utc_ms(), self.utc_offset_minutes) } else { 0 }
+    }
+
+    /// A question about somebody's request, without a target as yet.
+    pub(super) fn query<'a>(
+        &'a self,
+        identity: &'a Identity,
+        client: IpAddr,
+        command: Command,
+        port: u16,
+        minute: u16,
+    ) -> Query<'a> {
+        let listed = self.members.get(identity.user()).map_or(&[][..], Vec::as_slice);
+        Query {
+            user: identity.user(),
+            groups: identity.groups(),
+            listed,
+            client: client.to_canonical(),
+            command,
+            name: None,
+            address: None,
+            embedded: None,
+            port,
+            minute,
+        }
+    }
+
+    /// Decides. `forbidden` is what the guard says against the address.
+    pub(super) fn decide<O: Observer>(
+        &self,
+        query: &Query<'_>,
+        forbidden: Option<&'static str>,
+        observer: &mut O,
+    ) -> Verdict<'_> {
+        self.first(self.index.candidates(query), query, forbidden, observer)
+    }
+
+    fn first<O: Observer>(
+        &self,
+        candidates: Candidates<'_>,
+        query: &Query<'_>,
+        forbidden: Option<&'static str>,
+        observer: &mut O,
+    ) -> Verdict<'_> {
+        let (mut shadow, mut guarded) = (None, false);
+        for (rank, reach) in candidates {
+            let rank = rank as usize;
+            let rule = &self.ordered[rank];
+            let miss = match rule.action {
+                Action::Allow if !reach.direct => Some(Miss::Embedded),
+                Action::Allow | Action::Block | Action::ShadowBlock => rule.miss_beside(query),
+            };
+            let met = match (miss, rule.action, forbidden) {
+                (Some(miss), _, _) => Met::Missed(miss),
+                (None, Action::ShadowBlock, _) => Met::Shadows,
+                // It would have been let pass by now, but for the guard.
+                (None, Action::Block, Some(_)) if guarded => break,
+                (None, Action::Allow, Some(_)) if !reach.names_address => Met::Guarded,
+                (None, Action::Allow | Action::Block, _) => Met::Decides,
+            };
+            observer.met(rule, met);
+            match met {
+                Met::Missed(_) => {}
+                Met::Shadows => shadow = shadow.or(Some(rule)),
+                Met::Guarded => guarded = true,
+                Met::Decides => return Verdict { by: By::Rule(rule), shadow, rank },
+            }
+        }
+        let by = match forbidden {
+            Some(sentence) if guarded || self.otherwise == Decision::Allow => By::Guard(sentence),
+            Some(_) | None => By::Default,
+        };
+        Verdict { by, shadow, rank: self.ordered.len() }
+    }
+
+    /// Whether a name that is blocked at this rank may yet turn out to have an address that is allowed
+    /// before it.
+    pub(super) fn may_be_allowed(&self, query: &Query<'_>, before: usize) -> bool {
+        self.index.network_allows(query).any(|allows| {
+            let earlier = allows.iter().take_while(|rank| (**rank as usize) < before);
+            // Beyond these it is looked up in any case.
+            for (tried, rank) in earlier.enumerate() {
+                let holds = self.ordered[*rank as usize].miss_beside(query).is_none();
+                if holds || tried >= NETWORK_ALLOWS_TRIED_MAX {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+
+    /// The decision as it is recorded.
+    pub(super) fn ruling(&self, verdict: &Verdict<'_>) -> Ruling {
+        let (decision, rule, rule_id) = match verdict.by {
+            By::Rule(rule) => (decision_of(rule), Arc::clone(&rule.text), Some(rule.id)),
+            By::Default => (self.otherwise, Arc::clone(&self.default_policy), None),
+            By::Guard(sentence) => (Decision::Block, sentence.into(), None),
+        };
+        let rule = match verdict.shadow {
+            Some(shadow) => format!("{rule}; shadow-block: {}", shadow.text).into(),
+            None => rule,
+        };
+        Ruling { decision, rule, rule_id, shadow: verdict.shadow.map(|rule| rule.id) }
+    }
+}
+
+fn decision_of(rule: &Rule) -> Decision {
+    match rule.action {
+        Action::Allow | Action::ShadowBlock => Decision::Allow,
+        Action::Block => Decision::Block,
+    }
+}
+
+/// An address as queries have it: unwrapped if it is mapped, and the IPv4 address within, if there is
+/// one more.
+pub(super) fn both(address: IpAddr) -> (IpAddr, Option<IpAddr>) {
+    let address = address.to_canonical();
+    let inner = unwrap(address);
+    (address, (inner != address).then_some(inner))
+}
+
+/// How records speak of what is decided where no rule holds.
+pub(super) const DEFAULT_POLICY: &str = "default policy";
+/// Rules that allow networks and are tried on a name that is blocked.
+const NETWORK_ALLOWS_TRIED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::super::hours::Hours;
+use super::super::pattern::Pattern;
+use super::super::ports::Ports;
+use super::super::rule::{Destination, Who, normal_net, normal_nets};
+use super::*;
+use crate::socks::CommandSet;
+
+fn rule(id: u32, action: Action, priority: i32) -> Rule {
+    Rule {
+        id,
+        line: id,
+        action,
+        priority,
+        text: format!("rule {id}").into(),
+        who: Who::default(),
+        destinations: Vec::new(),
+        ports: Ports::default(),
+        commands: CommandSet::ALL,
+        sources: Vec::new(),
+        hours: Hours::default(),
+    }
+}
+
+fn rules(rules: Vec<Rule>, otherwise: Decision) -> Rules {
+    let members = HashMap::from([("carol".into(), vec!["ops".into()])]);
+    Rules::new(rules, RulesBeside { otherwise, members, utc_offset_minutes: 0 })
+}
+
+/// What the evaluator must find, rule by rule.
+fn by_scan(rules: &Rules, query: &Query<'_>, forbidden: Option<&'static str>) -> String {
+    let (mut shadow, mut guarded) = (None, false);
+    for rule in rules.ordered() {
+        let Ok(reach) = rule.check(query) else { continue };
+        match rule.action {
+            Action::ShadowBlock => shadow = shadow.or(Some(rule.id)),
+            Action::Allow if forbidden.is_some() && !reach.names_address => guarded = true,
+            Action::Block if guarded => return format!("guard, shadow {shadow:?}"),
+            Action::Allow | Action::Block => return format!("rule {}, shadow {shadow:?}", rule.id),
+        }
+    }
+    let allowed = guarded || rules.otherwise == Decision::Allow;
+    let by = if forbidden.is_some() && allowed { "guard" } else { "default" };
+    format!("{by}, shadow {shadow:?}")
+}
+
+fn by_index(rules: &Rules, query: &Query<'_>, forbidden: Option<&'static str>) -> String {
+    let verdict = rules.decide(query, forbidden, &mut ());
+    let shadow = verdict.shadow.map(|rule| rule.id);
+    match verdict.by {
+        By::Rule(rule) => format!("rule {}, shadow {shadow:?}", rule.id),
+        By::Default => format!("default, shadow {shadow:?}"),
+        By::Guard(_) => format!("guard, shadow {shadow:?}"),
+    }
+}
+
+// Few values, so that rules and queries often meet.
+const NAMES: [&str; 6] =
+    ["example.com", "www.example.com", "a.www.example.com", "api.eu.example.com", "test", "b.test"];
+const PATTERNS: [&str; 9] = [
+    "example.com",
+    "*.example.com",
+    ".example.com",
+    "www.example.com",
+    "api.*.example.com",
+    "*.test",
+    "a*.example.com",
+    "www.*",
+    "*w.example.com",
+];
+const NETS: [&str; 9] = [
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.3/32",
+    "0.0.0.0/0",
+    "::ffff:10.1.0.0/112",
+    "2001:db8::/32",
+    "2001:db8::1/128",
+    "64:ff9b::/96",
+    "::/0",
+];
+const ADDRESSES: [&str; 6] =
+    ["10.1.2.3", "10.1.9.9", "10.200.0.1", "2001:db8::1", "64:ff9b::a01:203", "198.51.100.1"];
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+const GROUPS: [&str; 2] = ["staff", "ops"];
+const PORTS: [u16; 4] = [80, 443, 8080, 9000];
+
+fn any_destination() -> impl Strategy<Value = Destination> {
+    prop_oneof![
+        1 => Just(Destination::Any),
+        4 => prop::sample::select(&PATTERNS)
+            .prop_map(|text| Destination::Name(Pattern::parse(text).unwrap())),
+        4 => prop::sample::select(&NETS)
+            .prop_map(|text| Destination::Net(normal_net(text.parse().unwrap()))),
+    ]
+}
+
+fn any_ports() -> impl Strategy<Value = Ports> {
+    let port = prop::sample::select(&PORTS);
+    prop_oneof![
+        2 => Just(Ports::default()),
+        2 => prop::collection::vec(port, 1..3)
+            .prop_map(|ports| Ports::of(ports.into_iter().map(|port| (port, port)))),
+        1 => Just(Ports::of([(80, 9000)])),
+    ]
+}
+
+fn any_commands() -> impl Strategy<Value = CommandSet> {
+    prop_oneof![
+        3 => Just(CommandSet::ALL),
+        1 => Just(CommandSet::NONE.with(Command::Connect)),
+        1 => Just(CommandSet::NONE.with(Command::UdpAssociate).with(Command::Bind)),
+    ]
+}
+
+fn any_who() -> impl Strategy<Value = Who> {
+    let users = prop::collection::vec(prop::sample::select(&USERS), 0..2);
+    let groups = prop::collection::vec(prop::sample::select(&GROUPS), 0..2);
+    (users, groups).prop_map(|(users, groups)| Who {
+        users: users.into_iter().map(Into::into).collect(),
+        groups: groups.into_iter().map(Into::into).collect(),
+    })
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let action =
+        prop::sample::select(&[Action::Allow, Action::Allow, Action::Block, Action::ShadowBlock]);
+    let sources = prop::collection::vec(prop::sample::select(&NETS), 0..3);
+    let hours = prop::sample::select(&["", "", "mon-wed", "22:00-06:00"]);
+    (
+        (action, 0..3_i32, any_who()),
+        prop::collection::vec(any_destination(), 0..3),
+        (any_ports(), any_commands(), sources, hours),
+    )
+        .prop_map(
+            |((action, priority, who), destinations, (ports, commands, sources, hours))| Rule {
+                who,
+                destinations,
+                ports,
+                commands,
+                sources: normal_nets(sources.into_iter().map(|net| net.parse().unwrap())),
+                hours: Hours::parse(Some(hours).filter(|hours| !hours.is_empty())).unwrap(),
+                ..rule(0, action, priority)
+            },
+        )
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    user: &'static str,
+    groups: Vec<Box<str>>,
+    name: Option<&'static str>,
+    address: Option<IpAddr>,
+    client: IpAddr,
+    command: Command,
+    port: u16,
+    minute: u16,
+    forbidden: bool,
+}
+
+fn any_question() -> impl Strategy<Value = Question> {
+    let groups = prop::collection::vec(prop::sample::select(&["Staff", "ops", "nobody"]), 0..2);
+    let address = prop::sample::select(&ADDRESSES).prop_map(|text| text.parse::<IpAddr>().unwrap());
+    let command = prop::sample::select(&[Command::Connect, Command::Bind, Command::UdpAssociate]);
+    (
+        (prop::sample::select(&USERS), groups),
+        prop::option::of(prop::sample::select(&NAMES)),
+        prop::option::of(address.clone()),
+        (address, command, prop::sample::select(&PORTS), 0..7 * 24 * 60_u16, any::<bool>()),
+    )
+        .prop_map(
+            |((user, groups), name, address, (client, command, port, minute, forbidden))| {
+                Question {
+                    user,
+                    groups: groups.into_iter().map(Into::into).collect(),
+                    name,
+                    address,
+                    client,
+                    command,
+                    port,
+                    minute,
+                    forbidden: forbidden && address.is_some(),
+                }
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn the_index_finds_what_a_scan_finds(
+        drafts in prop::collection::vec(any_rule(), 0..24),
+        questions in prop::collection::vec(any_question(), 1..8),
+        allow in any::<bool>(),
+    ) {
+        let numbered = (1..).zip(drafts).map(|(id, rule)| Rule { id, ..rule }).collect();
+        let rules = rules(numbered, if allow { Decision::Allow } else { Decision::Block });
+        for question in &questions {
+            let (address, embedded) = match question.address.map(both) {
+                Some((address, embedded)) => (Some(address), embedded),
+                None => (None, None),
+            };
+            let query = Query {
+                user: question.user,
+                groups: &question.groups,
+                listed: rules.members.get(question.user).map_or(&[], Vec::as_slice),
+                client: question.client,
+                command: question.command,
+                name: question.name,
+                address,
+                embedded,
+                port: question.port,
+                minute: question.minute,
+            };
+            let forbidden = question.forbidden.then_some("guard: no");
+            prop_assert_eq!(
+                by_index(&rules, &query, forbidden),
+                by_scan(&rules, &query, forbidden),
+                "{:?}", question
+            );
+        }
+    }
+}
+
+fn query_for(name: &str) -> Query<'_> {
+    Query {
+        user: "alice",
+        groups: &[],
+        listed: &[],
+        client: [192, 0, 2, 1].into(),
+        command: Command::Connect,
+        name: Some(name),
+        address: None,
+        embedded: None,
+        port: 443,
+        minute: 0,
+    }
+}
+
+#[test]
+fn order_is_priority_then_block_then_place_in_the_file() {
+    let all = vec![
+        rule(1, Action::Allow, 100),
+        rule(2, Action::Block, 100),
+        rule(3, Action::ShadowBlock, 100),
+        rule(4, Action::Allow, 200),
+        rule(5, Action::Block, 50),
+        rule(6, Action::Block, 100),
+    ];
+    let rules = rules(all, Decision::Block);
+    let order: Vec<u32> = rules.ordered().iter().map(|rule| rule.id).collect();
+    assert_eq!(order, [4, 2, 3, 6, 1, 5]);
+}
+
+#[test]
+fn a_shadow_rule_is_told_of_and_decides_nothing() {
+    let all = vec![rule(1, Action::ShadowBlock, 200), rule(2, Action::Allow, 100)];
+    let rules = rules(all, Decision::Block);
+    let verdict = rules.decide(&query_for("a.test"), None, &mut ());
+    let ruling = rules.ruling(&verdict);
+    assert_eq!(
+        (ruling.decision, ruling.rule_id, ruling.shadow),
+        (Decision::Allow, Some(2), Some(1))
+    );
+    assert_eq!(&*ruling.rule, "rule 2; shadow-block: rule 1");
+}
+
+#[test]
+fn a_hundred_thousand_rules_leave_a_handful_to_be_tried() {
+    let all = (1..=100_000_u32)
+        .map(|id| {
+            let destination = match id % 4 {
+                0 => Destination::Name(Pattern::parse(&format!("host-{id}.test")).unwrap()),
+                1 => Destination::Name(Pattern::parse(&format!("*.zone-{id}.test")).unwrap()),
+                2 => {
+                    let ip = IpAddr::from(id.to_be_bytes());
+                    Destination::Net(normal_net(ip.into()))
+                }
+                _ => Destination::Any,
+            };
+            let ports = if id % 4 == 3 && id % 8 == 3 {
+                Ports::of([(
+                    u16::try_from(id % 65_536).unwrap(),
+                    u16::try_from(id % 65_536).unwrap(),
+                )])
+            } else {
+                Ports::default()
+            };
+            let who = match id % 8 {
+                7 => Who { users: vec![format!("user-{id}").into()], groups: Vec::new() },
+                _ => Who::default(),
+            };
+            Rule { destinations: vec![destination], ports, who, ..rule(id, Action::Block, 100) }
+        })
+        .collect();
+    let rules = rules(all, Decision::Allow);
+    for name in ["host-400.test", "a.zone-401.test", "other.test"] {
+        let tried = rules.index.candidates(&query_for(name)).count();
+        assert!(tried <= 4, "{name}: {tried} rules tried");
+    }
+}

@@ -1,0 +1,124 @@
+//! What single words of a rule mean.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::acl::{Destination, Pattern, normal_net};
+
+/// `*`, an address, a network, or names.
+pub(super) fn destination(text: &str) -> Result<Destination, String> {
+    if text == "*" {
+        return Ok(Destination::Any);
+    }
+    if let Some(net) = network(text) {
+        return Ok(Destination::Net(net));
+    }
+    let refuse = |why: &str| format!("got {text:?}, {why}expected {A_DESTINATION}");
+    if text.contains('/') {
+        return Err(refuse(""));
+    }
+    if text.contains(':') {
+        return Err(refuse("a port goes into `ports`; "));
+    }
+    if looks_like_an_address(text) {
+        return Err(refuse("which is no whole address; "));
+    }
+    Pattern::parse(text).map(Destination::Name).map_err(|error| refuse(&format!("and {error}; ")))
+}
+
+/// A network or one address, mapped ones unwrapped.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let net = bare.parse::<IpNet>().or_else(|_| bare.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    Some(normal_net(net))
+}
+
+/// `443`, `8000-9000`, `80,443`, `*`; the ranges, first and last included.
+pub(super) fn ports(text: &str) -> Option<Vec<(u16, u16)>> {
+    text.split(',')
+        .map(|part| {
+            let part = part.trim();
+            if part == "*" {
+                return Some((0, u16::MAX));
+            }
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (first <= last).then_some((first, last))
+        })
+        .collect()
+}
+
+/// `+02:00`, `-05:30`, `Z`; minutes.
+pub(super) fn utc_offset(text: &str) -> Option<i32> {
+    if text == "Z" {
+        return Some(0);
+    }
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str| -> Option<i32> {
+        let two = text.len() == 2 && text.bytes().all(|octet| octet.is_ascii_digit());
+        two.then(|| text.parse().ok()).flatten()
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (hours <= 14 && minutes < 60).then_some(sign * (hours * 60 + minutes))
+}
+
+/// Numbers and dots, with or without a `*`: nobody means a name by that.
+fn looks_like_an_address(text: &str) -> bool {
+    let mut labels = text.trim_matches('.').split('.').filter(|label| *label != "*").peekable();
+    let is_number =
+        |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_digit());
+    labels.peek().is_some() && labels.all(is_number)
+}
+
+pub(super) const A_DESTINATION: &str = concat!(
+    "\"*\", an address, a network such as \"10.0.0.0/8\", or names such as \"example.com\", ",
+    "\"*.example.com\" (below it), \".example.com\" (both) or \"api.*.example.com\"",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_told_apart() {
+        let shown = |text: &str| destination(text).map(|of| of.to_string());
+        for (text, meant) in [
+            ("*", "*"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("WWW.Example.com.", "www.example.com"),
+            ("*.Example.com", "*.example.com"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(meant), "{text}");
+        }
+        for text in
+            ["10.0.0", "192.168.1.*", "10.0.0.0/33", "a.test:443", "", "1", "http://a.test/"]
+        {
+            let error = shown(text).expect_err(text);
+            assert!(error.contains("expected \"*\", an address"), "{error}");
+        }
+    }
+
+    #[test]
+    fn ports_and_offsets() {
+        assert_eq!(ports("80, 443,8000-9000").unwrap(), [(80, 80), (443, 443), (8000, 9000)]);
+        assert_eq!(ports("*").unwrap(), [(0, 65_535)]);
+        for text in ["", "http", "65536", "9000-8000", "80,", "-1", "80-"] {
+            assert_eq!(ports(text), None, "{text}");
+        }
+        assert_eq!(utc_offset("+02:00"), Some(120));
+        assert_eq!(utc_offset("-05:30"), Some(-330));
+        assert_eq!(utc_offset("Z"), Some(0));
+        for text in ["", "2", "+2:00", "+15:00", "+02:60", "CET"] {
+            assert_eq!(utc_offset(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Rules through the real binary: who may reach what, and what stands in the record.
+#![cfg(all(feature = "dns-cares", feature = "database"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+#[path = "harness/names.rs"]
+mod names;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+
+use harness::client::{Asked, Client, request};
+use harness::datagrams::{Associated, UdpEcho};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+use harness::scrape::Scrape;
+use harness::wait_for;
+use names::{Kind, NameServer, Reply};
+
+/// A proxy with these rules, which asks this server for names.
+fn with_rules(rules: &str, server: &str, names: Option<&NameServer>, further: &str) -> Proxy {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("acl.toml"), rules).expect("the rules are written");
+    let acl = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n";
+    let resolver = names.map_or(String::new(), |names| {
+        format!("[resolver]\nservers = [\"{}\"]\n", names.address())
+    });
+    Proxy::start_in(directory, server, "", &format!("{acl}{resolver}{further}"))
+}
+
+/// What the rows say that have ended, oldest first.
+fn rows(proxy: &Proxy, count: i64) -> Vec<String> {
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status <> 'active'", count);
+    let sql = "SELECT concat_ws('|', dest_ip, status, close_code, acl_decision, acl_rule_matched, \
+               rule_id, policy_generation) FROM sessions ORDER BY start_time, rowid";
+    let database = proxy.database();
+    let mut statement = database.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+fn reply<'a>(proxy: &Proxy, target: impl Into<Asked<'a>>) -> u8 {
+    let mut client = Client::to(proxy.socks);
+    client.negotiate(target)
+}
+
+fn zone(name: &str, kind: Kind) -> Reply {
+    let addresses: &[&str] = match name {
+        "here.test" | "sub.here.test" | "api.eu.here.test" => &["127.0.0.1"],
+        "mapped.test" => &["::ffff:127.0.0.1"],
+        "nat64.test" => &["64:ff9b::7f00:1"],
+        "sixto4.test" => &["2002:7f00:1::"],
+        "metadata.test" => &["169.254.169.254"],
+        _ => return Reply::NoSuchName,
+    };
+    let _ = kind;
+    Reply::Addresses(addresses.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+#[test]
+fn names_are_judged_by_name_and_by_address_and_the_record_says_by_which_rule() {
+    let names = NameServer::start(zone);
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    let rules = format!(
+        "[[rules]]\naction = \"block\"\ndescription = \"never\"\ndestinations = [\"*.here.test\"]\n\
+         priority = 300\n\
+         [[rules]]\naction = \"allow\"\ndestinations = [\"127.0.0.0/8\"]\nports = [{port}]\n"
+    );
+    let proxy = with_rules(&rules, "", Some(&names), "");
+    assert_eq!(reply(&proxy, ("sub.here.test", port)), 2, "by name");
+    assert_eq!(names.questions(), 0, "what a rule refuses by name is not looked up");
+    assert_eq!(reply(&proxy, ("SUB.Here.TEST.", port)), 2, "in any spelling");
+    assert_eq!(reply(&proxy, ("here.test", port)), 0, "no rule has its name, but one its address");
+    assert_eq!(reply(&proxy, ("here.test", port.wrapping_add(1))), 2, "on that port only");
+    assert_eq!(reply(&proxy, origin.address), 0);
+    assert_eq!(reply(&proxy, ("none.test", port)), 4, "the address was to decide");
+    let allowed = format!("allow 127.0.0.0/8 port {port}");
+    let mut rows = rows(&proxy, 6);
+    rows.sort();
+    let mut expected = [
+        "sub.here.test|rejected_by_acl|acl_denied|block|never|1|1".to_owned(),
+        "sub.here.test|rejected_by_acl|acl_denied|block|never|1|1".to_owned(),
+        format!("here.test|closed|client_closed|allow|{allowed}|2|1"),
+        "here.test|rejected_by_acl|acl_denied|block|default policy|1".to_owned(),
+        format!("127.0.0.1|closed|client_closed|allow|{allowed}|2|1"),
+        "none.test|failed|name_not_found".to_owned(),
+    ];
+    expected.sort();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn a_shadow_rule_counts_and_records_and_stops_nothing() {
+    let origin = Origin::echo();
+    let rules = "[[rules]]\naction = \"shadow-block\"\ndescription = \"no loopback\"\n\
+                 destinations = [\"127.0.0.0/8\"]\n\
+                 [[rules]]\naction = \"allow\"\ndescription = \"all\"\n";
+    let proxy = with_rules(rules, "", None, "");
+    assert_eq!(reply(&proxy, origin.address), 0);
+    assert_eq!(
+        rows(&proxy, 1),
+        ["127.0.0.1|closed|client_closed|allow|all; shadow-block: no loopback|2|1"]
+    );
+    let scrape = Scrape::of(proxy.api.unwrap());
+    assert_eq!(scrape.value("rustsocks_acl_shadow_blocks_total"), Some(1.0));
+}
+
+#[test]
+fn every_datagram_is_judged_and_so_is_the_peer_of_a_bind() {
+    let names = NameServer::start(zone);
+    let (open, closed) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
+    let (first, second) = (open.address.port(), closed.address.port());
+    let rules = format!(
+        "[global]\ndefault_policy = \"allow\"\n\
+         [[rules]]\naction = \"block\"\nprotocols = [\"udp\"]\nports = [{second}]\n\
+         [[rules]]\naction = \"block\"\ncommands = [\"bind\"]\ndestinations = [\"127.0.0.1\"]\n"
+    );
+    let server = "commands = [\"connect\", \"udp_associate\", \"bind\"]";
+    let proxy = with_rules(&rules, server, Some(&names), "");
+    let client = Associated::with(proxy.socks);
+    client.send(closed.address, b"no");
+    client.send(("here.test", second), b"no");
+    client.send(("here.test", first), b"yes");
+    assert_eq!(client.receive().1, b"yes");
+    client.send(open.address, b"yes too");
+    assert_eq!(client.receive().1, b"yes too");
+    let denied = "rustsocks_udp_dropped_total{reason=\"denied\"}";
+    wait_for("two datagrams denied", || {
+        (Scrape::of(proxy.api.unwrap()).value(denied) == Some(2.0)).then_some(())
+    });
+    let seen = closed.count.datagrams.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(seen, 0);
+    // BIND: by the address of a name, too.
+    for target in [Asked::Name("here.test", 21), Asked::Address(([127, 0, 0, 1], 21).into())] {
+        let mut bind = Client::to(proxy.socks);
+        bind.send(&[5, 1, 0]);
+        assert_eq!(bind.receive(2), [5, 0]);
+        bind.send(&request(2, target));
+        assert_eq!(bind.reply().0, 2);
+    }
+}
+
+#[test]
+fn an_allow_rule_that_names_the_address_overrides_the_guard_and_no_other_does() {
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    // A public client, by the PROXY protocol: loopback targets are not for it.
+    let server = "proxy_protocol_from = [\"127.0.0.0/8\"]";
+    for (rule, expected) in [
+        ("destinations = [\"*\"]", 2),
+        ("destinations = [\"0.0.0.0/0\"]", 2),
+        ("destinations = [\"127.0.0.1\"]", 0),
+        ("destinations = [\"127.0.0.0/8\"]\nsources = [\"203.0.113.0/24\"]", 0),
+        ("destinations = [\"127.0.0.0/8\"]\nsources = [\"198.51.100.0/24\"]", 2),
+    ] {
+        let proxy =
+            with_rules(&format!("[[rules]]\naction = \"allow\"\n{rule}\n"), server, None, "");
+        let mut client = Client::to(proxy.socks);
+        client.send(b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 1080\r\n");
+        assert_eq!(client.negotiate(SocketAddr::from(([127, 0, 0, 1], port))), expected, "{rule}");
+    }
+}
+
+#[test]
+fn the_guard_holds_whatever_the_spelling_and_whatever_a_name_turns_out_to_be() {
+    let names = NameServer::start(zone);
+    let proxy = with_rules(
+        "[global]\ndefault_policy = \"allow\"\n",
+        "proxy_protocol_from = [\"127.0.0.0/8\"]",
+        Some(&names),
+        "",
+    );
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    let v6 = |text: &str| Asked::Address(SocketAddr::new(text.parse::<IpAddr>().unwrap(), port));
+    let spellings = [
+        Asked::Address(([127, 0, 0, 1], port).into()),
+        v6("::1"),
+        v6("::ffff:127.0.0.1"),
+        v6("64:ff9b::7f00:1"),
+        v6("2002:7f00:1::"),
+        v6("::127.0.0.1"),
+        Asked::Name("127.0.0.1", port),
+        Asked::Name("127.0.0.1.", port),
+        Asked::Name("::ffff:7f00:1", port),
+        Asked::Name("localhost", port),
+        Asked::Name("LocalHost.", port),
+        Asked::Name("here.test", port),
+        Asked::Name("HERE.test.", port),
+        Asked::Name("mapped.test", port),
+        Asked::Name("nat64.test", port),
+        Asked::Name("sixto4.test", port),
+        Asked::Name("metadata.test", 80),
+    ];
+    for (number, target) in spellings.into_iter().enumerate() {
+        let mut client = Client::to(proxy.socks);
+        client.send(b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 1080\r\n");
+        assert_eq!(client.negotiate(target), 2, "spelling {number}");
+    }
+    // Old spellings of IPv4 are names here, and have no address; where a resolver makes one of them,
+    // that is judged.
+    for name in ["2130706433", "0x7f000001", "00127.0.0.1", "127.1"] {
+        let mut client = Client::to(proxy.socks);
+        client.send(b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 1080\r\n");
+        let code = client.negotiate((name, port));
+        assert!(code == 2 || code == 4, "{name}: {code}");
+    }
+    let connections = origin.count.connections.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(connections, 0, "nobody got through");
+}
+
+#[test]
+fn our_own_listeners_and_the_api_are_for_nobody() {
+    let names = NameServer::start(zone);
+    let proxy = with_rules("[global]\ndefault_policy = \"allow\"\n", "", Some(&names), "");
+    let client = Associated::with(proxy.socks);
+    for own in [proxy.socks, proxy.api.unwrap()] {
+        let mapped = format!("[::ffff:127.0.0.1]:{}", own.port()).parse::<SocketAddr>().unwrap();
+        assert_eq!(reply(&proxy, own), 2, "{own}");
+        assert_eq!(reply(&proxy, mapped), 2, "{mapped}");
+        assert_eq!(reply(&proxy, ("here.test", own.port())), 2);
+        client.send(own, b"no");
+    }
+    let denied = "rustsocks_udp_dropped_total{reason=\"denied\"}";
+    wait_for("the datagrams denied", || {
+        (Scrape::of(proxy.api.unwrap()).value(denied) == Some(2.0)).then_some(())
+    });
+}
