@@ -20,6 +20,7 @@ use mio::Waker;
 
 use crate::auth::Verdict;
 use crate::key::Key;
+use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError, LookupId, Record};
 use crate::session::{Chunk, SessionId};
 
@@ -49,6 +50,8 @@ pub enum Letter {
         /// From where it was asked.
         from: IpAddr,
     },
+    /// Judge by this policy from now on.
+    Policy(Arc<Policy>),
     /// More ledger slots.
     Chunk(Chunk),
     /// Accept what waits, close the listeners, let sessions go on until the deadline, and return. A
@@ -77,7 +80,11 @@ impl Letter {
     pub fn weight(&self) -> usize {
         match self {
             Self::Kill { victims, .. } => victims.len().max(1),
-            Self::Resolved { .. } | Self::Verdict { .. } | Self::Chunk(_) | Self::Drain { .. } => 1,
+            Self::Resolved { .. }
+            | Self::Verdict { .. }
+            | Self::Policy(_)
+            | Self::Chunk(_)
+            | Self::Drain { .. } => 1,
         }
     }
 }
@@ -142,6 +149,12 @@ impl Post {
     /// [`NoRoom`] when [`ORDERS_MAX`] orders wait, or the worker is gone.
     pub fn order(&self, letter: Letter) -> Result<(), NoRoom> {
         self.send(&self.orders, letter)
+    }
+
+    /// Whether an order would find room now.
+    #[must_use]
+    pub fn takes_orders(&self) -> bool {
+        self.orders.len() < ORDERS_MAX
     }
 
     /// Has sessions killed; at most [`VICTIMS_MAX`] of them.

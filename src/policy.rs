@@ -5,11 +5,14 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 use crate::acl::Acl;
 use crate::auth::{Identity, Users};
-use crate::socks::{CommandSet, MethodSet};
+use crate::socks::{CommandSet, Method, MethodSet};
 
 /// One policy.
 #[derive(Debug)]
@@ -30,6 +33,55 @@ pub struct Policy {
     pub acl: Acl,
     /// Limits of patience.
     pub timeouts: Timeouts,
+}
+
+impl Policy {
+    /// The same client under this policy; `None` if nobody by that name may use us any more, or if
+    /// everybody has to log in now and this one has not.
+    #[must_use]
+    pub fn renewed(&self, identity: &Identity) -> Option<Identity> {
+        if identity.is_authenticated() {
+            return self.users.renewed(identity);
+        }
+        self.methods.contains(Method::NoAuth).then(|| self.anonymous.clone())
+    }
+}
+
+/// The policy in force, for those who are not workers: those have it by letter.
+#[derive(Debug, Default)]
+pub struct InForce {
+    policy: RwLock<Option<Arc<Policy>>>,
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl InForce {
+    /// The policy; `None` before there is any.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Policy>> {
+        self.policy.read().clone()
+    }
+
+    /// A reload was applied.
+    pub fn reload_applied(&self) {
+        self.applied.fetch_add(1, Relaxed);
+    }
+
+    /// A reload was refused, and nothing has changed.
+    pub fn reload_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Reloads that were applied, and those that were refused.
+    #[must_use]
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.applied.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    /// Another one is in force.
+    pub fn set(&self, policy: Arc<Policy>) {
+        *self.policy.write() = Some(policy);
+    }
 }
 
 /// Limits of patience.

@@ -13,6 +13,7 @@ mod names;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
+use harness::api::{exchange, get};
 use harness::client::{Asked, Client, request};
 use harness::datagrams::{Associated, UdpEcho};
 use harness::origin::Origin;
@@ -211,6 +212,81 @@ fn the_guard_holds_whatever_the_spelling_and_whatever_a_name_turns_out_to_be() {
     }
     let connections = origin.count.connections.load(std::sync::atomic::Ordering::SeqCst);
     assert_eq!(connections, 0, "nobody got through");
+}
+
+#[test]
+fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_own_evaluator() {
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    let rules = format!(
+        "[[users]]\nusername = \"alice\"\ngroups = [\"staff\"]\n\
+         [[rules]]\naction = \"block\"\nports = [25]\npriority = 200\n\
+         [[rules]]\naction = \"shadow-block\"\ndestinations = [\"127.0.0.1\"]\n\
+         [[rules]]\naction = \"allow\"\ndestinations = [\"127.0.0.0/8\"]\nports = [{port}]\n\
+         [[groups]]\nname = \"staff\"\n\
+         [[groups.rules]]\naction = \"allow\"\ndestinations = [\"*.example.com\"]\n"
+    );
+    let proxy = with_rules(&rules, "", None, "");
+    assert_eq!(reply(&proxy, origin.address), 0);
+    assert_eq!(reply(&proxy, SocketAddr::from(([127, 0, 0, 1], 25))), 2);
+    let api = proxy.api.unwrap();
+    let page = get(api, "/api/acl/rules?limit=3").json();
+    let hits: Vec<_> = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| (rule["rule_id"].as_u64(), rule["hits"].as_u64(), rule["shadow_hits"].as_u64()))
+        .collect();
+    let some = |id, hits, shadow| (Some(id), Some(hits), Some(shadow));
+    assert_eq!(hits, [some(1, 1, 0), some(2, 0, 1), some(3, 1, 0)]);
+    assert_eq!((page["total"].as_u64(), page["next_cursor"].as_u64()), (Some(4), Some(3)));
+    let rest = get(api, "/api/acl/rules?cursor=3").json();
+    assert_eq!(rest["data"][0]["groups"], serde_json::json!(["staff"]));
+    assert_eq!(rest["next_cursor"], serde_json::Value::Null);
+
+    let explain = |body: serde_json::Value| {
+        let body = body.to_string();
+        let head = format!("POST /api/acl/explain HTTP/1.1\r\nHost: {api}\r\n");
+        exchange(api, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    let answer = explain(serde_json::json!({ "target": format!("127.0.0.1:{port}") })).json();
+    assert_eq!(answer["decision"], "allow");
+    assert_eq!((answer["rule_id"].as_u64(), answer["shadow_rule_id"].as_u64()), (Some(3), Some(2)));
+    let results: Vec<_> =
+        answer["trace"].as_array().unwrap().iter().map(|step| step["result"].as_str()).collect();
+    assert_eq!(results, [Some("missed"), Some("shadows"), Some("decides")]);
+    assert_eq!(answer["trace"][0]["why"], format!("port {port} is none of 25"));
+
+    let answer = explain(serde_json::json!({
+        "target": "www.example.com:443", "user": "alice", "source": "203.0.113.7",
+        "addresses": ["192.0.2.1", "127.0.0.1"],
+    }))
+    .json();
+    assert_eq!((&answer["decision"], answer["rule_id"].as_u64()), (&"allow".into(), Some(4)));
+    assert_eq!(answer["addresses"][0]["decision"], "allow");
+    assert_eq!(answer["addresses"][1]["decision"], "block");
+    assert_eq!(
+        answer["addresses"][1]["rule"],
+        "guard: loopback targets are for loopback clients; shadow-block: shadow-block 127.0.0.1"
+    );
+    let answer =
+        explain(serde_json::json!({ "target": format!("www.example.com:{port}"), "user": "bob" }))
+            .json();
+    assert_eq!(answer["decision"], serde_json::Value::Null, "an address may be allowed");
+    let why =
+        answer["trace"].as_array().unwrap().last().unwrap()["why"].as_str().unwrap().to_owned();
+    assert_eq!(why, "user \"bob\" (no group) is none of staff");
+    for bad in [
+        serde_json::json!({}),
+        serde_json::json!({ "target": "no port" }),
+        serde_json::json!({ "target": "a.test:1", "source": "x" }),
+        serde_json::json!({ "target": "a.test:1", "command": "fly" }),
+        serde_json::json!({ "target": "a.test:1", "what": 1 }),
+    ] {
+        assert_eq!(explain(bad).status, 400);
+    }
+    // Asking counts nothing.
+    assert_eq!(get(api, "/api/acl/rules").json()["data"][1]["shadow_hits"], 1);
 }
 
 #[test]

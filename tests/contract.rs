@@ -82,12 +82,13 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 34] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 35] = [
     ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
     ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
     ("rustsocks_stage_duration_seconds", "histogram", &["le", "stage"]),
     ("rustsocks_acl_shadow_blocks_total", "counter", &[]),
+    ("rustsocks_policy_reloads_total", "counter", &["result"]),
     ("rustsocks_auth_failures_total", "counter", &[]),
     ("rustsocks_over_limit_total", "counter", &[]),
     ("rustsocks_connections", "gauge", &[]),

@@ -43,7 +43,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     ("writer", "target key clock session stats"),
     ("store", "target clock session stats writer"),
-    ("admin", "target key clock linux auth acl limit session policy resolve mailbox stats udp"),
+    (
+        "admin",
+        "target key clock linux socks auth acl limit session policy resolve mailbox stats udp",
+    ),
     // Floor 4: composition.
     (
         "daemon",

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::access::{Access, Need};
 use super::gate::{GateCounters, bump};
+use super::policy::Reload;
 #[cfg(feature = "metrics")]
 use super::prometheus::Exposition;
 use super::reply::ApiReply;
@@ -13,6 +14,7 @@ use super::route::{Bounds, Route};
 use super::server::Handler;
 use super::terminate::Posts;
 use crate::limit::Admission;
+use crate::policy::InForce;
 use crate::session::{Ledger, Table};
 use crate::stats::{Counters, History, Minutes, Readiness, Windows, WriterGauges};
 
@@ -34,6 +36,10 @@ pub struct Api {
     pub minutes: Arc<Minutes>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
+    /// The policy in force.
+    pub in_force: Arc<InForce>,
+    /// Reloads configuration and rules, for whom it is told, and says what came of it.
+    pub reload: Reload,
     /// Whether clients are taken.
     pub readiness: Arc<Readiness>,
     /// The name of this node; empty for none.
@@ -90,6 +96,9 @@ impl Api {
             Route::TerminateAll(filter) => self.terminate_all(request, filter),
             Route::Stats(query) => self.statistics(query),
             Route::Minutes(query) => self.minutes(query),
+            Route::Rules(query) => self.rules(query),
+            Route::Explain => self.explain(request),
+            Route::Reload => self.reload(request),
         }
     }
 

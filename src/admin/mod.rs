@@ -22,6 +22,7 @@ mod health;
 mod history;
 mod minutes;
 mod page;
+mod policy;
 #[cfg(feature = "metrics")]
 mod prometheus;
 mod reply;
@@ -40,11 +41,14 @@ pub use api::Api;
 pub use dashboard::Asset;
 pub use gate::{GateCounters, Limits};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
+pub use policy::{Reload, Reloaded};
 #[cfg(feature = "metrics")]
 pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
-pub use route::{ActiveQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Route, StatsQuery};
+pub use route::{
+    ActiveQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Route, RulesQuery, StatsQuery,
+};
 pub use server::{Admin, Handler, Options};
 pub use terminate::Posts;
 pub use token_file::TokenError;

@@ -26,6 +26,7 @@ use super::gate::GateCounters;
 use super::reply::ApiReply;
 use crate::clock;
 use crate::limit::Admission;
+use crate::policy::InForce;
 use crate::session::Ledger;
 use crate::stats::{Count, Counters, Minutes, UserSums, Windows, WriterGauges};
 
@@ -48,6 +49,8 @@ pub struct Sources {
     pub gauges: Arc<WriterGauges>,
     /// Connections in all.
     pub admission: Arc<Admission>,
+    /// The policy in force, and how often it was reloaded.
+    pub in_force: Arc<InForce>,
     /// How many slots there are.
     pub ledger: Arc<Ledger>,
     /// What the API's gate counts.
@@ -99,9 +102,18 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 5] {
+    fn process(&self) -> [MetricFamily; 6] {
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
+        let (applied, refused) = self.in_force.reloads();
+        let reloads = [("applied", applied), ("refused", refused)]
+            .map(|(result, count)| sample(Kind::Counter, &[("result", result)], count as f64));
         [
+            labelled(
+                "rustsocks_policy_reloads_total",
+                "Reloads of configuration and rules that were applied, or refused without a change.",
+                Kind::Counter,
+                reloads.into(),
+            ),
             gauge(
                 "rustsocks_connections",
                 "Client connections open now.",

@@ -43,6 +43,21 @@ pub enum Route {
     Stats(StatsQuery),
     /// `GET /api/metrics/history`.
     Minutes(MinutesQuery),
+    /// `GET /api/acl/rules`.
+    Rules(RulesQuery),
+    /// `POST /api/acl/explain`.
+    Explain,
+    /// `POST /api/admin/reload`.
+    Reload,
+}
+
+/// Which rules, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RulesQuery {
+    /// At most so many.
+    pub limit: u32,
+    /// How many are passed over.
+    pub cursor: u32,
 }
 
 /// Which live sessions, and in which order.
@@ -126,6 +141,12 @@ impl Route {
             Place::TerminateAll => Self::TerminateAll(some_filter(&mut parameters)?),
             Place::Stats => Self::Stats(StatsQuery::take(&mut parameters, bounds)?),
             Place::Minutes => Self::Minutes(MinutesQuery::take(&mut parameters)?),
+            Place::Rules => Self::Rules(RulesQuery {
+                limit: parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT),
+                cursor: parameters.number("cursor", 0, u32::MAX)?.unwrap_or(0),
+            }),
+            Place::Explain => Self::Explain,
+            Place::Reload => Self::Reload,
         };
         parameters.finish()?;
         Ok(route)
@@ -141,8 +162,10 @@ impl Route {
             | Self::History(_)
             | Self::Session(_)
             | Self::Stats(_)
-            | Self::Minutes(_) => Need::Reading,
-            Self::Terminate(_) | Self::TerminateAll(_) => Need::Changing,
+            | Self::Minutes(_)
+            | Self::Rules(_)
+            | Self::Explain => Need::Reading,
+            Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload => Need::Changing,
         }
     }
 }
@@ -162,6 +185,9 @@ enum Place {
     TerminateAll,
     Stats,
     Minutes,
+    Rules,
+    Explain,
+    Reload,
 }
 
 impl Place {
@@ -192,6 +218,9 @@ impl Place {
                 id.parse().map(Self::Terminate).map_err(|_| Miss::NotFound)
             }
             ["api", "metrics", "history"] => Ok(Self::Minutes),
+            ["api", "acl", "rules"] => Ok(Self::Rules),
+            ["api", "acl", "explain"] => Ok(Self::Explain),
+            ["api", "admin", "reload"] => Ok(Self::Reload),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
             }
@@ -210,8 +239,9 @@ impl Place {
             | Self::UserSessions(_)
             | Self::Session(_)
             | Self::Stats
-            | Self::Minutes => READ,
-            Self::Terminate(_) | Self::TerminateAll => POST,
+            | Self::Minutes
+            | Self::Rules => READ,
+            Self::Terminate(_) | Self::TerminateAll | Self::Explain | Self::Reload => POST,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::identity::Identity;
 use super::password::{HashError, check_hash};
 
 /// One user.
@@ -70,6 +71,23 @@ impl Users {
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_name.len()
+    }
+
+    /// The same client by these users: with the groups that they give, or `None` if its name is not among
+    /// them any more. One that did not log in is nobody here.
+    #[must_use]
+    pub fn renewed(&self, identity: &Identity) -> Option<Identity> {
+        let user = self.by_name.get(identity.user().as_bytes())?;
+        identity.is_authenticated().then(|| Identity::authenticated(user.name(), user.groups()))
+    }
+
+    /// Somebody of this name of whom it is asked what would be decided, with the groups that a login
+    /// would give and some more.
+    #[must_use]
+    pub fn supposed(&self, name: &str, groups: &[Box<str>]) -> Identity {
+        let known = self.by_name.get(name.as_bytes()).map(User::groups);
+        let all = known.iter().flat_map(|known| known.iter()).chain(groups).cloned();
+        Identity::supposed(name, &all.collect::<Vec<_>>())
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Option<&User> {

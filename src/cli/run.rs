@@ -14,5 +14,5 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let rules = settings.acl.load_rules()?;
-    Ok(daemon::run(&settings, rules)?)
+    Ok(daemon::run(config, &settings, rules)?)
 }

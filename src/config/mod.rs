@@ -4,6 +4,7 @@
 //! file in the same way.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod choice;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ mod show;
 mod source;
 mod users;
 
+pub use changes::Changes;
 pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
 pub use error::ConfigError;
 pub use rules::{load_rules, parse_rules};

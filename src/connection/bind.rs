@@ -119,6 +119,19 @@ impl Binding {
         }
     }
 
+    /// Goes on under other rules, which permit the target.
+    pub(super) fn renew(&mut self, permit: RequestPermit) {
+        match &mut self.expected {
+            Expected::Anybody => {}
+            Expected::Hosts { permit: before, .. } => **before = permit,
+        }
+    }
+
+    /// Whether a host is named.
+    pub(super) const fn is_of_hosts(&self) -> bool {
+        matches!(self.expected, Expected::Hosts { .. })
+    }
+
     /// Judges a peer that has come, by the very address that it came from.
     pub(super) fn welcome(
         &mut self,

@@ -104,6 +104,8 @@ pub(super) struct Attempts {
     pending: [Option<Instant>; 2],
     worst: Option<ConnectError>,
     denial: Option<Denial>,
+    /// The rules have changed since the pending ones were permitted.
+    renewed: bool,
     pub(super) began: Instant,
     until: Instant,
     /// When the last attempt began.
@@ -129,6 +131,7 @@ impl Attempts {
             pending: [None; 2],
             worst: None,
             denial: None,
+            renewed: false,
             began: now,
             until,
             last: now,
@@ -190,6 +193,17 @@ impl Attempts {
             }
         }
         Err(last)
+    }
+
+    /// Goes on under other rules, which permit the target.
+    pub(super) fn renew(&mut self, permit: RequestPermit) {
+        self.permit = permit;
+        self.renewed = true;
+    }
+
+    /// Whether an attempt that succeeded is still permitted to.
+    pub(super) fn still_permitted(&self, acl: &Acl, address: IpAddr) -> bool {
+        !self.renewed || acl.on_address(&self.permit, address).is_ok()
     }
 
     /// An attempt failed.

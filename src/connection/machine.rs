@@ -12,6 +12,7 @@ use super::input::Input;
 use super::negotiation::{Dialect, Fault, Negotiation, Progress};
 use super::next::Next;
 use super::stage::{Stage, Then};
+use super::standing::Standing;
 use crate::acl::{Denial, RequestPermit};
 use crate::auth::{Credentials, Verdict};
 use crate::policy::Policy;
@@ -19,6 +20,7 @@ use crate::proxy_protocol::{self, Announcement};
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
 use crate::socks::{Command, Outbox, Request, Version};
+use crate::target::Target;
 
 /// The control machine of one connection.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Machine {
     finished: bool,
     /// From when on a client is taken for gone that has closed its sending side and left no payload.
     gone_at: Option<Instant>,
+    /// BIND for anybody: who has come.
+    peer: Option<SocketAddr>,
 }
 
 impl Machine {
@@ -45,7 +49,8 @@ impl Machine {
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
         let dialect = Dialect::Socks(Version::V5);
-        Self { client, policy, stage, dialect, facts, finished: false, gone_at: None }
+        let (finished, gone_at, peer) = (false, None, None);
+        Self { client, policy, stage, dialect, facts, finished, gone_at, peer }
     }
 
     /// The same of a connection that begins with a load balancer's announcement of the client.
@@ -118,6 +123,92 @@ impl Machine {
             Stage::Done => None,
         }?;
         Some(self.gone_at.map_or(until, |gone_at| until.min(gone_at)))
+    }
+
+    /// Judges by another policy from now on. What is to be done if the session cannot go on under it; an
+    /// answer to the client is in `out`.
+    pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant, out: &mut Outbox) -> Option<Next> {
+        let methods = mem::replace(&mut self.policy, Arc::clone(policy)).methods;
+        self.facts.policy_generation = policy.generation;
+        if let Some(identity) = &self.facts.identity {
+            match policy.renewed(identity) {
+                Some(identity) => self.facts.identity = Some(identity),
+                None => return Some(self.end(Outcome::PolicyChanged, now)),
+            }
+        }
+        match &mut self.stage {
+            Stage::Negotiating { handshake, .. } if methods != policy.methods => {
+                if handshake.is_untouched() {
+                    *handshake = Negotiation::new(policy.methods);
+                    return None;
+                }
+                // What was offered and chosen may not do any more.
+                Some(self.end(Outcome::PolicyChanged, now))
+            }
+            Stage::Verifying { .. } if methods != policy.methods => {
+                Some(self.end(Outcome::PolicyChanged, now))
+            }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Associating { .. }
+            | Stage::Done => None,
+            Stage::Answering { then: Then::RelayDatagrams, .. } => None,
+            Stage::Answering { then: Then::Relay, .. } => match self.standing() {
+                Some(mut standing) => {
+                    let may = standing.renew(policy, now);
+                    (!may).then(|| self.end(Outcome::PolicyChanged, now))
+                }
+                None => None,
+            },
+            Stage::Binding(binding) if !binding.is_of_hosts() => None,
+            Stage::Resolving { .. } | Stage::Opening(_) | Stage::Dialing(_) | Stage::Binding(_) => {
+                self.renew_permit(now, out)
+            }
+        }
+    }
+
+    /// Asks the rules about the request once more.
+    fn renew_permit(&mut self, now: Instant, out: &mut Outbox) -> Option<Next> {
+        let standing = self.standing()?;
+        let Standing { identity, client, request, .. } = &standing;
+        let judged = self.policy.acl.on_request(identity, *client, request, now);
+        match (&mut self.stage, judged) {
+            (Stage::Resolving { permit, .. }, Ok(renewed)) => {
+                self.facts.ruling = renewed.ruling().cloned();
+                *permit = renewed;
+                None
+            }
+            // It is no session yet, so the rules in force refuse it as any other.
+            (Stage::Resolving { .. }, Err(denial)) => {
+                Some(self.deny(Outcome::AclDenied, denial, now, out))
+            }
+            (Stage::Opening(attempts) | Stage::Dialing(attempts), Ok(renewed)) => {
+                attempts.renew(renewed);
+                None
+            }
+            (Stage::Binding(binding), Ok(renewed)) => {
+                binding.renew(renewed);
+                None
+            }
+            (_, Ok(_)) => None,
+            (_, Err(_)) => Some(self.reject(Outcome::PolicyChanged, now, out)),
+        }
+    }
+
+    /// What the session stands on, once something has been asked for.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let target = match self.peer {
+            Some(peer) => Target::from(peer),
+            None => self.facts.target.clone()?,
+        };
+        Some(Standing {
+            identity: self.facts.identity.clone().unwrap_or_else(|| self.policy.anonymous.clone()),
+            client: self.client,
+            request: Request { command: self.facts.command?, target },
+            address: self.facts.resolved,
+        })
     }
 
     /// Whether it wants the client's octets now. While it does not, they stay where they are: what
@@ -308,6 +399,14 @@ impl Machine {
             Stage::Verifying { mut handshake, asked, until } => {
                 self.facts.stages.auth_us = Some(micros(asked, now));
                 match verdict {
+                    // It may have been checked before users were taken away.
+                    Verdict::Accepted(identity)
+                        if identity.is_authenticated()
+                            && self.policy.renewed(&identity).is_none() =>
+                    {
+                        handshake.verdict(false, out);
+                        self.refuse(Outcome::AuthFailed, now)
+                    }
                     Verdict::Accepted(identity) => {
                         handshake.verdict(true, out);
                         self.facts.claimed_user = None;
@@ -408,6 +507,10 @@ impl Machine {
         out: &mut Outbox,
     ) -> Next {
         match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Dialing(attempts) if !attempts.still_permitted(&self.policy.acl, peer.ip()) => {
+                self.facts.stages.connect_us = Some(micros(attempts.began, now));
+                self.reject(Outcome::PolicyChanged, now, out)
+            }
             Stage::Dialing(attempts) => {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
                 self.facts.resolved = Some(peer.ip().to_canonical());
@@ -496,6 +599,7 @@ impl Machine {
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
                 self.facts.ruling = Some(permit.ruling().clone());
+                self.peer = Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                 binding.step = Step::Welcoming(peer);
                 Next::Open
             }

@@ -29,6 +29,7 @@ mod negotiation;
 mod next;
 mod patience;
 mod stage;
+mod standing;
 
 pub use dial::{Attempt, ConnectError};
 pub use facts::Facts;
@@ -36,3 +37,4 @@ pub use input::Input;
 pub use machine::Machine;
 pub use next::Next;
 pub use patience::Patience;
+pub use standing::Standing;

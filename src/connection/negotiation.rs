@@ -56,6 +56,11 @@ impl Negotiation {
         Self::Unknown(methods)
     }
 
+    /// Whether nothing has come yet.
+    pub(super) const fn is_untouched(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
     /// Consumes octets from the front of `input`, appends answers to `out`, and stops at the first
     /// question.
     pub(super) fn feed(

@@ -2,10 +2,16 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
+use super::reload::Wish;
 use super::start::{Failure, Shared};
 use super::storage::Storage;
-use crate::admin::{self, Access, Admin, Bounds, GateCounters, Hosts, Options, Token, TokenError};
+use crate::admin::{
+    self, Access, Admin, Bounds, GateCounters, Hosts, Options, Reloaded, Token, TokenError,
+};
 use crate::clock;
 use crate::config::Settings;
 
@@ -20,6 +26,7 @@ impl Api {
         settings: &Settings,
         shared: &Shared,
         storage: &Storage,
+        wishes: Sender<Wish>,
     ) -> Result<Self, Failure> {
         let Some(configured) = settings.sessions.api else { return Ok(Self { running: None }) };
         let failure =
@@ -36,6 +43,8 @@ impl Api {
             windows: Arc::clone(&shared.windows),
             minutes: Arc::clone(&shared.minutes),
             gauges: Arc::clone(&shared.gauges),
+            in_force: Arc::clone(&shared.in_force),
+            reload: Box::new(move |by| reload(&wishes, by)),
             readiness: Arc::clone(&shared.readiness),
             node: shared.node.clone(),
             records: settings.sessions.enabled,
@@ -72,6 +81,17 @@ impl Api {
     }
 }
 
+/// Has configuration and rules reloaded, and waits for what comes of it.
+fn reload(wishes: &Sender<Wish>, by: String) -> Result<Reloaded, String> {
+    let (sender, answer) = crossbeam_channel::bounded(1);
+    wishes
+        .try_send(Wish { by, answer: Some(sender) })
+        .map_err(|_| "too many reloads are waited for; ask again".to_owned())?;
+    answer.recv_timeout(RELOAD_PATIENCE).unwrap_or_else(|_| {
+        Err("the files are still being read; the log will tell what comes of it".to_owned())
+    })
+}
+
 /// The token, which is made where there is none. A file that others may read or write is an error; a
 /// directory that cannot be written to costs changes, and everything where reading wants it too.
 fn access(settings: &Settings) -> Result<Access, Failure> {
@@ -92,6 +112,9 @@ fn access(settings: &Settings) -> Result<Access, Failure> {
     Ok(Access::new(token, required))
 }
 
+/// How long a reload may take before whoever asked is told that it goes on.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(25);
+
 #[cfg(feature = "metrics")]
 fn metrics(
     settings: &Settings,
@@ -107,6 +130,7 @@ fn metrics(
         windows: Arc::clone(&shared.windows),
         minutes: Arc::clone(&shared.minutes),
         gauges: Arc::clone(&shared.gauges),
+        in_force: Arc::clone(&shared.in_force),
         admission: Arc::clone(&shared.admission),
         ledger: Arc::clone(&shared.ledger),
         gate: Arc::clone(gate),

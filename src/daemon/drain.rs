@@ -73,9 +73,6 @@ impl Running<'_> {
         while progress.workers_left > 0 || progress.writing {
             match self.events.recv_timeout(TICK) {
                 Ok(Event::Stop) => self.stop(&mut progress),
-                Ok(Event::Reload) => {
-                    tracing::warn!("SIGHUP: nothing can be reloaded yet; restart to apply changes");
-                }
                 Ok(Event::WorkerEnded(worker, result)) => {
                     progress.workers_left -= 1;
                     let told = progress.give_up_at.is_some();

@@ -17,6 +17,7 @@ mod limits;
 mod names;
 #[cfg(feature = "database")]
 mod rebuild;
+mod reload;
 mod signals;
 mod start;
 mod storage;

@@ -6,18 +6,20 @@ use crossbeam_channel::Sender;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use super::reload::Wish;
 use super::watch::Event;
 
 /// Forwards signals until its handle is closed.
 pub(super) struct Forwarder {
     signals: Signals,
     events: Sender<Event>,
+    wishes: Sender<Wish>,
 }
 
 impl Forwarder {
     /// Takes the signals over from here on; to be done before other threads are started.
-    pub(super) fn new(events: Sender<Event>) -> io::Result<Self> {
-        Ok(Self { signals: Signals::new([SIGTERM, SIGINT, SIGHUP])?, events })
+    pub(super) fn new(events: Sender<Event>, wishes: Sender<Wish>) -> io::Result<Self> {
+        Ok(Self { signals: Signals::new([SIGTERM, SIGINT, SIGHUP])?, events, wishes })
     }
 
     /// What ends it.
@@ -28,11 +30,11 @@ impl Forwarder {
     /// The thread's body.
     pub(super) fn run(mut self) {
         for signal in self.signals.forever() {
-            let event = match signal {
-                SIGHUP => Event::Reload,
-                _ => Event::Stop,
+            let taken = match signal {
+                SIGHUP => self.wishes.send(Wish { by: "SIGHUP".to_owned(), answer: None }).is_ok(),
+                _ => self.events.send(Event::Stop).is_ok(),
             };
-            if self.events.send(event).is_err() {
+            if !taken {
                 return;
             }
         }

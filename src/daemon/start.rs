@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -12,6 +13,7 @@ use super::crew::{Hashes, Outfit};
 use super::drain::Running;
 use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
 use super::names::Names;
+use super::reload::Reloader;
 use super::signals::Forwarder;
 use super::storage::Storage;
 use crate::acl::{OwnListeners, Rules};
@@ -24,6 +26,7 @@ use crate::linux::interfaces::local_addresses;
 use crate::linux::listener::{ListenerOptions, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
 use crate::linux::socket::keepalive;
+use crate::policy::InForce;
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::stats::{Counters, Minutes, Readiness, UserSums, Windows, WriterGauges};
@@ -69,9 +72,14 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure`], in one sentence: a busy port, an unusable database, a worker that died.
-pub fn run(settings: &Settings, rules: Option<Arc<Rules>>) -> Result<(), Failure> {
+pub fn run(
+    config: Option<&Path>,
+    settings: &Settings,
+    rules: Option<Arc<Rules>>,
+) -> Result<(), Failure> {
     let (events, inbox) = crossbeam_channel::unbounded();
-    let signals = Forwarder::new(events.clone())
+    let (wishes, wished) = crossbeam_channel::bounded(WISHES_MAX);
+    let signals = Forwarder::new(events.clone(), wishes.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     let names = Names::start(&settings.resolver)?;
     let plan = Plan::new(settings, &names)?;
@@ -80,9 +88,10 @@ pub fn run(settings: &Settings, rules: Option<Arc<Rules>>) -> Result<(), Failure
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     let storage = Storage::open(settings, &shared, claim)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
-    let api = Api::start(settings, &shared, &storage)?;
+    let api = Api::start(settings, &shared, &storage, wishes)?;
     let own = own_listeners(&plan.addresses, api.address());
-    let policy = Arc::new(settings.policy(FIRST_GENERATION, own, rules, plan.workers));
+    let policy = Arc::new(settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers));
+    shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, entries, events.clone())?;
     let hashes = Hashes::start(plan.workers)?;
     let mut posts = Vec::with_capacity(plan.workers);
@@ -101,6 +110,9 @@ pub fn run(settings: &Settings, rules: Option<Arc<Rules>>) -> Result<(), Failure
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
     let signals = spawn("signals", move || signals.run())?;
+    let reloader = Reloader::new(config, settings, &policy, own, &shared);
+    // It ends when nobody is left who may wish, and is not waited for: a file may hang.
+    spawn("reload", move || reloader.run(&wished))?;
     shared.readiness.set_ready();
     announce(settings, &plan.addresses, api.address(), plan.workers);
 
@@ -250,6 +262,8 @@ pub(super) struct Shared {
     pub(super) minutes: Arc<Minutes>,
     pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
+    /// The policy, for those who are no workers.
+    pub(super) in_force: Arc<InForce>,
     pub(super) node: String,
 }
 
@@ -270,6 +284,7 @@ impl Shared {
             minutes: Arc::new(minutes),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
+            in_force: Arc::default(),
             node: node_name(settings),
         }
     }
@@ -296,6 +311,8 @@ pub(super) fn spawn<T: Send + 'static>(
         .map_err(|error| Failure::io(&format!("cannot start the thread {name}"), &error))
 }
 
+/// Wishes for a reload that wait at most: whoever comes then is waited for.
+const WISHES_MAX: usize = 16;
 /// The number of the policy that the process starts with.
 const FIRST_GENERATION: u64 = 1;
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the

@@ -9,8 +9,6 @@ use crossbeam_channel::Sender;
 pub(super) enum Event {
     /// SIGTERM or SIGINT.
     Stop,
-    /// SIGHUP.
-    Reload,
     /// A worker's loop has ended.
     WorkerEnded(usize, io::Result<()>),
     /// The writer has ended.

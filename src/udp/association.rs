@@ -110,13 +110,17 @@ impl Association {
         self.client
     }
 
-    /// Judges by this policy from now on.
-    pub fn renew(&mut self, policy: &Arc<Policy>) {
+    /// Judges by this policy from now on. Whether its client may still use us.
+    #[must_use]
+    pub fn renew(&mut self, policy: &Arc<Policy>) -> bool {
         if self.policy.generation != policy.generation {
+            let Some(identity) = policy.renewed(&self.identity) else { return false };
+            self.identity = identity;
             self.policy = Arc::clone(policy);
             self.routes.clear();
             self.judged.clear();
         }
+        true
     }
 
     /// What is to be done with a datagram that came to the socket towards the client.

@@ -125,6 +125,9 @@ impl Connection {
 
     /// Does a portion of work.
     pub(super) fn advance(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        if let Some(fate) = self.renew_front(key, kit) {
+            return fate;
+        }
         match &self.link {
             Link::Front(_) => self.advance_front(key, kit),
             Link::Relaying(_) => self.advance_relay(kit),
@@ -138,12 +141,33 @@ impl Connection {
         if self.deadline().is_none_or(|deadline| kit.now.mono < deadline) {
             return Fate::Wait;
         }
+        if let Some(fate) = self.renew_front(key, kit) {
+            return fate;
+        }
         match &self.link {
             Link::Front(_) => self.expire_front(key, kit),
             Link::Relaying(_) => self.expire_relay(kit),
             Link::Associated(_) => self.expire_association(kit),
             Link::Parting(_) => self.expire_parting(kit.now.mono),
         }
+    }
+
+    /// Judges it by the policy that has come into force, and ends it if that forbids it.
+    pub(super) fn renew(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let may_go_on = match &mut self.link {
+            Link::Front(_) => return self.renew_front(key, kit).unwrap_or(Fate::Wait),
+            Link::Relaying(relaying) => match &mut relaying.standing {
+                Some(standing) => standing.renew(&kit.policy, kit.now.mono),
+                None => true,
+            },
+            Link::Associated(associated) => associated.renew(&kit.policy, kit.now.mono),
+            Link::Parting(_) => true,
+        };
+        if may_go_on {
+            return Fate::Wait;
+        }
+        self.cut(Outcome::PolicyChanged, kit);
+        Fate::Release
     }
 
     /// Ends it at once if it is the session of this id, because somebody at the address `from` said

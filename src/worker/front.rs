@@ -27,6 +27,7 @@ use crate::http::HEAD_OCTETS_MAX;
 use crate::key::Key;
 use crate::linux;
 use crate::offload::Job;
+use crate::policy::Policy;
 use crate::resolve::{Answered, Asker};
 use crate::session::Outcome;
 use crate::socks::{Handshake, Outbox};
@@ -42,6 +43,8 @@ pub(super) struct Front {
     query: u32,
     /// What the verdict that is being waited for is remembered under.
     recent: Option<RecentKey>,
+    /// The policy under which it was asked for.
+    asked_under: u64,
     /// BIND: where the peer is awaited.
     pub(super) awaiting: Option<Awaiting>,
     /// BIND: the peer that has come.
@@ -77,6 +80,7 @@ impl Front {
             attempts: [None, None],
             query: 0,
             recent: None,
+            asked_under: 0,
             awaiting: None,
             accepted: None,
             association: None,
@@ -105,6 +109,11 @@ impl Front {
             + u32::from(self.awaiting.is_some())
             + u32::from(self.accepted.is_some())
             + u32::from(self.association.is_some())
+    }
+
+    /// Judges by another policy from now on.
+    fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> Option<Next> {
+        self.machine.renew(policy, now, &mut self.outbox)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -163,6 +172,17 @@ impl Front {
 }
 
 impl Connection {
+    /// No step is taken under a policy that is not in force any more. `None` when there is nothing more
+    /// to it.
+    pub(super) fn renew_front(&mut self, key: Key, kit: &mut Kit) -> Option<Fate> {
+        let Link::Front(front) = &mut self.link else { return None };
+        if front.machine.policy().generation == kit.policy.generation {
+            return None;
+        }
+        let next = front.renew(&kit.policy, kit.now.mono)?;
+        Some(self.perform(next, key, kit))
+    }
+
     pub(super) fn advance_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
         for attempt in [Attempt::A, Attempt::B] {
             // What has just become of it has had its portion.
@@ -216,6 +236,9 @@ impl Connection {
 
     /// The answer to a look-up.
     pub(super) fn resolved(&mut self, answered: Answered, kit: &mut Kit) -> Fate {
+        if let Some(fate) = self.renew_front(answered.key, kit) {
+            return fate;
+        }
         match &mut self.link {
             Link::Front(front) if front.query == answered.query => {
                 let Answered { key, query, answer, more } = answered;
@@ -239,9 +262,13 @@ impl Connection {
 
     /// The answer to a password check.
     pub(super) fn verified(&mut self, verdict: Verdict, key: Key, kit: &mut Kit) -> Fate {
+        if let Some(fate) = self.renew_front(key, kit) {
+            return fate;
+        }
         match &mut self.link {
             Link::Front(front) if front.recent.is_some() => {
                 if let (Some(recent), Verdict::Accepted(identity)) = (front.recent.take(), &verdict)
+                    && front.asked_under == kit.policy.generation
                 {
                     kit.recent.put(recent, identity.clone(), kit.now.mono);
                 }
@@ -432,7 +459,8 @@ impl Connection {
         }
         let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
         let timeouts = front.machine.policy().timeouts;
-        let relaying = Relaying::new(upstream, early, timeouts, kit);
+        let standing = front.machine.standing();
+        let relaying = Relaying::new(upstream, early, timeouts, standing, kit);
         self.link = Link::Relaying(Box::new(relaying));
         self.advance_relay(kit)
     }
@@ -468,6 +496,7 @@ fn verify(front: &mut Front, credentials: Credentials, key: Key, kit: &Kit) -> O
         return Some(Verdict::Accepted(identity));
     }
     front.recent = Some(recent);
+    front.asked_under = front.machine.policy().generation;
     let users = Arc::clone(&front.machine.policy().users);
     let job = Job::Verify { users, credentials, key, post: kit.post.clone() };
     match kit.hashes.submit(job) {

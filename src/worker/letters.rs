@@ -1,9 +1,11 @@
 //! What each letter does.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::worker::Worker;
 use crate::mailbox::{Letter, Victim};
+use crate::policy::Policy;
 use crate::session::Outcome;
 
 impl Worker {
@@ -26,10 +28,34 @@ impl Worker {
                         self.with(key, |connection, kit| connection.kill(id, from, kit));
                     }
                 }
+                Letter::Policy(policy) => self.take_policy(policy),
                 Letter::Chunk(chunk) => self.kit.share.add(chunk),
                 Letter::Drain { until, leave_at } => self.drain(Drain { until, leave_at }),
             }
         }
+    }
+
+    /// Another policy is in force from here on: for new clients and for every further step of those who
+    /// are here. Sessions that relay are judged once more, a portion of them in each turn.
+    fn take_policy(&mut self, policy: Arc<Policy>) {
+        if !Arc::ptr_eq(&self.kit.policy.users, &policy.users) {
+            self.kit.recent.clear();
+        }
+        self.kit.counters.policy_generation.set(policy.generation);
+        self.kit.policy = policy;
+        self.judged_to = Some(0);
+    }
+
+    /// Judges a portion of those who are here by the policy in force.
+    pub(super) fn judge_some(&mut self) {
+        let Some(first) = self.judged_to else { return };
+        let end = self.slots.span().min(first.saturating_add(JUDGED_PER_TURN));
+        for slot in first..end {
+            if let Some(key) = self.slots.key_at(slot) {
+                self.with(key, |connection, kit| connection.renew(key, kit));
+            }
+        }
+        self.judged_to = (end < self.slots.span()).then_some(end);
     }
 
     /// Hands finished look-ups to those who asked; there are no more than may be in flight.
@@ -100,5 +126,7 @@ pub(super) struct Drain {
     leave_at: Instant,
 }
 
+/// Places of connections looked at per turn when the policy has changed.
+const JUDGED_PER_TURN: u32 = 1024;
 /// Letters read per turn, by their weight.
 const LETTERS_PER_TURN: usize = 256;

@@ -7,7 +7,7 @@ use super::connection::{Connection, Fate, Link};
 use super::kit::Kit;
 use super::parting::Parting;
 use super::socket::Socket;
-use crate::connection::Patience;
+use crate::connection::{Patience, Standing};
 use crate::linux;
 use crate::policy::Timeouts;
 use crate::relay::{Advance, BYTES_PER_TURN, Direction, Meter, Relay};
@@ -21,6 +21,8 @@ pub(super) struct Relaying {
     pub(super) traffic: Traffic,
     patience: Patience,
     timeouts: Timeouts,
+    /// What it is judged by when the rules change.
+    pub(super) standing: Option<Standing>,
     /// Transfers since the counters were last stored.
     unpublished: u32,
     /// When the success reply left, until the target has answered.
@@ -32,7 +34,13 @@ pub(super) struct Relaying {
 }
 
 impl Relaying {
-    pub(super) fn new(upstream: Socket, early: &[u8], timeouts: Timeouts, kit: &mut Kit) -> Self {
+    pub(super) fn new(
+        upstream: Socket,
+        early: &[u8],
+        timeouts: Timeouts,
+        standing: Option<Standing>,
+        kit: &mut Kit,
+    ) -> Self {
         let now = kit.now.mono;
         Self {
             upstream,
@@ -40,6 +48,7 @@ impl Relaying {
             traffic: Traffic::default(),
             patience: Patience::new(now, timeouts.idle, timeouts.half_close),
             timeouts,
+            standing,
             unpublished: 0,
             first_byte_since: Some(now),
             failing_since: None,

@@ -20,14 +20,14 @@ use super::socket::Socket;
 use super::token::{Role, Token};
 use super::udp_end::{UdpEnd, bind_failure};
 use crate::acl::Permit;
-use crate::connection::{Facts, Patience};
+use crate::connection::{Facts, Patience, Standing};
 use crate::key::Key;
 use crate::limit::Seat;
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
 use crate::session::{Outcome, Traffic};
-use crate::socks::{DATAGRAM_HEADER_OCTETS_MAX, Datagram};
+use crate::socks::{Command, DATAGRAM_HEADER_OCTETS_MAX, Datagram, Request};
 use crate::stats::Counters;
 use crate::udp::{Association, Dropped, Step};
 
@@ -107,6 +107,23 @@ impl Associated {
         &self.policy
     }
 
+    /// Judges the session by another policy: its client, and the target that it began with. Other targets
+    /// are judged with the next datagram to them. Whether it may go on.
+    pub(super) fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> bool {
+        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
+        let permitted = match (&self.facts.target, self.facts.resolved) {
+            (Some(target), Some(address)) => Standing {
+                identity: identity.clone(),
+                client: self.association.client(),
+                request: Request { command: Command::UdpAssociate, target: target.clone() },
+                address: Some(address),
+            }
+            .renew(policy, now),
+            (_, _) => true,
+        };
+        permitted && self.association.renew(policy)
+    }
+
     /// Whether a datagram has passed, either way.
     pub(super) const fn has_relayed(&self) -> bool {
         self.traffic.packets_sent > 0 || self.traffic.packets_received > 0
@@ -159,7 +176,10 @@ impl Connection {
             }
         };
         let Link::Associated(associated) = &mut self.link else { return Fate::Again };
-        associated.association.renew(&kit.policy);
+        if !associated.association.renew(&kit.policy) {
+            self.cut(Outcome::PolicyChanged, kit);
+            return Fate::Release;
+        }
         if associated.overflow_at <= kit.now.mono {
             associated.count_overflow(kit.now.mono, &kit.counters);
         }

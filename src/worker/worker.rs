@@ -73,6 +73,8 @@ pub struct Worker {
     pub(super) door: Door,
     pub(super) mailbox: Mailbox,
     pub(super) draining: Option<Drain>,
+    /// Up to which slot connections are judged by a policy that is new; `None` when all are.
+    pub(super) judged_to: Option<u32>,
     poll: Poll,
     events: Events,
 }
@@ -116,6 +118,7 @@ impl Worker {
             door,
             mailbox: parts.mailbox,
             draining: None,
+            judged_to: None,
             poll: parts.poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
         })
@@ -137,6 +140,7 @@ impl Worker {
             self.kit.now = clock::now();
             self.note_readiness();
             self.read_letters();
+            self.judge_some();
             self.kit.resolver.tend(self.kit.now.mono);
             self.expire_deadlines();
             self.advance_ready();
@@ -156,7 +160,7 @@ impl Worker {
     /// How long there is nothing to do, unless an event comes; bounded, so that a letter whose
     /// wake-up the kernel refused is read all the same.
     fn wait(&self, now: Instant) -> Duration {
-        if !self.kit.ready.is_empty() || !self.mailbox.is_empty() {
+        if !self.kit.ready.is_empty() || !self.mailbox.is_empty() || self.judged_to.is_some() {
             return Duration::ZERO;
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);

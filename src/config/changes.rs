@@ -1,0 +1,71 @@
+//! What differs between two configurations, and whether that takes a restart.
+
+use std::collections::BTreeMap;
+
+use super::settings::Settings;
+
+/// Keys whose values differ, each with its section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What a reload applies.
+    pub live: Vec<String>,
+    /// What only a restart applies.
+    pub restart: Vec<String>,
+}
+
+impl Changes {
+    /// What is new in `next` against what is in force: the settings that the process `started` with, and
+    /// those that were `applied` last.
+    #[must_use]
+    pub fn between(started: &Settings, applied: &Settings, next: &Settings) -> Self {
+        let (before, now, new) = (values(started), values(applied), values(next));
+        let mut changes = Self::default();
+        for (key, value) in &new {
+            if is_live(key) {
+                if now.get(key) != Some(value) {
+                    changes.live.push(key.clone());
+                }
+            } else if before.get(key) != Some(value) {
+                changes.restart.push(key.clone());
+            }
+        }
+        // Secrets are shown masked, so a new password is seen here only.
+        let users = "auth.users".to_owned();
+        if applied.auth.users != next.auth.users && !changes.live.contains(&users) {
+            changes.live.push(users);
+        }
+        changes
+    }
+}
+
+fn values(settings: &Settings) -> BTreeMap<String, toml::Value> {
+    let sections = toml::Table::try_from(&settings.file).unwrap_or_default();
+    let mut values = BTreeMap::new();
+    for (section, keys) in sections {
+        if let toml::Value::Table(keys) = keys {
+            values.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+        }
+    }
+    values
+}
+
+fn is_live(key: &str) -> bool {
+    LIVE.iter().any(|live| match live.strip_suffix('*') {
+        Some(section) => key.starts_with(section),
+        None => key == *live,
+    })
+}
+
+/// What a reload applies: all that stands in the policy.
+const LIVE: [&str; 10] = [
+    "acl.*",
+    "auth.*",
+    "server.handshake_timeout_ms",
+    "server.connect_timeout_ms",
+    "server.idle_timeout_secs",
+    "server.half_close_timeout_secs",
+    "server.commands",
+    "server.udp_advertised_address",
+    "server.udp_port_range",
+    "server.allow_open_proxy",
+];

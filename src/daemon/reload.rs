@@ -1,0 +1,281 @@
+//! Reload: everything is read and checked first, then every worker is given the new policy, or none is.
+//!
+//! ```text
+//! SIGHUP ──┐
+//! API ─────┼─▶ this thread: file ─▶ Settings, Rules ─▶ Policy ─▶ Letter::Policy to each worker
+//! watch ───┘        │ wrong                                        │ counters say: taken
+//!                   ▼                                              ▼
+//!             nothing changes, and why                  what changed, what takes a restart
+//! ```
+//!
+//! It is a thread of its own, because a large rule file takes a second to read, and the daemon's main
+//! thread has workers to look after.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::start::Shared;
+use crate::acl::{OwnListeners, Rule, Rules};
+use crate::admin::{Posts, Reloaded};
+use crate::clock;
+use crate::config::{Changes, Settings};
+use crate::linux::interfaces::local_addresses;
+use crate::mailbox::Letter;
+use crate::policy::{InForce, Policy};
+use crate::stats::Counters;
+
+/// A wish.
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// Whose, for the log.
+    pub(super) by: String,
+    /// Who waits for what comes of it.
+    pub(super) answer: Option<Sender<Result<Reloaded, String>>>,
+}
+
+/// What is reloaded from, and into what.
+pub(super) struct Reloader {
+    config: Option<PathBuf>,
+    /// With what the process started: what only a restart changes.
+    started: Settings,
+    /// What was applied last.
+    applied: Settings,
+    rules: Option<Arc<Rules>>,
+    own: OwnListeners,
+    generation: u64,
+    posts: Arc<Posts>,
+    counters: Arc<[Arc<Counters>]>,
+    in_force: Arc<InForce>,
+    watched: Watched,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config: Option<&Path>,
+        settings: &Settings,
+        policy: &Policy,
+        own: OwnListeners,
+        shared: &Shared,
+    ) -> Self {
+        Self {
+            config: config.map(Path::to_path_buf),
+            started: settings.clone(),
+            applied: settings.clone(),
+            rules: policy.acl.rules().cloned(),
+            own,
+            generation: policy.generation,
+            posts: Arc::clone(&shared.posts),
+            counters: Arc::clone(&shared.counters),
+            in_force: Arc::clone(&shared.in_force),
+            watched: Watched::of(settings),
+        }
+    }
+
+    /// The thread's body: until nobody is left who may wish.
+    pub(super) fn run(mut self, wishes: &Receiver<Wish>) {
+        loop {
+            match wishes.recv_timeout(WATCH_EVERY) {
+                Ok(wish) => {
+                    let result = self.reload();
+                    self.tell(&wish.by, &result);
+                    if let Some(answer) = wish.answer {
+                        // Whoever asked may have gone.
+                        drop(answer.send(result));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.watched.has_changed() {
+                        let result = self.reload_rules();
+                        self.tell("a change of the rule file", &result);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn tell(&self, by: &str, result: &Result<Reloaded, String>) {
+        match result {
+            Ok(reloaded) => {
+                self.in_force.reload_applied();
+                tracing::info!(
+                    "reloaded by {by}: policy {} in {} workers, {} rules, changed: {}",
+                    reloaded.generation,
+                    reloaded.workers,
+                    reloaded.rules,
+                    if reloaded.changed.is_empty() {
+                        "nothing".into()
+                    } else {
+                        reloaded.changed.join(", ")
+                    },
+                );
+                for warning in &reloaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                if !reloaded.needs_restart.is_empty() {
+                    let keys = reloaded.needs_restart.join(", ");
+                    tracing::warn!("a restart is needed to apply {keys}");
+                }
+            }
+            Err(why) => {
+                self.in_force.reload_refused();
+                tracing::error!("reload by {by} refused, nothing has changed: {why}");
+            }
+        }
+    }
+
+    /// Configuration and rules.
+    fn reload(&mut self) -> Result<Reloaded, String> {
+        let (settings, warnings) =
+            Settings::load(self.config.as_deref()).map_err(|error| error.to_string())?;
+        let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
+        let changes = Changes::between(&self.started, &self.applied, &settings);
+        self.apply(settings, rules, changes, warnings)
+    }
+
+    /// The rules alone, with the settings that are in force.
+    fn reload_rules(&mut self) -> Result<Reloaded, String> {
+        let settings = self.applied.clone();
+        let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
+        self.apply(settings, rules, Changes::default(), Vec::new())
+    }
+
+    fn apply(
+        &mut self,
+        mut settings: Settings,
+        rules: Option<Arc<Rules>>,
+        changes: Changes,
+        warnings: Vec<String>,
+    ) -> Result<Reloaded, String> {
+        let mut changed = changes.live;
+        changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
+        // Clients' sockets have it from their listener, so it is one for both sides.
+        settings.server.keepalive_secs = self.started.server.keepalive_secs;
+        if let Ok(local) = local_addresses() {
+            self.own.local = local;
+        }
+        let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
+        if let Some(busy) = posts.iter().position(|post| !post.takes_orders()) {
+            return Err(format!("worker {busy} takes no more orders now; ask again"));
+        }
+        let generation = self.generation + 1;
+        let policy =
+            Arc::new(settings.policy(generation, self.own.clone(), rules.clone(), posts.len()));
+        for (worker, post) in posts.iter().enumerate() {
+            if post.order(Letter::Policy(Arc::clone(&policy))).is_err() {
+                // There was room, so it has ended, and with it the process does.
+                return Err(format!("worker {worker} has ended"));
+            }
+        }
+        self.generation = generation;
+        self.in_force.set(policy);
+        self.watched = Watched::of(&settings);
+        self.applied = settings;
+        self.rules = rules;
+        self.wait_until_taken(generation)?;
+        Ok(Reloaded {
+            generation,
+            workers: posts.len(),
+            rules: self.rules.as_ref().map_or(0, |rules| rules.ordered().len()),
+            changed,
+            needs_restart: changes.restart,
+            warnings,
+        })
+    }
+
+    fn wait_until_taken(&self, generation: u64) -> Result<(), String> {
+        let until = clock::mono() + TAKEN_WITHIN;
+        loop {
+            let counters = self.counters.iter();
+            let late = counters.enumerate().find(|(_, of)| of.policy_generation.get() < generation);
+            let Some((worker, _)) = late else { return Ok(()) };
+            if clock::mono() >= until {
+                return Err(format!("worker {worker} has not taken policy {generation} yet"));
+            }
+            thread::park_timeout(LOOKED_EVERY);
+        }
+    }
+}
+
+/// How the rules differ, in one sentence; whatever their numbers and lines.
+fn difference(before: Option<&Rules>, after: Option<&Rules>) -> Option<String> {
+    let (mut added, mut removed) = (0, 0);
+    let mut count: HashMap<String, i64> = HashMap::new();
+    let bare = |rule: &Rule| format!("{:?}", Rule { id: 0, line: 0, ..rule.clone() });
+    for rule in before.iter().flat_map(|rules| rules.ordered()) {
+        *count.entry(bare(rule)).or_default() -= 1;
+    }
+    for rule in after.iter().flat_map(|rules| rules.ordered()) {
+        *count.entry(bare(rule)).or_default() += 1;
+    }
+    let mut sums: Vec<i64> = count.into_values().collect();
+    sums.sort_unstable();
+    for sum in sums {
+        if sum > 0 {
+            added += sum;
+        } else {
+            removed -= sum;
+        }
+    }
+    let otherwise = before.map(Rules::otherwise) != after.map(Rules::otherwise);
+    if added == 0 && removed == 0 && !otherwise {
+        return None;
+    }
+    let otherwise = if otherwise { ", another default policy" } else { "" };
+    Some(format!("rules ({added} added, {removed} removed{otherwise})"))
+}
+
+/// The rule file as it was when it was read last. It is looked at by name, so that one that another was
+/// renamed over is seen, too.
+struct Watched {
+    path: Option<PathBuf>,
+    known: Option<Signature>,
+    /// What it looked like a moment ago, if that is another: it is read once it stays.
+    new: Option<Signature>,
+}
+
+type Signature = (u64, u64, i64, i64, u64);
+
+impl Watched {
+    fn of(settings: &Settings) -> Self {
+        let path = settings.acl.rule_file.clone().filter(|_| settings.acl.watch);
+        let known = path.as_deref().and_then(signature);
+        Self { path, known, new: None }
+    }
+
+    /// Whether it has changed and stays as it is now. Each change is told once.
+    fn has_changed(&mut self) -> bool {
+        let Some(path) = &self.path else { return false };
+        let now = signature(path);
+        if now.is_none() || now == self.known {
+            self.new = None;
+            return false;
+        }
+        if now != self.new {
+            self.new = now;
+            return false;
+        }
+        self.known = now;
+        self.new = None;
+        true
+    }
+}
+
+fn signature(path: &Path) -> Option<Signature> {
+    let file = fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+}
+
+/// Between two looks at the rule file.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How long workers are given to take a policy; they look for letters in every turn.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
+/// How often they are looked at meanwhile.
+const LOOKED_EVERY: Duration = Duration::from_millis(1);

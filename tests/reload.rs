@@ -1,0 +1,280 @@
+//! Reload through the real binary: under load, of a broken file, of users, by every way there is.
+#![cfg(feature = "database")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use harness::api::{Answer, ask, get};
+use harness::client::Client;
+use harness::datagrams::{Associated, UdpEcho};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+use harness::scrape::Scrape;
+use harness::wait_for;
+use serde_json::{Value, json};
+
+const ACL: &str = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n";
+const ALLOW_ALL: &str = "[global]\ndefault_policy = \"allow\"\n";
+
+fn start(rules: &str, further: &str) -> Proxy {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("acl.toml"), rules).unwrap();
+    Proxy::start_in(directory, "", "", &format!("{ACL}{further}"))
+}
+
+fn write_rules(proxy: &Proxy, rules: &str) {
+    // As editors do: whoever reads sees the old file or the new one.
+    let path = proxy.directory().join("acl.toml");
+    fs::write(path.with_extension("new"), rules).unwrap();
+    fs::rename(path.with_extension("new"), path).unwrap();
+}
+
+fn edit_config(proxy: &Proxy, edit: impl Fn(&str) -> String) {
+    let path = proxy.directory().join("rustsocks.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, edit(&text)).unwrap();
+}
+
+fn reload(proxy: &Proxy) -> Answer {
+    ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()))
+}
+
+fn reloaded(proxy: &Proxy) -> Value {
+    let answer = reload(proxy);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+fn generation(proxy: &Proxy) -> u64 {
+    get(proxy.api.unwrap(), "/api/acl/rules").json()["generation"].as_u64().unwrap()
+}
+
+fn block(port: u16) -> String {
+    format!("{ALLOW_ALL}[[rules]]\naction = \"block\"\nports = [{port}]\n")
+}
+
+const POLICY_CHANGED: &str =
+    "SELECT count(*) FROM sessions WHERE close_code = 'policy_changed' AND status = 'closed'";
+
+/// Sessions that move octets until they are told to stop, each compared with its echo.
+struct Load {
+    stop: Arc<AtomicBool>,
+    moved: Arc<AtomicU64>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(proxy: &Proxy, origin: &Origin, threads: usize, sessions: usize) -> Self {
+        let (stop, moved) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let threads = (0..threads).map(|number| {
+            let (stop, moved) = (Arc::clone(&stop), Arc::clone(&moved));
+            let mut clients: Vec<Client> =
+                (0..sessions).map(|_| Client::connected(proxy.socks, origin.address)).collect();
+            thread::spawn(move || {
+                let mut seed = u8::try_from(number).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    for client in &mut clients {
+                        seed = seed.wrapping_mul(31).wrapping_add(7);
+                        let octets = vec![seed; 1 + usize::from(seed) * 64];
+                        client.send(&octets);
+                        assert!(client.receive(octets.len()) == octets, "an octet was lost");
+                        moved.fetch_add(octets.len() as u64, Ordering::Relaxed);
+                    }
+                }
+                for client in &mut clients {
+                    client.finish();
+                    assert!(client.receive_all().is_empty(), "nothing comes behind the last echo");
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, moved, threads }
+    }
+
+    fn wait_for_progress(&self) {
+        let before = self.moved.load(Ordering::Relaxed);
+        wait_for("octets to move", || {
+            (self.moved.load(Ordering::Relaxed) > before + 1_000_000).then_some(())
+        });
+    }
+
+    /// Ends it; what it has moved one way.
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().expect("no allowed session was harmed");
+        }
+        self.moved.load(Ordering::Relaxed)
+    }
+}
+
+/// `RELOADS=100` for the whole of it.
+#[test]
+fn reloads_under_load_harm_no_session_that_stays_allowed_and_end_those_that_do_not() {
+    let reloads = std::env::var("RELOADS").map_or(20, |text| text.parse().unwrap());
+    let (staying, leaving) = (Origin::echo(), Origin::echo());
+    let mut proxy = start(ALLOW_ALL, "");
+    let load = Load::start(&proxy, &staying, 8, 40);
+    let mut ended = 0;
+    for round in 0..reloads {
+        let mut short: Vec<Client> =
+            (0..4).map(|_| Client::connected(proxy.socks, leaving.address)).collect();
+        let rules = block(leaving.address.port());
+        write_rules(&proxy, &rules);
+        if round % 2 == 0 {
+            proxy.signal("HUP");
+            wait_for("the generation", || (generation(&proxy) == 2 + 2 * round).then_some(()));
+        } else {
+            assert_eq!(reloaded(&proxy)["generation"], json!(2 + 2 * round));
+        }
+        for client in &mut short {
+            let mut octet = [0];
+            let end = client.stream.read(&mut octet);
+            assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+            ended += 1;
+        }
+        assert_eq!(Client::to(proxy.socks).negotiate(leaving.address), 2);
+        if round % 10 == 0 {
+            load.wait_for_progress();
+        }
+        write_rules(&proxy, ALLOW_ALL);
+        let answer = reloaded(&proxy);
+        assert_eq!(answer["workers"], 2);
+        assert_eq!(answer["changed"], json!(["rules (0 added, 1 removed)"]));
+    }
+    load.wait_for_progress();
+    let moved = load.end();
+    proxy.wait_count(POLICY_CHANGED, ended);
+    let port = staying.address.port();
+    let sent = format!(
+        "SELECT coalesce(sum(bytes_sent), 0) FROM sessions WHERE dest_port = {port} AND \
+         close_code = 'client_closed' AND bytes_sent = bytes_received"
+    );
+    proxy.wait_count(&sent, i64::try_from(moved).unwrap());
+    assert!(!proxy.log().contains("ERROR"), "{}", proxy.log());
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_says_why() {
+    let origin = Origin::echo();
+    let mut proxy = start(ALLOW_ALL, "");
+    let mut client = Client::connected(proxy.socks, origin.address);
+    write_rules(&proxy, "[[rules]]\naction = \"block\"\nports = [99999]\n");
+    let answer = reload(&proxy);
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("acl.toml:3:10: rules.ports: rule 1: got \"99999\""), "{detail}");
+    proxy.signal("HUP");
+    wait_for("the log", || proxy.log().contains("reload by SIGHUP refused").then_some(()));
+    edit_config(&proxy, |text| text.replace("[acl]", "[acl]\nwatches = true"));
+    let detail = reload(&proxy).json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("acl.watches: unknown key; did you mean `acl.watch`?"), "{detail}");
+    assert_eq!(generation(&proxy), 1);
+    client.send(b"still here");
+    assert_eq!(client.receive(10), b"still here");
+    let scrape = Scrape::of(proxy.api.unwrap());
+    let refused = "rustsocks_policy_reloads_total{result=\"refused\"}";
+    assert_eq!(scrape.value(refused), Some(3.0));
+}
+
+#[test]
+fn a_change_of_the_rule_file_is_seen_and_a_broken_one_is_not_taken() {
+    let origin = Origin::echo();
+    let mut proxy = start(ALLOW_ALL, "watch = true\n");
+    let mut client = Client::connected(proxy.socks, origin.address);
+    write_rules(&proxy, "nonsense");
+    wait_for("the log", || {
+        proxy.log().contains("reload by a change of the rule file refused").then_some(())
+    });
+    assert_eq!(generation(&proxy), 1);
+    write_rules(&proxy, &block(origin.address.port()));
+    wait_for("the change", || (generation(&proxy) == 2).then_some(()));
+    let mut octet = [0];
+    let end = client.stream.read(&mut octet);
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    proxy.wait_count(POLICY_CHANGED.trim_end_matches(" AND status = 'closed'"), 1);
+}
+
+#[test]
+fn the_answer_says_what_changed_and_what_needs_a_restart() {
+    let proxy = start(ALLOW_ALL, "");
+    edit_config(&proxy, |text| {
+        text.replace("workers = 2", "workers = 1\nidle_timeout_secs = 77\nmax_connections = 99")
+    });
+    for _ in 0..2 {
+        let answer = reloaded(&proxy);
+        let restart = json!(["server.max_connections", "server.workers"]);
+        assert_eq!(answer["needs_restart"], restart, "it is said until it is done");
+    }
+    assert_eq!(generation(&proxy), 3);
+    edit_config(&proxy, |text| text.replace("idle_timeout_secs = 77", "idle_timeout_secs = 78"));
+    assert_eq!(reloaded(&proxy)["changed"], json!(["server.idle_timeout_secs"]));
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", None);
+    assert_eq!(answer.status, 401, "whoever changes something shows the token");
+}
+
+#[test]
+fn sessions_of_users_who_are_taken_away_end_and_others_do_not_notice() {
+    let origin = Origin::echo();
+    let user = |name: &str| format!("[[auth.users]]\nusername = \"{name}\"\npassword = \"pw\"\n");
+    let auth = "[auth]\nsocks_method = \"userpass\"\n";
+    let further = format!("{auth}{}{}", user("alice"), user("bob"));
+    let proxy = start(ALLOW_ALL, &further);
+    let login = |name: &str| {
+        let mut client = Client::to(proxy.socks);
+        assert!(client.login(name, "pw"));
+        client.send(&harness::client::connect(origin.address));
+        assert_eq!(client.reply().0, 0);
+        client
+    };
+    let (mut alice, mut bob) = (login("alice"), login("bob"));
+    // One who has logged in and not asked yet.
+    let mut waiting = Client::to(proxy.socks);
+    assert!(waiting.login("bob", "pw"));
+    edit_config(&proxy, |text| text.replace(&user("bob"), ""));
+    let changed = reloaded(&proxy)["changed"].clone();
+    assert_eq!(changed, json!(["auth.users"]));
+    for client in [&mut bob, &mut waiting] {
+        let mut octet = [0];
+        let end = client.stream.read(&mut octet);
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+    assert!(!Client::to(proxy.socks).login("bob", "pw"), "nor is he remembered");
+    alice.send(b"fine");
+    assert_eq!(alice.receive(4), b"fine");
+    proxy.wait_count(POLICY_CHANGED.trim_end_matches(" AND status = 'closed'"), 2);
+}
+
+#[test]
+fn an_association_goes_on_by_the_new_rules_and_ends_with_its_own_target() {
+    let (first, second) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
+    let proxy = start(ALLOW_ALL, "");
+    let mut client = Associated::with(proxy.socks);
+    client.send(first.address, b"1");
+    assert_eq!(client.receive().1, b"1");
+    client.send(second.address, b"2");
+    assert_eq!(client.receive().1, b"2");
+    write_rules(&proxy, &block(second.address.port()));
+    reloaded(&proxy);
+    client.send(second.address, b"no");
+    client.send(first.address, b"3");
+    assert_eq!(client.receive().1, b"3", "the other target is refused, this one is not");
+    write_rules(&proxy, &block(first.address.port()));
+    reloaded(&proxy);
+    let mut octet = [0];
+    let end = client.control.stream.read(&mut octet);
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    proxy.wait_count(POLICY_CHANGED, 1);
+    // A write to what has ended is no failure of the test.
+    drop(client.control.stream.write(b"x"));
+}
