@@ -43,7 +43,7 @@ mod relay;
 mod splice;
 mod stash;
 
-pub use carrier::{BYTES_PER_TURN, Carrier, SCRATCH_OCTETS};
+pub use carrier::{BYTES_PER_TURN, Carrier, HEAVY_BYTES_PER_TURN, SCRATCH_OCTETS};
 pub use end::{Direction, End, Meter, RelayEnd, Side};
 pub use pipes::{PipeSums, Pipes};
 pub use relay::{Advance, Relay};

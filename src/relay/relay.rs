@@ -78,6 +78,12 @@ impl Relay {
         }
     }
 
+    /// Octets have come in large portions for a while, in one direction at least.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.upload.is_heavy() || self.download.is_heavy()
+    }
+
     /// One direction has been finished by FIN and the other goes on.
     #[must_use]
     pub fn half_closed(&self) -> bool {

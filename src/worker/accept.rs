@@ -220,7 +220,7 @@ pub(super) fn enqueue(slots: &mut Slots<Connection>, key: Key, kit: &mut Kit) {
         && !connection.queued
     {
         connection.queued = true;
-        kit.ready.push_back(key);
+        kit.ready.push(key, connection.is_heavy());
     }
 }
 

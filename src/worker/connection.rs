@@ -123,6 +123,14 @@ impl Connection {
         }
     }
 
+    /// Whether it moves so much that others go first.
+    pub(super) fn is_heavy(&self) -> bool {
+        match &self.link {
+            Link::Relaying(relaying) => relaying.relay.is_heavy(),
+            Link::Front(_) | Link::Associated(_) | Link::Parting(_) => false,
+        }
+    }
+
     /// Does a portion of work.
     pub(super) fn advance(&mut self, key: Key, kit: &mut Kit) -> Fate {
         if let Some(fate) = self.renew_front(key, kit) {

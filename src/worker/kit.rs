@@ -1,15 +1,14 @@
 //! What a worker lends to each of its connections in turn.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mio::Registry;
 
 use super::deadlines::Deadlines;
+use super::ready::Ready;
 use super::udp::DatagramBuffer;
 use crate::auth::Recent;
 use crate::clock::Now;
-use crate::key::Key;
 use crate::mailbox::Post;
 use crate::offload::{Desk, Job};
 use crate::policy::Policy;
@@ -34,7 +33,7 @@ pub(super) struct Kit {
     /// Counts on through the ports for clients' datagrams.
     pub(super) next_port: u32,
     pub(super) deadlines: Deadlines,
-    pub(super) ready: VecDeque<Key>,
+    pub(super) ready: Ready,
     pub(super) ids: IdSource,
     pub(super) share: Share,
     pub(super) table: Arc<Table>,

@@ -23,6 +23,7 @@ mod front;
 mod kit;
 mod letters;
 mod parting;
+mod ready;
 mod refused;
 mod relaying;
 pub mod slots;

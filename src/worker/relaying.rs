@@ -10,7 +10,7 @@ use super::socket::Socket;
 use crate::connection::{Patience, Standing};
 use crate::linux;
 use crate::policy::Timeouts;
-use crate::relay::{Advance, BYTES_PER_TURN, Direction, Meter, Relay};
+use crate::relay::{Advance, BYTES_PER_TURN, Direction, HEAVY_BYTES_PER_TURN, Meter, Relay};
 use crate::session::{SessionRef, Stages, Traffic};
 use crate::stats::Counters;
 
@@ -126,6 +126,8 @@ impl Connection {
         let now = kit.now;
         let before = relaying.traffic;
         let session = self.session.as_ref().map(|live| live.slot.reference());
+        let heavy = relaying.relay.is_heavy();
+        let budget = if heavy { HEAVY_BYTES_PER_TURN } else { BYTES_PER_TURN };
         let mut booking = Booking {
             traffic: &mut relaying.traffic,
             unpublished: &mut relaying.unpublished,
@@ -137,7 +139,7 @@ impl Connection {
             &mut self.client,
             &mut relaying.upstream,
             &mut kit.carrier,
-            BYTES_PER_TURN,
+            budget,
             &mut booking,
         );
         // At the end of each turn in which it moved anything, so that a stalled session never
