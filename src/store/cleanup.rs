@@ -28,6 +28,10 @@ impl Cleanup {
     pub fn before(location: &Location, before_ms: i64) -> Result<Self, StoreError> {
         let connection = location.open_beside()?;
         schema::expect_current(location.path(), &connection)?;
+        // What a power cut undoes is done again.
+        connection
+            .pragma_update(None, "synchronous", "NORMAL")
+            .map_err(|error| StoreError::sqlite(location.path(), &error))?;
         Ok(Self { connection, location: location.clone(), before: rfc3339(before_ms) })
     }
 
@@ -50,7 +54,7 @@ impl Cleanup {
     /// [`StoreError`]; what is deleted by then stays so.
     pub fn run(&mut self, mut progress: impl FnMut(u64)) -> Result<u64, StoreError> {
         let sqlite = |error: rusqlite::Error| StoreError::sqlite(self.location.path(), &error);
-        let (mut slices, mut deleted) = (Slices::new(), 0);
+        let (slices, mut deleted) = (Slices::new(), 0);
         loop {
             match slices.delete(&mut self.connection, &self.before).map_err(sqlite)? {
                 0 => break,

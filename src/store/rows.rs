@@ -54,6 +54,8 @@ pub(super) struct Store {
     grace: Duration,
     log: Log,
     slices: Slices,
+    /// Whether commits reach the disk before they return; those that delete need not.
+    full_sync: bool,
     /// The start of the oldest row when it was last looked for.
     oldest_row_ms: Option<i64>,
     oldest_at: Instant,
@@ -70,6 +72,7 @@ impl Store {
         Ok(Self {
             place: Place::of(location)?,
             log: Log::new(location, options.wal_limit_bytes, now),
+            full_sync: options.full_sync,
             connection,
             location: location.clone(),
             options,
@@ -102,7 +105,16 @@ impl Store {
         )
     }
 
+    fn set_full_sync(&mut self, full: bool) -> rusqlite::Result<()> {
+        if self.full_sync != full {
+            self.connection.pragma_update(None, "synchronous", synchronous(full))?;
+            self.full_sync = full;
+        }
+        Ok(())
+    }
+
     fn insert(&mut self, rows: &[Change]) -> rusqlite::Result<()> {
+        self.set_full_sync(self.options.full_sync)?;
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
         {
@@ -140,6 +152,7 @@ impl Store {
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(|error| StoreError::sqlite(self.location.path(), &error))?;
         self.connection = connect(&self.location, self.options.full_sync)?;
+        self.full_sync = self.options.full_sync;
         self.place = Place::of(&self.location)?;
         self.lost_since = None;
         tracing::warn!("{} was put back as we had it open", self.location.path().display());
@@ -149,6 +162,7 @@ impl Store {
     fn clean(&mut self, now_ms: i64) -> rusqlite::Result<Cleaned> {
         let mut cleaned = Cleaned::default();
         if self.options.retention_days > 0 {
+            self.set_full_sync(false)?;
             let before = rfc3339(now_ms - i64::from(self.options.retention_days) * DAY_MS);
             cleaned.rows = self.slices.delete(&mut self.connection, &before)?;
             if cleaned.rows == 0 {
@@ -203,6 +217,7 @@ impl Keep for Store {
     }
 
     fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError> {
+        self.set_full_sync(self.options.full_sync).map_err(keep_error)?;
         minutes::keep(&mut self.connection, minutes, before_ms)
             .map_err(|error| KeepError(error.to_string()))
     }
@@ -219,11 +234,14 @@ impl Keep for Store {
 
 fn connect(location: &Location, full_sync: bool) -> Result<Connection, StoreError> {
     let (connection, _) = location.open_to_write()?;
-    let synchronous = if full_sync { "FULL" } else { "NORMAL" };
     connection
-        .pragma_update(None, "synchronous", synchronous)
+        .pragma_update(None, "synchronous", synchronous(full_sync))
         .map_err(|error| StoreError::sqlite(location.path(), &error))?;
     Ok(connection)
+}
+
+const fn synchronous(full: bool) -> &'static str {
+    if full { "FULL" } else { "NORMAL" }
 }
 
 fn keep_error(error: impl ToString) -> KeepError {

@@ -248,6 +248,23 @@ fn old_rows_go_in_slices_and_their_room_is_given_back_while_live_ones_stay() {
     assert_eq!(tended.oldest_row_ms, Some(old));
 }
 
+/// A commit of rows is on the disk, also after slices that need not be.
+#[test]
+fn deleting_leaves_no_row_less_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store =
+        Store::open(&location(&directory), StoreOptions { full_sync: true, ..options() }).unwrap();
+    let level = |store: &Store| -> i64 {
+        store.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap()
+    };
+    let (full_level, normal_level) = (2, 1);
+    assert_eq!(level(&store), full_level);
+    store.clean_up(NOW_MS).unwrap();
+    assert_eq!(level(&store), normal_level);
+    store.commit(&[first(&full(&IdSource::new(), NOW_MS))]).unwrap();
+    assert_eq!(level(&store), full_level);
+}
+
 #[test]
 fn by_hand_the_same_rows_go_beside_the_owner() {
     let mut world = World::new();
