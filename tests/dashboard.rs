@@ -185,6 +185,26 @@ fn it_says_what_is_wrong() {
 }
 
 #[test]
+fn rules_are_listed_explained_and_read_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("acl.toml");
+    let mail = "[[rules]]\naction = \"block\"\ndescription = \"<b>no mail</b>\"\npriority = 200\n\
+                destinations = [\".example.com\"]\nports = [25]\n";
+    let rules = format!(
+        "[global]\ndefault_policy = \"block\"\n{mail}\
+         [[rules]]\naction = \"shadow-block\"\npriority = 150\ndestinations = [\"127.0.0.0/8\"]\n\
+         [[rules]]\naction = \"allow\"\ndestinations = [\"127.0.0.1\"]\n"
+    );
+    fs::write(&file, rules).unwrap();
+    let acl = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n";
+    let (proxy, origin) = (Proxy::start_in(directory, "", "", acl), Origin::echo());
+    drive("rules.mjs", &scene(&proxy, &origin), |word| match word {
+        "change" => fs::write(&file, format!("[global]\n{mail}")).unwrap(),
+        word => no_order(word),
+    });
+}
+
+#[test]
 fn where_reading_wants_the_token_it_asks_for_it() {
     let proxy = Proxy::with_sections("api_require_token = true", "", "");
     let origin = Origin::echo();

@@ -70,7 +70,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 28] = files![
+static FILES: [File; 30] = files![
     HTML "index.html",
     PICTURE "mark.svg",
     STYLE "style/colours.css",
@@ -79,6 +79,7 @@ static FILES: [File; 28] = files![
     STYLE "style/tables.css",
     STYLE "style/charts.css",
     STYLE "style/session.css",
+    STYLE "style/rules.css",
     SCRIPT "main.js",
     SCRIPT "api.js",
     SCRIPT "element.js",
@@ -92,10 +93,11 @@ static FILES: [File; 28] = files![
     SCRIPT "parts/csv.js",
     SCRIPT "parts/sparkline.js",
     SCRIPT "parts/table.js",
-    SCRIPT "parts/terminate.js",
+    SCRIPT "parts/orders.js",
     SCRIPT "pages/history.js",
     SCRIPT "pages/node.js",
     SCRIPT "pages/overview.js",
+    SCRIPT "pages/rules.js",
     SCRIPT "pages/session.js",
     SCRIPT "pages/sessions.js",
     SCRIPT "pages/top.js",

@@ -8,7 +8,7 @@ import { open, split } from "./socks.mjs";
 const [host, port] = split(scene.origin);
 const PAGES = {
   overview: "Overview", sessions: "Sessions", history: "History", users: "Users",
-  destinations: "Destinations", node: "Node",
+  destinations: "Destinations", rules: "Rules", node: "Node",
 };
 
 /** What shows that a page has what it is for. */
@@ -32,6 +32,7 @@ const SHOWN = {
   },
   users: (page) => page.locator("td a", { hasText: "anonymous" }).waitFor(),
   destinations: (page) => page.locator("td a", { hasText: scene.origin }).waitFor(),
+  rules: (page) => page.getByText("There are no rules").waitFor(),
   node: async (page) => {
     await page.locator(".check[data-state=ok]").nth(4).waitFor();
     assert.equal(await page.locator(".check[data-state=ill]").count(), 0);

@@ -60,18 +60,20 @@ export function get(path, params, signal) {
   return ask("GET", withQuery(path, params), token.get(), signal);
 }
 
-/** What it answers to POST, with this token. */
-export function post(path, params, shown) {
-  return ask("POST", withQuery(path, params), shown);
+/** What it answers to POST, with this token, and this as JSON if there is something. */
+export function post(path, params, shown, body) {
+  return ask("POST", withQuery(path, params), shown, null, body && JSON.stringify(body));
 }
 
-async function ask(method, path, shown, signal) {
+async function ask(method, path, shown, signal, body) {
   const late = AbortSignal.timeout(PATIENCE_MS);
-  const headers = shown ? { authorization: `Bearer ${shown}` } : {};
+  const headers = {};
+  if (shown) headers.authorization = `Bearer ${shown}`;
+  if (body) headers["content-type"] = "application/json";
   let response;
   try {
     response = await fetch(path, {
-      method, headers, cache: "no-store", credentials: "omit", redirect: "error",
+      method, headers, body, cache: "no-store", credentials: "omit", redirect: "error",
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
   } catch (error) {
@@ -80,8 +82,8 @@ async function ask(method, path, shown, signal) {
     throw new Problem(0, "The proxy cannot be reached", why);
   }
   learnTime(response);
-  const body = await response.json().catch(() => null);
+  const answer = await response.json().catch(() => null);
   // A node that is starting, draining or ill says so in an answer that is none of an error.
-  if (response.ok || (response.status === 503 && body?.checks)) return body;
-  throw new Problem(response.status, body?.title ?? response.statusText, body?.detail ?? "");
+  if (response.ok || (response.status === 503 && answer?.checks)) return answer;
+  throw new Problem(response.status, answer?.title ?? response.statusText, answer?.detail ?? "");
 }

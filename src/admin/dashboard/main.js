@@ -8,12 +8,13 @@ import { keepBanner, summary } from "./parts/banner.js";
 import * as history from "./pages/history.js";
 import * as node from "./pages/node.js";
 import * as overview from "./pages/overview.js";
+import * as rules from "./pages/rules.js";
 import { sessionPanel } from "./pages/session.js";
 import * as sessions from "./pages/sessions.js";
 import { destinations, users } from "./pages/top.js";
 
 // `{title, mount(place) → {update(params), unmount()}}`. A page is there when what it shows is.
-const PAGES = { overview, sessions, history, users, destinations, node };
+const PAGES = { overview, sessions, history, users, destinations, rules, node };
 
 const main = document.getElementById("main");
 const aside = document.getElementById("aside");

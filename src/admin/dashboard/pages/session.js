@@ -5,7 +5,7 @@ import { h, icon, toast } from "../element.js";
 import { ago, duration, exactOctets, localTime, micros, octets, rate, statusWord, whole } from "../format.js";
 import { sparkline } from "../parts/sparkline.js";
 import { clientOf, targetOf } from "../parts/table.js";
-import { terminate } from "../parts/terminate.js";
+import { terminate } from "../parts/orders.js";
 import { link } from "../place.js";
 import { poll } from "../poll.js";
 
@@ -114,6 +114,8 @@ function sections(record, spark, rates) {
         onclick: () => terminate(record, targetOf(record)) }, "End session"),
       h("a", { class: "button", "data-act": "user", href: link("history", { user: record.user }) }, "This user’s"),
       Boolean(record.dest_ip) && h("a", { class: "button", "data-act": "dest", href: link("history", { dest: targetOf(record) }) }, "To this target"),
+      Boolean(record.dest_ip) && h("a", { class: "button", "data-act": "why", href: link("rules", { target: targetOf(record), user: record.user,
+        source: record.source_ip, command: record.command === "connect" ? null : record.command, addresses: record.resolved_ip }) }, "Explain"),
       h("a", { class: "button", "data-act": "source", href: link("history", { source: record.source_ip }) }, "From this client"))),
     h("section", null, h("h3", null, "Stages"), stages(record)),
     h("section", null, h("h3", null, "Round trips"), path(record, live)),

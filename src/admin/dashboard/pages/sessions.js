@@ -4,7 +4,7 @@ import { get, serverNow } from "../api.js";
 import { empty, h, mark, say } from "../element.js";
 import { duration, exactTime, rate, whole } from "../format.js";
 import { amount, clientOf, linked, table, targetOf, text } from "../parts/table.js";
-import { terminate, terminateAll } from "../parts/terminate.js";
+import { terminate, terminateAll } from "../parts/orders.js";
 import { change, here, link } from "../place.js";
 import { poll } from "../poll.js";
 

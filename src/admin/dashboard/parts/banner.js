@@ -4,7 +4,7 @@ import { token } from "../api.js";
 import { h } from "../element.js";
 import { feed, follow, start } from "../feed.js";
 import { clock } from "../format.js";
-import { askToken } from "./terminate.js";
+import { askToken } from "./orders.js";
 
 /** Sentences of the checks that are not well. */
 export function troubles(health) {

@@ -1,4 +1,4 @@
-// Ends sessions, after asking whether that is meant; and asks for the token that it takes.
+// Orders to the proxy: each asks whether it is meant, and for the token if this tab has none.
 
 import { post, token } from "../api.js";
 import { h, toast } from "../element.js";
@@ -57,18 +57,18 @@ export function askToken(wrong) {
   });
 }
 
-async function order(title, body, action, path, params) {
-  // One that is known to be wanted is asked for at once; one that was refused is asked for anew.
+/** Asks whether something is meant and does it, `act(token)`, with a token that is kept if it was right. */
+function confirmed({ title, body, action, danger, act }) {
+  // One that is known is not asked for again; one that was refused is forgotten.
   const known = token.get();
   const { label, input } = tokenField();
-  let told = 0;
-  const done = await dialog({
-    title, body, action, danger: true,
+  return dialog({
+    title, body, action, danger,
     field: known ? null : label,
     submit: async () => {
       const shown = known ?? input.value.trim();
       try {
-        told = (await post(path, params, shown)).told;
+        await act(shown);
         token.keep(shown);
       } catch (error) {
         if (!error.wantsToken) throw error;
@@ -79,13 +79,20 @@ async function order(title, body, action, path, params) {
       }
     },
   });
+}
+
+async function end(title, body, action, path, params) {
+  let told = 0;
+  const done = await confirmed({ title, body, action, danger: true, act: async (shown) => {
+    told = (await post(path, params, shown)).told;
+  } });
   if (done) toast(told === 1 ? "The session is being ended." : `${told} sessions are being ended.`);
   return done;
 }
 
 /** Ends the session of this record, if that is confirmed. */
 export function terminate(record, target) {
-  return order("End this session?", [h("p", null, "The session of ", h("b", null, record.user), " to ",
+  return end("End this session?", [h("p", null, "The session of ", h("b", null, record.user), " to ",
     h("b", null, target), " is cut at once, both ways. Its record says that you asked.")],
   "End session", `/api/sessions/${record.session_id}/terminate`);
 }
@@ -94,7 +101,21 @@ export function terminate(record, target) {
 export function terminateAll(filter, total) {
   const named = Object.entries(filter).filter(([, value]) => value)
     .flatMap(([name, value]) => [h("b", null, `${name} ${value}`), " "]);
-  return order("End all of these?", [h("p", null, `At this moment ${total} live ${total === 1 ? "session passes" : "sessions pass"} `,
+  return end("End all of these?", [h("p", null, `At this moment ${total} live ${total === 1 ? "session passes" : "sessions pass"} `,
     ...named, ". All that pass when the order arrives are cut at once.")],
   "End them all", "/api/sessions/terminate", filter);
+}
+
+/** Has the configuration and the rules read anew, if that is confirmed; says what has changed. */
+export async function reload() {
+  let answer = null;
+  const done = await confirmed({ title: "Read the configuration anew?", action: "Reload",
+    body: [h("p", null, "The configuration and the rules are read from their files. If something is wrong with them, nothing changes.")],
+    act: async (shown) => { answer = await post("/api/admin/reload", {}, shown); } });
+  if (done) {
+    const changed = answer.changed.length === 0 ? "Nothing is different" : `Changed: ${answer.changed.join(", ")}`;
+    const later = answer.needs_restart.length === 0 ? "" : ` Only after a restart: ${answer.needs_restart.join(", ")}.`;
+    toast(`${changed}.${later} ${answer.warnings.join(" ")}`.trim());
+  }
+  return done;
 }
