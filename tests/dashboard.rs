@@ -185,6 +185,13 @@ fn it_says_what_is_wrong() {
 }
 
 #[test]
+fn where_only_sums_are_kept_it_says_so() {
+    let proxy = Proxy::with_sections("", "enabled = false", "");
+    let origin = Origin::echo();
+    drive("sums.mjs", &scene(&proxy, &origin), no_order);
+}
+
+#[test]
 fn rules_are_listed_explained_and_read_anew() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("acl.toml");

@@ -28,9 +28,9 @@ export async function order(word) {
   return value;
 }
 
-/** Waits until `condition` gives something. */
-export async function until(what, condition) {
-  const end = Date.now() + PATIENCE_MS;
+/** Waits until `condition` gives something, and so much longer than it otherwise would. */
+export async function until(what, condition, longer = 0) {
+  const end = Date.now() + PATIENCE_MS + longer;
   for (;;) {
     const value = await condition();
     if (value) return value;

@@ -65,7 +65,7 @@ await run(async (visit) => {
     }
   })();
   const end = Date.now() + scene.seconds * 1000;
-  await until("sessions enough", () => living.length === scene.living && Date.now() > end);
+  await until("sessions enough", () => living.length === scene.living && Date.now() > end, scene.seconds * 1000);
   await until("all of them on the page", async () => {
     const [live, fresh] = await page.locator(".tile .value").allInnerTexts();
     return parseInt(live, 10) >= scene.living && parseFloat(fresh) > 0;

@@ -2,6 +2,7 @@
 
 import { get, serverNow } from "../api.js";
 import { empty, h, mark, say } from "../element.js";
+import { active, feed } from "../feed.js";
 import { duration, exactTime, rate, whole } from "../format.js";
 import { amount, clientOf, linked, table, targetOf, text } from "../parts/table.js";
 import { terminate, terminateAll } from "../parts/orders.js";
@@ -13,6 +14,8 @@ export const title = "Sessions";
 const LIMIT = 100;
 const EVERY_MS = 1000;
 const TYPING_MS = 350;
+/** After so many empty answers in a row, sessions that are counted are not shown on purpose. */
+const UNSEEN = 2;
 const SORTS = { start_time: "Newest", bytes: "Traffic", bytes_received: "Download", bytes_sent: "Upload",
   user: "User", source_ip: "Client", dest_ip: "Target" };
 /** What is sorted least first when nobody says how. */
@@ -26,6 +29,7 @@ export function mount(place) {
   let total = 0;
   let moved = new Map();
   let known = "";
+  let unseen = 0;
 
   const fields = Object.fromEntries([["user", "alice", "User"], ["dest", "example.com:443", "Target"], ["source", "192.0.2.7", "Client address"]]
     .map(([name, example, label]) => [name, { label, input: h("input", { name, placeholder: example,
@@ -143,9 +147,14 @@ export function mount(place) {
     list.show(page.data, params.id);
     list.hidden = page.data.length === 0;
     const filtered = FILTERS.some((name) => params[name]);
+    // The feed may be a second behind, so not at once.
+    const hidden = feed.resources && page.total === 0 ? active(feed.resources) : 0;
+    unseen = hidden > 0 ? unseen + 1 : 0;
     nothing.replaceChildren(...(page.data.length > 0 ? [] : [filtered
       ? empty("No live session passes this filter", "Names, hosts and addresses are compared whole. ",
         h("a", { href: link("history", filter()) }, "Look in the history"))
+      : unseen > UNSEEN ? empty(`${whole(hidden)} live, but single sessions are not shown`,
+        h("code", null, "sessions.enabled"), " is false: there are only sums.")
       : empty("No session is alive", h("span", { class: "hint" }, "For one, have a client use this proxy: ", h("code", null,
         `curl -x socks5h://${location.hostname}:1080 https://example.com/`)))]));
     const first = (cursors.length - 1) * LIMIT;
