@@ -42,17 +42,18 @@ impl World {
         Self { form, proxy, targets: [origin, closed, six, metadata, multicast, proxy], guard }
     }
 
-    /// What one client says.
-    pub(crate) fn conversation(&self, random: &mut Random) -> Vec<u8> {
+    /// What one client says, and what it may say behind that once it was answered.
+    pub(crate) fn conversation(&self, random: &mut Random) -> (Vec<u8>, [u8; 64]) {
         loop {
+            let behind = [random.octet(); 64];
             let octets = match random.below(16) {
                 0 => Vec::new(),
                 1 | 2 => anything(random),
                 3..=5 => self.valid(random),
                 _ => self.mutant(random),
             };
-            if self.stays_here(&octets) {
-                return octets;
+            if self.stays_here(&octets) && self.stays_here(&[&octets, &behind[..]].concat()) {
+                return (octets, behind);
             }
         }
     }
