@@ -53,7 +53,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "target key clock linux socks proxy_protocol auth acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
-    ("cli", "clock auth config daemon store"),
+    ("cli", "target clock socks auth acl policy config daemon store"),
     ("main", "cli"),
 ];
 

@@ -149,6 +149,30 @@ impl Acl {
         Explained { request: explained, addresses }
     }
 
+    /// What is decided about a request at a moment (milliseconds since the epoch), and about the address
+    /// that its name has. `None` when it depends on an address that is not given. Nothing is counted.
+    #[must_use]
+    pub fn decide_at(
+        &self,
+        (identity, client): (&Identity, IpAddr),
+        request: &Request,
+        utc_ms: i64,
+        address: Option<IpAddr>,
+    ) -> Option<Ruling> {
+        let minute = self.minute(|| utc_ms);
+        let permit = match self.judge_request((identity, client), request, minute, &mut ()) {
+            Ok(permit) => permit,
+            Err(denial) => return Some(denial.ruling),
+        };
+        match address.filter(|_| request.target.host.name().is_some()) {
+            Some(address) => Some(match self.judge_address(&permit, address, &mut ()) {
+                Ok(permit) => permit.ruling,
+                Err(denial) => denial.ruling,
+            }),
+            None => permit.ruling,
+        }
+    }
+
     fn judge_request<O: Observer>(
         &self,
         (identity, client): (&Identity, IpAddr),

@@ -9,6 +9,7 @@ mod check;
 mod cleanup;
 #[cfg(feature = "database")]
 mod database;
+mod explain;
 mod failure;
 mod hash_password;
 mod logging;
@@ -18,6 +19,8 @@ mod migrate;
 mod new_file;
 #[cfg(feature = "database")]
 mod progress;
+#[cfg(feature = "database")]
+mod replay;
 mod run;
 mod sessions;
 mod show_config;
@@ -54,6 +57,8 @@ enum Command {
     Run(File),
     /// Check a configuration and say what is wrong with it
     Check(File),
+    /// Say what is decided about a request, and why; or what other rules would have decided
+    Explain(explain::Explain),
     /// Print the configuration in force, defaults included, secrets masked
     ShowConfig(File),
     /// Read a password and print the hash for `auth.users.password_hash`
@@ -89,6 +94,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match line.command.unwrap_or(Command::Run(line.file)) {
         Command::Run(file) => run::run(file.config.as_deref()),
         Command::Check(file) => check::check(file.config.as_deref()),
+        Command::Explain(explain) => explain.explain(),
         Command::ShowConfig(file) => show_config::show_config(file.config.as_deref()),
         Command::HashPassword => hash_password::hash_password(),
         #[cfg(feature = "database")]
@@ -111,6 +117,8 @@ Examples:
   rustsocks run --config /etc/rustsocks.toml
   rustsocks check --config conf/rustsocks.toml
   rustsocks hash-password < password.txt
+  rustsocks explain --user alice example.com:443
+  rustsocks explain --replay 7d --rules new.toml
   rustsocks sessions list --user alice
   rustsocks sessions terminate --user alice
   rustsocks sessions export --since 2026-01-01 --user alice > alice.csv

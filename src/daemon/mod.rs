@@ -23,4 +23,4 @@ mod start;
 mod storage;
 mod watch;
 
-pub use start::{Failure, run};
+pub use start::{Failure, own_listeners, run};

@@ -290,8 +290,9 @@ impl Shared {
     }
 }
 
-/// Where we listen ourselves.
-fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnListeners {
+/// Where a proxy listens itself, on this host: at these addresses, and for its API.
+#[must_use]
+pub fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnListeners {
     let mut bound = addresses.to_vec();
     bound.extend(api);
     let local = local_addresses().unwrap_or_else(|error| {

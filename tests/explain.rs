@@ -1,0 +1,116 @@
+//! `rustsocks explain`: why a request is decided as it is, and what other rules would have decided.
+#![cfg(feature = "database")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use harness::client::Client;
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+
+fn explain(directory: &Path, line: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["explain", "--config", "rustsocks.toml"])
+        .args(line)
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+fn told(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const RULES: &str = "[[users]]\nusername = \"alice\"\ngroups = [\"staff\"]\n\
+                     [[rules]]\naction = \"block\"\nports = [25]\npriority = 200\n\
+                     [[rules]]\naction = \"allow\"\ndescription = \"work\"\n\
+                     destinations = [\"*.example.com\", \"192.0.2.0/24\"]\ngroups = [\"staff\"]\n\
+                     hours = [\"mon-fri 08:00-18:00\"]\n";
+
+#[test]
+fn each_rule_is_told_with_why_it_holds_or_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("acl.toml"), RULES).unwrap();
+    let config = "[acl]\nenabled = true\nconfig_file = \"acl.toml\"\n";
+    fs::write(directory.path().join("rustsocks.toml"), config).unwrap();
+    // A Friday.
+    let line = ["--user", "alice", "--at", "2026-01-30T12:00:00Z", "www.example.com:443"];
+    assert_eq!(
+        told(&explain(directory.path(), &line)),
+        "www.example.com:443: allow, by rule 2: work\n\
+         \x20 missed   rule 1, line 4, priority 200, block: block * port 25\n\
+         \x20          port 443 is none of 25\n\
+         \x20 decides  rule 2, line 8, priority 100, allow: work\n\
+         \x20          every condition holds\n"
+    );
+    let line = ["--user", "alice", "--at", "2026-01-31T12:00:00Z", "www.example.com:443"];
+    let text = told(&explain(directory.path(), &line));
+    assert!(text.starts_with("www.example.com:443: block, by default policy\n"), "{text}");
+    assert!(text.contains("sat 12:00 is none of mon 08:00 to mon 18:00, "), "{text}");
+    let line = [
+        "--group",
+        "Staff",
+        "--at",
+        "2026-01-30T12:00:00Z",
+        "--address",
+        "192.0.2.9",
+        "--address",
+        "198.51.100.1",
+        "other.test:443",
+    ];
+    let text = told(&explain(directory.path(), &line));
+    assert!(text.starts_with("other.test:443: it depends on the address"), "{text}");
+    assert!(text.contains("other.test:443 at 192.0.2.9: allow, by rule 2: work"), "{text}");
+    assert!(text.contains("other.test:443 at 198.51.100.1: block, by default policy"), "{text}");
+    for bad in
+        [&["nowhere"][..], &["a.test:1", "--command", "fly"], &["a.test:1", "--at", "noon"], &[]]
+    {
+        assert_eq!(explain(directory.path(), bad).status.code(), Some(2), "{bad:?}");
+    }
+    fs::write(directory.path().join("acl.toml"), "[[rules]]\naction = \"x\"\n").unwrap();
+    assert_eq!(explain(directory.path(), &["a.test:1"]).status.code(), Some(78));
+}
+
+#[test]
+fn a_replay_counts_what_new_rules_would_decide_otherwise_with_examples() {
+    let (kept, lost) = (Origin::echo(), Origin::echo());
+    let proxy = Proxy::start();
+    for origin in [&kept, &lost, &lost] {
+        drop(Client::connected(proxy.socks, origin.address));
+    }
+    assert_eq!(Client::to(proxy.socks).negotiate(proxy.socks), 2, "the guard");
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status <> 'active'", 4);
+    let port = lost.address.port();
+    let rules = format!(
+        "[global]\ndefault_policy = \"allow\"\n\
+         [[rules]]\naction = \"block\"\ndescription = \"away\"\nports = [{port}]\n\
+         [[rules]]\naction = \"shadow-block\"\ndescription = \"perhaps\"\nports = [{}]\n",
+        kept.address.port()
+    );
+    fs::write(proxy.directory().join("new.toml"), rules).unwrap();
+    let text = told(&explain(proxy.directory(), &["--replay", "1h", "--rules", "new.toml"]));
+    let first = text.lines().next().unwrap();
+    assert!(first.starts_with("4 sessions since 20"), "{text}");
+    // The ports are chosen anew by each start, so this command's guard knows none of them.
+    assert!(first.ends_with(": 0 decided alike, 4 otherwise, 0 without a decision"), "{text}");
+    assert!(text.contains("\nallow -> block by rule 1 (away): 2 sessions\n"), "{text}");
+    assert!(text.contains(&format!(" anonymous 127.0.0.1 -> 127.0.0.1:{port}")), "{text}");
+    let shadow =
+        "\nallow -> allow, but for a shadow rule by default policy; shadow-block: perhaps: 1";
+    assert!(text.contains(shadow), "{text}");
+    assert!(text.contains("\nblock -> allow by default policy: 1 sessions\n"), "{text}");
+    let text = told(&explain(proxy.directory(), &["--replay", "1h"]));
+    assert!(text.contains("3 decided alike, 1 otherwise"), "{text}");
+    for bad in ["7", "d", "0d", "7w", ""] {
+        assert_eq!(explain(proxy.directory(), &["--replay", bad]).status.code(), Some(2), "{bad}");
+    }
+}
