@@ -56,6 +56,7 @@ fn machine(c: &mut Criterion) {
         users: Arc::new(Users::default()),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Auto(OwnListeners::default())),
+        egress: Arc::default(),
         timeouts: Timeouts {
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(10),

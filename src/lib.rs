@@ -32,6 +32,7 @@ pub mod target;
 // Floor 1: protocol and policy, pure.
 pub mod acl;
 pub mod auth;
+pub mod egress;
 pub mod http;
 pub mod limit;
 pub mod proxy_protocol;

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 
 use crate::acl::Acl;
 use crate::auth::{Identity, Users};
+use crate::egress::Egresses;
 use crate::socks::{CommandSet, Method, MethodSet};
 
 /// One policy.
@@ -31,6 +32,8 @@ pub struct Policy {
     pub anonymous: Identity,
     /// The rules.
     pub acl: Acl,
+    /// Which way sockets towards targets leave.
+    pub egress: Arc<Egresses>,
     /// Limits of patience.
     pub timeouts: Timeouts,
 }

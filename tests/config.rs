@@ -84,7 +84,8 @@ fn the_full_file_has_every_key_and_no_other() {
     let shipped = std::fs::read_to_string(conf("rustsocks.toml")).unwrap();
     let full = format!(
         "{}[[server.listen]]\naddress = \"::1\"\nport = 1\n[[auth.users]]\nusername = \"a\"\n\
-         password_hash = \"{HASH}\"\n[resolver.hosts]\nnas = [\"::1\"]\n",
+         password_hash = \"{HASH}\"\n[resolver.hosts]\nnas = [\"::1\"]\n\
+         [[egress.named]]\nname = \"second\"\n",
         memory(),
     );
     let mut known = keys(&load(&full).unwrap().0.to_toml());

@@ -533,6 +533,7 @@ impl Policies {
                 users: Arc::clone(&users),
                 anonymous: Identity::anonymous("anonymous"),
                 acl: Acl::new(Guard::Auto(OwnListeners::default())),
+                egress: Arc::default(),
                 timeouts: Timeouts {
                     handshake: Duration::from_secs(10),
                     connect: Duration::from_secs(10),

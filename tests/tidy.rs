@@ -22,23 +22,27 @@ const IMPORTS: &[(&str, &str)] = &[
     ("http", "target socks"),
     ("proxy_protocol", ""),
     ("auth", "clock"),
+    ("egress", "linux auth"),
     ("acl", "target clock socks auth"),
     ("limit", "clock auth"),
     ("session", "target key clock linux socks auth acl"),
     // Floor 2: assembled parts.
-    ("policy", "socks auth acl limit"),
+    ("policy", "socks auth egress acl limit"),
     ("resolve", "target key clock"),
     ("mailbox", "key auth resolve policy session clock"),
     ("udp", "target clock socks auth acl limit session policy resolve"),
     ("stats", "target clock session resolve udp"),
     ("relay", "clock linux"),
-    ("connection", "target clock socks http proxy_protocol auth acl limit session policy resolve"),
-    ("config", "target clock socks proxy_protocol auth acl limit policy"),
+    (
+        "connection",
+        "target clock socks http proxy_protocol auth egress acl limit session policy resolve",
+    ),
+    ("config", "target clock socks proxy_protocol auth egress acl limit policy"),
     // Floor 3: threads.
     ("offload", "target key clock auth resolve mailbox"),
     (
         "worker",
-        "target key clock linux socks http proxy_protocol auth acl limit session policy resolve mailbox stats relay \
+        "target key clock linux socks http proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
          connection udp offload",
     ),
     ("writer", "target key clock session stats"),
@@ -50,7 +54,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // Floor 4: composition.
     (
         "daemon",
-        "target key clock linux socks proxy_protocol auth acl limit session policy resolve mailbox stats relay \
+        "target key clock linux socks proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
     ("cli", "target clock socks auth acl policy config daemon store"),

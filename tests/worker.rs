@@ -114,6 +114,7 @@ fn policy() -> Policy {
         users: Arc::new(Users::new(Vec::new())),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Off),
+        egress: Arc::default(),
         timeouts: Timeouts {
             handshake: 600 * second,
             connect: second,

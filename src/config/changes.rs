@@ -57,11 +57,13 @@ fn is_live(key: &str) -> bool {
 }
 
 /// What a reload applies: all that stands in the policy.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 12] = [
     "acl.*",
     "auth.*",
+    "egress.*",
     "server.handshake_timeout_ms",
     "server.connect_timeout_ms",
+    "server.attempt_delay_ms",
     "server.idle_timeout_secs",
     "server.half_close_timeout_secs",
     "server.commands",

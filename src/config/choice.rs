@@ -95,6 +95,16 @@ pub enum Family {
     V6,
 }
 
+/// How the addresses of a way out are dealt out to sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Spread {
+    /// By the client's address and the user.
+    Client,
+    /// In turns.
+    Turns,
+}
+
 /// Where sessions that have ended are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,8 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::choice::{
-    Family, Format, GuardMode, Level, ResolverKind, SocksMethod, Storage, Synchronous, Workers,
+    Family, Format, GuardMode, Level, ResolverKind, SocksMethod, Spread, Storage, Synchronous,
+    Workers,
 };
 
 /// A value that knows where it stands; one that was not written stands nowhere.
@@ -24,6 +25,7 @@ pub(super) struct File {
     pub(super) auth: Auth,
     pub(super) acl: Acl,
     pub(super) resolver: Resolver,
+    pub(super) egress: Egress,
     pub(super) sessions: Sessions,
     pub(super) logging: Logging,
     pub(super) metrics: Metrics,
@@ -178,6 +180,59 @@ impl Default for Resolver {
             hosts: BTreeMap::new(),
         }
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Egress {
+    pub(super) addresses: Vec<Placed<String>>,
+    pub(super) spread: Spread,
+    pub(super) interface: Placed<String>,
+    pub(super) mark: Placed<i64>,
+    pub(super) named: Vec<NamedEgress>,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            spread: Spread::Client,
+            interface: placed(String::new()),
+            mark: placed(0),
+            named: Vec::new(),
+        }
+    }
+}
+
+/// One more way out.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedEgress {
+    pub(super) name: Placed<String>,
+    #[serde(default)]
+    pub(super) users: Vec<Placed<String>>,
+    #[serde(default)]
+    pub(super) groups: Vec<Placed<String>>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Placed<String>>,
+    #[serde(default = "by_client")]
+    pub(super) spread: Spread,
+    #[serde(default = "nothing")]
+    pub(super) interface: Placed<String>,
+    #[serde(default = "zero")]
+    pub(super) mark: Placed<i64>,
+}
+
+const fn by_client() -> Spread {
+    Spread::Client
+}
+
+fn nothing() -> Placed<String> {
+    placed(String::new())
+}
+
+fn zero() -> Placed<i64> {
+    placed(0)
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

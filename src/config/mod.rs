@@ -6,6 +6,7 @@
 
 mod changes;
 mod choice;
+mod egress;
 mod error;
 mod file;
 mod policy;
@@ -22,6 +23,6 @@ pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
 pub use error::ConfigError;
 pub use rules::{load_rules, parse_rules};
 pub use settings::{
-    AclSettings, AuthSettings, ListenSettings, LoggingSettings, MetricsSettings, ResolverSettings,
-    ServerSettings, SessionSettings, Settings,
+    AclSettings, AuthSettings, EgressSettings, ListenSettings, LoggingSettings, MetricsSettings,
+    ResolverSettings, ServerSettings, SessionSettings, Settings,
 };

@@ -8,6 +8,7 @@ use super::rules::load_rules;
 use super::settings::{AclSettings, Settings};
 use crate::acl::{Acl, Guard, OwnListeners, Rules};
 use crate::auth::Identity;
+use crate::egress::Egresses;
 use crate::policy::{Policy, Timeouts};
 use crate::socks::MethodSet;
 
@@ -45,6 +46,7 @@ impl Settings {
             users: Arc::clone(&self.auth.users),
             anonymous: Identity::anonymous(&self.acl.anonymous_user),
             acl: acl.counting_for(workers),
+            egress: Arc::new(Egresses::new(&self.egress.default, &self.egress.named)),
             timeouts: Timeouts {
                 handshake: server.handshake_timeout,
                 connect: server.connect_timeout,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Users;
+use crate::egress::{Egress, Named};
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
@@ -15,7 +16,7 @@ use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, W
 use super::error::{ConfigError, Place};
 use super::file::File;
 use super::source::Source;
-use super::{sections, server, users};
+use super::{egress, sections, server, users};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub acl: AclSettings,
     /// How names become addresses.
     pub resolver: ResolverSettings,
+    /// Which way sockets towards targets leave.
+    pub egress: EgressSettings,
     /// What is booked, where, and who may read it.
     pub sessions: SessionSettings,
     /// What is logged, and how.
@@ -130,6 +133,15 @@ pub struct ResolverSettings {
     pub hosts: Vec<(HostName, Vec<IpAddr>)>,
 }
 
+/// `[egress]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EgressSettings {
+    /// The way of all who have no other.
+    pub default: Egress,
+    /// The ways of some; no name, no user and no group twice.
+    pub named: Vec<Named>,
+}
+
 /// `[sessions]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
@@ -225,6 +237,7 @@ impl Settings {
             auth,
             acl: sections::acl(&source, &file.acl, &mut warnings)?,
             resolver: sections::resolver(&source, &file.resolver)?,
+            egress: egress::egress(&source, &file)?,
             sessions: sections::sessions(&source, &file)?,
             logging: LoggingSettings {
                 level: file.logging.level,

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
 use crate::auth::Identity;
+use crate::egress::Outlet;
 use crate::resolve::{ADDRESSES_MAX, Addresses};
 use crate::session::Outcome;
 use crate::socks::{Command, Request};
@@ -98,6 +99,17 @@ impl Binding {
         let first = first.ok_or(denial)?;
         let expected = Expected::Hosts { permit: Box::new(permit), hosts };
         Ok((Self { expected, step: Step::Opening, began: now, until, denied: None }, first))
+    }
+
+    /// Expects only those whom the way out of the session reaches; whether there are any.
+    pub(super) fn keep_reached(&mut self, outlet: &Outlet) -> bool {
+        match &mut self.expected {
+            Expected::Anybody => true,
+            Expected::Hosts { hosts, .. } => {
+                hosts.retain(|host| outlet.reaches(*host));
+                !hosts.is_empty()
+            }
+        }
     }
 
     /// Expects the permitted ones of these addresses, too: they have come late.

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
+use crate::egress::Outlet;
 use crate::resolve::{ADDRESSES_MAX, Addresses, Record, alternate};
 use crate::session::Outcome;
 
@@ -156,7 +157,12 @@ impl Attempts {
 
     /// The next permitted address, with a name for its attempt; one of that name which is still
     /// pending gives way. `None` when none is left, or two are pending and both have time.
-    pub(super) fn next(&mut self, acl: &Acl, now: Instant) -> Option<(Attempt, Permit)> {
+    pub(super) fn next(
+        &mut self,
+        acl: &Acl,
+        outlet: &Outlet,
+        now: Instant,
+    ) -> Option<(Attempt, Permit)> {
         let attempt = match self.pending {
             [None, _] => Attempt::A,
             [Some(_), None] => Attempt::B,
@@ -164,7 +170,7 @@ impl Attempts {
             [Some(a), Some(b)] if a <= b => Attempt::A,
             [Some(_), Some(_)] => Attempt::B,
         };
-        let permit = self.next_permit(acl)?;
+        let permit = self.next_permit(acl, outlet)?;
         if self.pending[attempt as usize].replace(now).is_some() {
             self.note(ConnectError::TimedOut);
         }
@@ -172,11 +178,13 @@ impl Attempts {
         Some((attempt, permit))
     }
 
-    fn next_permit(&mut self, acl: &Acl) -> Option<Permit> {
+    fn next_permit(&mut self, acl: &Acl, outlet: &Outlet) -> Option<Permit> {
         while let Some(address) = self.addresses.get(self.tried).copied() {
             self.tried += 1;
             match acl.on_address(&self.permit, address) {
-                Ok(permit) => return Some(permit),
+                Ok(permit) if outlet.reaches(address) => return Some(permit),
+                // There is no address of its family to leave from.
+                Ok(_) => self.note(ConnectError::NetworkUnreachable),
                 Err(denial) => self.denial = Some(denial),
             }
         }

@@ -15,6 +15,7 @@ use super::stage::{Stage, Then};
 use super::standing::Standing;
 use crate::acl::{Denial, RequestPermit};
 use crate::auth::{Credentials, Verdict};
+use crate::egress::Outlet;
 use crate::policy::Policy;
 use crate::proxy_protocol::{self, Announcement};
 use crate::resolve::{Addresses, LookupError};
@@ -31,6 +32,8 @@ pub struct Machine {
     /// How the client is to be answered.
     dialect: Dialect,
     facts: Facts,
+    /// Which way its sockets towards targets leave, once it is known who asks.
+    outlet: Outlet,
     /// The client has closed its sending side.
     finished: bool,
     /// From when on a client is taken for gone that has closed its sending side and left no payload.
@@ -49,8 +52,8 @@ impl Machine {
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
         let dialect = Dialect::Socks(Version::V5);
-        let (finished, gone_at, peer) = (false, None, None);
-        Self { client, policy, stage, dialect, facts, finished, gone_at, peer }
+        let (outlet, finished, gone_at, peer) = (Outlet::default(), false, None, None);
+        Self { client, policy, stage, dialect, facts, outlet, finished, gone_at, peer }
     }
 
     /// The same of a connection that begins with a load balancer's announcement of the client.
@@ -230,6 +233,12 @@ impl Machine {
         self.client
     }
 
+    /// Which way its sockets towards targets leave.
+    #[must_use]
+    pub const fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
     /// The policy that the connection started with.
     #[must_use]
     pub const fn policy(&self) -> &Arc<Policy> {
@@ -317,6 +326,7 @@ impl Machine {
 
     fn on_request(&mut self, request: Request, now: Instant, out: &mut Outbox) -> Next {
         let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
+        self.outlet = self.policy.egress.outlet(identity, self.client);
         let Request { command, target } = &request;
         self.facts.command = Some(*command);
         if *command == Command::UdpAssociate && self.policy.commands.contains(*command) {
@@ -545,7 +555,11 @@ impl Machine {
     ) -> Next {
         let until = now + self.policy.timeouts.connect;
         match Binding::of_hosts(addresses, permit, &self.policy.acl, now, until) {
-            Ok((binding, first)) => {
+            Ok((mut binding, first)) => {
+                if !binding.keep_reached(&self.outlet) {
+                    // It could not come to an address of ours.
+                    return self.reject(Outcome::NetworkUnreachable, now, out);
+                }
                 self.facts.ruling = Some(first.ruling().clone());
                 self.stage = Stage::Binding(Box::new(binding));
                 Next::Open
@@ -640,7 +654,7 @@ impl Machine {
         let Stage::Dialing(attempts) = &mut self.stage else {
             return self.impossible("dial", now);
         };
-        if let Some((attempt, permit)) = attempts.next(&self.policy.acl, now) {
+        if let Some((attempt, permit)) = attempts.next(&self.policy.acl, &self.outlet, now) {
             self.facts.resolved = Some(permit.address().ip().to_canonical());
             return Next::Dial { attempt, permit };
         }

@@ -13,6 +13,7 @@ mod api;
 mod claim;
 mod crew;
 mod drain;
+mod egress;
 mod limits;
 mod names;
 #[cfg(feature = "database")]

@@ -1,5 +1,7 @@
 //! Who looks names up: c-ares on each worker's own poll, or a pool that asks the system.
 
+#[cfg(feature = "dns-cares")]
+use std::net::IpAddr;
 use std::net::SocketAddr;
 #[cfg(feature = "dns-cares")]
 use std::os::fd::RawFd;
@@ -10,11 +12,12 @@ use mio::Poll;
 use super::crew::close;
 use super::start::Failure;
 use crate::config::{self, ResolverKind, ResolverSettings};
+use crate::egress::Egress;
 use crate::mailbox::Post;
 use crate::offload::{Job, Pool};
 #[cfg(feature = "dns-cares")]
 use crate::resolve::{Cares, HostFiles};
-use crate::resolve::{Family, Hosts, Resolver, ResolverOptions, Source, System};
+use crate::resolve::{Family, Hosts, Local, Resolver, ResolverOptions, Source, System};
 #[cfg(feature = "dns-cares")]
 use crate::worker::token::{Role, Token};
 
@@ -34,7 +37,7 @@ enum Kind {
 
 impl Names {
     /// Reads the host's files, or starts the threads: a worker opens no file.
-    pub(super) fn start(settings: &ResolverSettings) -> Result<Self, Failure> {
+    pub(super) fn start(settings: &ResolverSettings, egress: &Egress) -> Result<Self, Failure> {
         match settings.kind {
             #[cfg(feature = "dns-cares")]
             ResolverKind::Cares => {
@@ -44,7 +47,9 @@ impl Names {
                     [] => files.resolv.servers,
                     configured => configured.to_vec(),
                 };
-                Ok(Self { options: options(settings, servers, hosts), kind: Kind::Cares })
+                let local = local(egress, &servers);
+                let options = ResolverOptions { local, ..options(settings, servers, hosts) };
+                Ok(Self { options, kind: Kind::Cares })
             }
             #[cfg(not(feature = "dns-cares"))]
             ResolverKind::Cares => Err(Failure::Configuration(
@@ -53,6 +58,11 @@ impl Names {
             ResolverKind::System => {
                 let pool = Pool::start("names", THREADS, WAITING_MAX, Job::run)
                     .map_err(|error| Failure::io("cannot start a thread", &error))?;
+                if !egress.is_default() {
+                    tracing::warn!(
+                        "names are looked up by the system, whose questions do not follow [egress]"
+                    );
+                }
                 // The system reads the hosts file and knows its servers itself.
                 let options = options(settings, Vec::new(), Hosts::default());
                 Ok(Self { options, kind: Kind::System(pool) })
@@ -109,6 +119,7 @@ fn options(settings: &ResolverSettings, servers: Vec<SocketAddr>, hosts: Hosts) 
         cache_max_ttl: settings.cache_max_ttl,
         negative_max_ttl: settings.negative_max_ttl,
         per_client_max: settings.lookups_per_client_max,
+        local: Local::default(),
         family: match settings.family {
             config::Family::Any => Family::Any,
             config::Family::PreferV4 => Family::PreferIpv4,
@@ -116,6 +127,28 @@ fn options(settings: &ResolverSettings, servers: Vec<SocketAddr>, hosts: Hosts) 
             config::Family::V6 => Family::Ipv6,
         },
     }
+}
+
+/// What questions to these servers are bound to: they go out as sessions do that have no way of their
+/// own, from the first address of each family. Servers on this host are asked from this host.
+#[cfg(feature = "dns-cares")]
+fn local(egress: &Egress, servers: &[SocketAddr]) -> Local {
+    let outside = !servers.is_empty() && !servers.iter().any(|server| server.ip().is_loopback());
+    let fits = |ip: &&IpAddr| !ip.is_unspecified() && (outside || ip.is_loopback());
+    let mut local = Local::default();
+    for ip in egress.addresses.iter().filter(fits) {
+        match ip {
+            IpAddr::V4(ip) => local.ipv4 = local.ipv4.or(Some(*ip)),
+            IpAddr::V6(ip) => local.ipv6 = local.ipv6.or(Some(*ip)),
+        }
+    }
+    if outside {
+        local.interface.clone_from(&egress.interface);
+    }
+    if egress.mark.is_some() {
+        tracing::info!("questions to name servers do not bear egress.mark");
+    }
+    local
 }
 
 #[cfg(feature = "dns-cares")]

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::egress;
 use super::start::Shared;
 use crate::acl::{OwnListeners, Rule, Rules};
 use crate::admin::{Posts, Reloaded};
@@ -154,6 +155,7 @@ impl Reloader {
         changes: Changes,
         warnings: Vec<String>,
     ) -> Result<Reloaded, String> {
+        egress::try_all(&settings.egress).map_err(|error| error.to_string())?;
         let mut changed = changes.live;
         changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
         // Clients' sockets have it from their listener, so it is one for both sides.

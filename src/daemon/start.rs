@@ -11,6 +11,7 @@ use mio::net::TcpListener;
 use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
+use super::egress;
 use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
 use super::names::Names;
 use super::reload::Reloader;
@@ -81,7 +82,8 @@ pub fn run(
     let (wishes, wished) = crossbeam_channel::bounded(WISHES_MAX);
     let signals = Forwarder::new(events.clone(), wishes.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
-    let names = Names::start(&settings.resolver)?;
+    egress::try_all(&settings.egress)?;
+    let names = Names::start(&settings.resolver, &settings.egress.default)?;
     let plan = Plan::new(settings, &names)?;
     let (claim, ledger) = Storage::claim(settings)?;
     let shared = Shared::new(settings, &plan, ledger);

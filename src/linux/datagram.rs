@@ -1,12 +1,23 @@
 //! Sockets for datagrams.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::outgoing::Outgoing;
 use super::socket_option::option;
+
+/// A non-blocking socket of the family of `host`, for sending to it, bound as `out` says to any free port.
+///
+/// # Errors
+/// As [`bind`], and what `out` cannot have.
+pub fn towards(host: IpAddr, out: &Outgoing<'_>) -> io::Result<mio::net::UdpSocket> {
+    let any: IpAddr =
+        if host.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    bound(SocketAddr::new(out.source.unwrap_or(any), 0), out)
+}
 
 /// Binds a non-blocking socket to `addr`, port 0 being any free one. An IPv6 socket takes no IPv4
 /// datagrams, so that addresses are what they look like.
@@ -16,11 +27,16 @@ use super::socket_option::option;
 /// # Errors
 /// Whatever socket(2) and bind(2) say: in use, no such address, no descriptor, no such family.
 pub fn bind(addr: SocketAddr) -> io::Result<mio::net::UdpSocket> {
+    bound(addr, &Outgoing::default())
+}
+
+fn bound(addr: SocketAddr, out: &Outgoing<'_>) -> io::Result<mio::net::UdpSocket> {
     let kind = Type::DGRAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    out.route(&socket)?;
     socket.bind(&addr.into())?;
     Ok(mio::net::UdpSocket::from_std(UdpSocket::from(socket)))
 }
@@ -41,8 +57,6 @@ const DROPS: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     #[test]
@@ -52,6 +66,16 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let taken = socket.local_addr().unwrap();
         assert_eq!(bind(taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn it_sends_from_where_it_is_told_to() {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let out = Outgoing { source: Some([127, 0, 0, 9].into()), ..Outgoing::default() };
+        let socket = towards(Ipv4Addr::LOCALHOST.into(), &out).unwrap();
+        socket.send_to(b"x", receiver.local_addr().unwrap()).unwrap();
+        let (_, source) = receiver.recv_from(&mut [0; 1]).unwrap();
+        assert_eq!(source.ip(), IpAddr::from([127, 0, 0, 9]));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::outgoing::Outgoing;
+
 /// How to listen.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenerOptions {
@@ -36,7 +38,23 @@ pub fn bind_listener(
     addr: SocketAddr,
     options: ListenerOptions,
 ) -> io::Result<mio::net::TcpListener> {
-    let socket = bound(addr, options)?;
+    listening(bound(addr, options, &Outgoing::default())?, options)
+}
+
+/// The same for those who come by the way that `out` says: by its interface alone. What is accepted
+/// has its mark, too. Its address is not looked at; that is `addr`.
+///
+/// # Errors
+/// As [`bind_listener`], and what `out` cannot have.
+pub fn bind_listener_by(
+    addr: SocketAddr,
+    options: ListenerOptions,
+    out: &Outgoing<'_>,
+) -> io::Result<mio::net::TcpListener> {
+    listening(bound(addr, options, out)?, options)
+}
+
+fn listening(socket: Socket, options: ListenerOptions) -> io::Result<mio::net::TcpListener> {
     // Set here they are inherited: a system call per listener instead of one per connection.
     socket.set_tcp_nodelay(true)?;
     socket.set_out_of_band_inline(true)?;
@@ -50,10 +68,11 @@ pub fn bind_listener(
 /// # Errors
 /// As [`bind_listener`]; `AddrInUse` if anyone listens there, with `SO_REUSEPORT` or without.
 pub fn probe(addr: SocketAddr) -> io::Result<()> {
-    bound(addr, ListenerOptions { reuse_port: false, ..ListenerOptions::default() }).map(drop)
+    let options = ListenerOptions { reuse_port: false, ..ListenerOptions::default() };
+    bound(addr, options, &Outgoing::default()).map(drop)
 }
 
-fn bound(addr: SocketAddr, options: ListenerOptions) -> io::Result<Socket> {
+fn bound(addr: SocketAddr, options: ListenerOptions, out: &Outgoing<'_>) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
@@ -64,6 +83,7 @@ fn bound(addr: SocketAddr, options: ListenerOptions) -> io::Result<Socket> {
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
+    out.route(&socket)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
@@ -105,7 +125,9 @@ mod tests {
     fn accepted_sockets_inherit_their_options() {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let listener = bind_listener(any, ListenerOptions::default()).unwrap();
-        let _client = crate::linux::socket::dial(listener.local_addr().unwrap()).unwrap();
+        let _client =
+            crate::linux::socket::dial(listener.local_addr().unwrap(), &Outgoing::default())
+                .unwrap();
         let stream = loop {
             match listener.accept() {
                 Ok((stream, _)) => break stream,

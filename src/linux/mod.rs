@@ -10,6 +10,7 @@ pub mod interfaces;
 pub mod listener;
 pub mod mapping;
 pub mod nofile;
+pub mod outgoing;
 pub mod pipe;
 pub mod private;
 pub mod socket;

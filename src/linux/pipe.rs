@@ -85,7 +85,11 @@ mod tests {
     /// Both ends of a connection; the first does not block.
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let theirs = crate::linux::socket::dial(listener.local_addr().unwrap()).unwrap();
+        let theirs = crate::linux::socket::dial(
+            listener.local_addr().unwrap(),
+            &crate::linux::outgoing::Outgoing::default(),
+        )
+        .unwrap();
         let theirs = TcpStream::from(theirs);
         theirs.set_nonblocking(false).unwrap();
         let ours = listener.accept().unwrap().0;

@@ -8,17 +8,22 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// Begins to connect to `addr`, without waiting. The stream is writable once that has succeeded or
-/// failed; it has TCP_NODELAY, and urgent octets stay in their place in the stream.
+use super::outgoing::Outgoing;
+
+/// Begins to connect to `addr`, bound as `out` says, without waiting. The stream is writable once that
+/// has succeeded or failed; it has TCP_NODELAY, and urgent octets stay in their place in the stream. A
+/// mapped address is dialled as the IPv4 address that it is.
 ///
 /// # Errors
 /// What is known at once: no route, no local port, no descriptor. Everything else, refusal usually
 /// among it, is the stream's to tell.
-pub fn dial(addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
+pub fn dial(addr: SocketAddr, out: &Outgoing<'_>) -> io::Result<mio::net::TcpStream> {
+    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     socket.set_out_of_band_inline(true)?;
+    out.apply(&socket)?;
     match socket.connect(&addr.into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
@@ -27,17 +32,32 @@ pub fn dial(addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
     Ok(mio::net::TcpStream::from_std(TcpStream::from(socket)))
 }
 
-/// The address of ours from which the kernel would send to `host`. Nothing is sent.
+/// The address of ours from which a socket that is bound as `out` says would send to `host`. Nothing is
+/// sent.
 ///
 /// # Errors
-/// Whatever connect(2) says: no route.
-pub fn source_towards(host: IpAddr) -> io::Result<IpAddr> {
+/// Whatever connect(2) says: no route; and what `out` cannot have.
+pub fn source_towards(host: IpAddr, out: &Outgoing<'_>) -> io::Result<IpAddr> {
+    if let Some(source) = out.source {
+        return Ok(source);
+    }
     let kind = Type::DGRAM.nonblocking().cloexec();
     let towards = SocketAddr::new(host, DISCARD_PORT);
     let socket = Socket::new(Domain::for_address(towards), kind, Some(Protocol::UDP))?;
+    out.route(&socket)?;
     socket.connect(&towards.into())?;
     let ours = socket.local_addr()?.as_socket();
     ours.map(|ours| ours.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Whether a stream of the family of `host` can be bound as `out` says; nothing is left of it.
+///
+/// # Errors
+/// What `out` cannot have: no such interface (ENODEV), not an address of ours (EADDRNOTAVAIL), not
+/// permitted (EPERM).
+pub fn try_outgoing(host: IpAddr, out: &Outgoing<'_>) -> io::Result<()> {
+    let domain = Domain::for_address(SocketAddr::new(host, 0));
+    out.apply(&Socket::new(domain, Type::STREAM.cloexec(), Some(Protocol::TCP))?)
 }
 
 /// Has the kernel ask a silent peer whether it is still there: after `idle_secs` of silence, then
@@ -92,7 +112,7 @@ mod tests {
     #[test]
     fn a_dialled_stream_is_nonblocking_and_undelayed() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let mut stream = dial(listener.local_addr().unwrap()).unwrap();
+        let mut stream = dial(listener.local_addr().unwrap(), &Outgoing::default()).unwrap();
         let _accepted = listener.accept().unwrap();
         assert!(stream.nodelay().unwrap());
         let error = stream.read(&mut [0; 1]).unwrap_err();
@@ -102,13 +122,13 @@ mod tests {
     #[test]
     fn the_way_to_ourselves_begins_with_ourselves() {
         let ours: IpAddr = Ipv4Addr::LOCALHOST.into();
-        assert_eq!(source_towards(ours).unwrap(), ours);
+        assert_eq!(source_towards(ours, &Outgoing::default()).unwrap(), ours);
     }
 
     #[test]
     fn options_reach_the_kernel() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let stream = dial(listener.local_addr().unwrap()).unwrap();
+        let stream = dial(listener.local_addr().unwrap(), &Outgoing::default()).unwrap();
         let socket = SockRef::from(&stream);
         keepalive(&stream, 60).unwrap();
         assert!(socket.keepalive().unwrap());
@@ -124,7 +144,7 @@ mod tests {
     #[test]
     fn an_aborted_stream_resets_its_peer() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let stream = dial(listener.local_addr().unwrap()).unwrap();
+        let stream = dial(listener.local_addr().unwrap(), &Outgoing::default()).unwrap();
         let (mut accepted, _) = listener.accept().unwrap();
         abort_on_close(&stream).unwrap();
         drop(stream);

@@ -80,7 +80,11 @@ mod tests {
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let dialled = crate::linux::socket::dial(listener.local_addr().unwrap()).unwrap();
+        let dialled = crate::linux::socket::dial(
+            listener.local_addr().unwrap(),
+            &crate::linux::outgoing::Outgoing::default(),
+        )
+        .unwrap();
         (dialled.into(), listener.accept().unwrap().0)
     }
 

@@ -92,6 +92,15 @@ impl Cares {
         if !options.servers.is_empty() {
             channel.set_servers(options.servers.iter().map(ToString::to_string))?;
         }
+        if let Some(address) = options.local.ipv4 {
+            channel.set_local_ipv4(address);
+        }
+        if let Some(address) = options.local.ipv6 {
+            channel.set_local_ipv6(address);
+        }
+        if let Some(interface) = &options.local.interface {
+            channel.set_local_device(interface)?;
+        }
         Ok(Self { channel, answers: Arc::default(), stirred: false })
     }
 

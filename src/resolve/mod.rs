@@ -32,7 +32,7 @@ mod tally;
 pub use cares::{Cares, NoResolver};
 pub use host_files::{HostFiles, ResolvConf, SERVERS_MAX};
 pub use hosts::Hosts;
-pub use options::ResolverOptions;
+pub use options::{Local, ResolverOptions};
 pub use order::{ADDRESSES_MAX, Addresses, Family, LookupError, Record, alternate, interleave};
 pub use resolver::{Answered, Asker, IN_FLIGHT_MAX, LookupId, RESOLUTION_DELAY, Resolver, Source};
 pub use system::{Submit, System, look_up};

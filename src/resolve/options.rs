@@ -1,6 +1,6 @@
 //! How a resolver is to work.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,19 @@ pub struct ResolverOptions {
     pub per_client_max: usize,
     /// Which addresses are wanted.
     pub family: Family,
+    /// What sockets towards servers are bound to.
+    pub local: Local,
+}
+
+/// What sockets towards name servers are bound to; nothing leaves it to the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// The address towards IPv4 servers.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The address towards IPv6 servers.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The interface that they leave by.
+    pub interface: Option<String>,
 }
 
 impl Default for ResolverOptions {
@@ -40,6 +53,7 @@ impl Default for ResolverOptions {
             negative_max_ttl: Duration::from_secs(60),
             per_client_max: 256,
             family: Family::Any,
+            local: Local::default(),
         }
     }
 }

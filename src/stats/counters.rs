@@ -82,6 +82,8 @@ pub struct Counters {
     pub datagrams_received: Count,
     /// Datagrams that were dropped, by reason, in the order of [`Dropped::ALL`].
     pub datagrams_dropped: [Count; Dropped::ALL.len()],
+    /// Sockets towards targets whose source address could not be had.
+    pub sources_lost: Count,
     /// Names that were looked up.
     pub lookups: LookupCounts,
     /// Poll events and answers that came for a connection that was gone.
@@ -163,6 +165,7 @@ impl Default for Counters {
             datagrams_sent: Count::default(),
             datagrams_received: Count::default(),
             datagrams_dropped: array::from_fn(|_| Count::default()),
+            sources_lost: Count::default(),
             lookups: LookupCounts::default(),
             stale: Count::default(),
             budget_spent: Count::default(),

@@ -8,12 +8,14 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry};
 
 use super::connection::{Connection, Fate, Link};
+use super::front::count_lost_source;
 use super::kit::Kit;
 use super::socket::Socket;
 use super::token::{Role, Token};
 use crate::connection::{Input, Next};
+use crate::egress::Outlet;
 use crate::key::Key;
-use crate::linux::listener::{ListenerOptions, bind_listener};
+use crate::linux::listener::{ListenerOptions, bind_listener_by};
 use crate::linux::socket::source_towards;
 
 /// A listener for the peer of one connection.
@@ -25,20 +27,26 @@ pub(super) struct Awaiting {
 }
 
 impl Awaiting {
-    /// Listens at any free port of the address from which `towards` would be reached, else at `ours`.
+    /// Listens at any free port of the address from which `towards` would be reached; for anybody, at
+    /// that of the way out, or else at `ours`.
     fn bind(
         towards: Option<IpAddr>,
         ours: IpAddr,
+        outlet: &Outlet,
         registry: &Registry,
         token: Token,
     ) -> io::Result<(SocketAddr, Self)> {
+        let anybody = outlet.at(ours);
+        let Some(out) = outlet.towards(towards.unwrap_or(anybody)) else {
+            return Err(io::ErrorKind::NetworkUnreachable.into());
+        };
         let address = match towards {
-            Some(host) => source_towards(host)?,
-            None => ours,
+            Some(host) => source_towards(host, &out)?,
+            None => anybody,
         };
         let options =
             ListenerOptions { reuse_port: false, backlog: BACKLOG, ..ListenerOptions::default() };
-        let mut listener = bind_listener(SocketAddr::new(address, 0), options)?;
+        let mut listener = bind_listener_by(SocketAddr::new(address, 0), options, &out)?;
         registry.register(&mut listener, token.into(), Interest::READABLE)?;
         Ok((listener.local_addr()?, Self { listener, ready: true }))
     }
@@ -77,17 +85,19 @@ impl Connection {
         }
         let Link::Front(front) = &mut self.link else { return None };
         let token = Token::of(key, Role::Awaiting);
+        let outlet = front.machine.outlet();
         let made = self
             .client
             .stream()
             .local_addr()
-            .and_then(|ours| Awaiting::bind(towards, ours.ip(), &kit.registry, token));
+            .and_then(|ours| Awaiting::bind(towards, ours.ip(), outlet, &kit.registry, token));
         match made {
             Ok((bound, awaiting)) => {
                 front.awaiting = Some(awaiting);
                 Some(bound)
             }
             Err(error) => {
+                count_lost_source(&error, kit);
                 tracing::debug!("no listener for the peer of a client: {error}");
                 None
             }

@@ -26,6 +26,7 @@ use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
 use crate::http::HEAD_OCTETS_MAX;
 use crate::key::Key;
 use crate::linux;
+use crate::linux::outgoing::Outgoing;
 use crate::offload::Job;
 use crate::policy::Policy;
 use crate::resolve::{Answered, Asker};
@@ -389,15 +390,28 @@ impl Connection {
         key: Key,
         kit: &Kit,
     ) -> Result<(), ConnectError> {
+        if let Link::Front(front) = &mut self.link {
+            // One of that name that is pending has had its time.
+            front.attempts[attempt as usize] = None;
+        }
         if !self.may_open_socket(kit) {
             return Err(ConnectError::NoRoom);
         }
-        let socket = dial(permit, attempt, key, kit).map_err(|error| ConnectError::from(&error))?;
-        if let Link::Front(front) = &mut self.link {
-            let address = permit.address();
-            front.attempts[attempt as usize] = Some(Dialled { socket, address });
+        let Link::Front(front) = &mut self.link else { return Err(ConnectError::Other) };
+        let Some(out) = front.machine.outlet().towards(permit.address().ip()) else {
+            return Err(ConnectError::NetworkUnreachable);
+        };
+        match dial(permit, &out, attempt, key, kit) {
+            Ok(socket) => {
+                let address = permit.address();
+                front.attempts[attempt as usize] = Some(Dialled { socket, address });
+                Ok(())
+            }
+            Err(error) => {
+                count_lost_source(&error, kit);
+                Err(ConnectError::from(&error))
+            }
         }
-        Ok(())
     }
 
     /// Makes the socket for the client's datagrams; its address.
@@ -437,7 +451,9 @@ impl Connection {
         let facts = front.machine.facts().clone();
         kit.counters.stages.observe(&facts.stages);
         let policy = Arc::clone(front.machine.policy());
-        let associated = Associated::new(association, client, facts, policy, kit.now.mono);
+        let outlet = front.machine.outlet().clone();
+        let associated =
+            Associated::new(association, client, (facts, outlet), policy, kit.now.mono);
         self.link = Link::Associated(Box::new(associated));
         self.advance_association(key, kit)
     }
@@ -508,8 +524,21 @@ fn verify(front: &mut Front, credentials: Credentials, key: Key, kit: &Kit) -> O
     }
 }
 
-fn dial(permit: &Permit, attempt: Attempt, key: Key, kit: &Kit) -> io::Result<Socket> {
-    let stream = linux::socket::dial(permit.address())?;
+/// Counts that an address of ours could not be had: it is gone from this host, or has no port left.
+pub(super) fn count_lost_source(error: &io::Error, kit: &Kit) {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        kit.counters.sources_lost.add(1);
+    }
+}
+
+fn dial(
+    permit: &Permit,
+    out: &Outgoing<'_>,
+    attempt: Attempt,
+    key: Key,
+    kit: &Kit,
+) -> io::Result<Socket> {
+    let stream = linux::socket::dial(permit.address(), out)?;
     let role = match attempt {
         Attempt::A => Role::UpstreamA,
         Attempt::B => Role::UpstreamB,

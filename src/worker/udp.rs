@@ -5,7 +5,7 @@
 //! counted, by reason.
 
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use super::kit::Kit;
 use super::relaying::{Booking, first_byte};
 use super::socket::Socket;
 use super::token::{Role, Token};
-use super::udp_end::{UdpEnd, bind_failure};
-use crate::acl::Permit;
+use super::udp_end::UdpEnd;
+use super::udp_targets::{FAMILIES, Targets};
 use crate::connection::{Facts, Patience, Standing};
+use crate::egress::Outlet;
 use crate::key::Key;
-use crate::limit::Seat;
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
@@ -37,8 +37,7 @@ pub(super) struct Associated {
     facts: Facts,
     policy: Arc<Policy>,
     client: UdpEnd,
-    /// Towards targets, made with the first datagram to one of their family: IPv4, IPv6.
-    targets: [Option<UdpEnd>; 2],
+    targets: Targets,
     traffic: Traffic,
     patience: Patience,
     /// Datagrams since the counters were last stored.
@@ -53,7 +52,7 @@ impl Associated {
     pub(super) fn new(
         association: Association,
         client: UdpEnd,
-        facts: Facts,
+        (facts, outlet): (Facts, Outlet),
         policy: Arc<Policy>,
         now: Instant,
     ) -> Self {
@@ -63,7 +62,7 @@ impl Associated {
             facts,
             policy,
             client,
-            targets: [None, None],
+            targets: Targets::new(outlet),
             traffic: Traffic::default(),
             patience: Patience::new(now, idle, idle),
             unpublished: 0,
@@ -75,8 +74,8 @@ impl Associated {
     pub(super) fn note(&mut self, role: Role, event: &Event) {
         let end = match role {
             Role::UdpClient => Some(&mut self.client),
-            Role::UdpV4 => self.targets[0].as_mut(),
-            Role::UdpV6 => self.targets[1].as_mut(),
+            Role::UdpV4 => self.targets.end(0),
+            Role::UdpV6 => self.targets.end(1),
             Role::Client
             | Role::UpstreamA
             | Role::UpstreamB
@@ -96,7 +95,7 @@ impl Associated {
 
     /// Sockets for datagrams.
     pub(super) fn sockets(&self) -> u32 {
-        1 + sockets(&self.targets)
+        1 + self.targets.count()
     }
 
     pub(super) const fn facts(&self) -> &Facts {
@@ -141,7 +140,7 @@ impl Associated {
     /// Counts what the kernel had no room for.
     pub(super) fn count_overflow(&mut self, now: Instant, counters: &Counters) {
         self.overflow_at = now + OVERFLOW_EVERY;
-        for end in self.targets.iter_mut().flatten().chain([&mut self.client]) {
+        for end in self.targets.ends().chain([&mut self.client]) {
             counters.datagrams_dropped[Dropped::Overflow.index()].add(end.overflow().into());
         }
     }
@@ -220,7 +219,7 @@ impl Connection {
         let mut octets = 0;
         for _ in 0..DATAGRAMS_PER_TURN {
             let Link::Associated(associated) = &mut self.link else { return false };
-            let Some(end) = &mut associated.targets[family] else { return false };
+            let Some(end) = associated.targets.end(family) else { return false };
             let Some((room, payload)) = buffer.split_first_chunk_mut() else { return false };
             match end.receive(payload) {
                 None => return false,
@@ -288,7 +287,9 @@ impl Connection {
                 Step::Drop(dropped) => return count(dropped, kit),
             };
             let to = permit.address();
-            match send(&mut associated.targets, &mut self.seat, permit, payload, key, kit) {
+            // The client's two have theirs.
+            let seat = (&mut self.seat, CLIENT_SOCKET + 1);
+            match associated.targets.send(permit, payload, seat, key, kit) {
                 Ok(()) => {
                     let length = payload.len();
                     associated.association.wrote(to.ip(), now);
@@ -359,41 +360,6 @@ fn drop_control(control: &mut Socket) -> Result<bool, Outcome> {
     Ok(true)
 }
 
-/// Sends a datagram to the permitted address, by the socket of its family.
-fn send(
-    targets: &mut [Option<UdpEnd>; FAMILIES],
-    seat: &mut Seat,
-    permit: &Permit,
-    payload: &[u8],
-    key: Key,
-    kit: &Kit,
-) -> Result<(), Dropped> {
-    let to = permit.address();
-    let (family, any, role) = if to.is_ipv4() {
-        (0, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), Role::UdpV4)
-    } else {
-        (1, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), Role::UdpV6)
-    };
-    // The client's two, those that there are, and one more.
-    let sockets_then = CLIENT_SOCKET + 1 + sockets(targets) + 1;
-    let end = match &mut targets[family] {
-        Some(end) => end,
-        none => {
-            if !seat.claim(sockets_then) {
-                kit.counters.sockets_refused.add(1);
-                return Err(Dropped::NoSocket);
-            }
-            let bound = UdpEnd::bind(any, &kit.registry, Token::of(key, role));
-            none.insert(bound.map_err(|error| bind_failure(&error))?)
-        }
-    };
-    end.send(payload, to)
-}
-
-fn sockets(targets: &[Option<UdpEnd>; FAMILIES]) -> u32 {
-    targets.iter().flatten().map(|_| 1).sum()
-}
-
 /// A socket for a client's datagrams at the address at which it reached us.
 pub(super) fn bind_for_client(
     control: &Socket,
@@ -438,8 +404,6 @@ impl DatagramBuffer {
     }
 }
 
-/// IPv4 and IPv6.
-const FAMILIES: usize = 2;
 /// Datagrams of one association carried per turn, from each side.
 const DATAGRAMS_PER_TURN: usize = 64;
 /// Octets after which no further datagram is begun in a turn, from each side.

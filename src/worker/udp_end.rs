@@ -5,7 +5,7 @@
 //! that has left, and one that finds no room is dropped, as on any full link.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::event::Event;
 use mio::net::UdpSocket;
@@ -13,6 +13,7 @@ use mio::{Interest, Registry};
 
 use super::token::Token;
 use crate::linux;
+use crate::linux::outgoing::Outgoing;
 use crate::udp::Dropped;
 
 /// A non-blocking UDP socket that remembers whether it is worth asking.
@@ -30,7 +31,23 @@ impl UdpEnd {
     /// # Errors
     /// As [`linux::datagram::bind`], or what epoll_ctl(2) says.
     pub(super) fn bind(addr: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut socket = linux::datagram::bind(addr)?;
+        Self::registered(linux::datagram::bind(addr)?, registry, token)
+    }
+
+    /// A socket for sending to `host`, bound as `out` says, and registered once for its life.
+    ///
+    /// # Errors
+    /// As [`linux::datagram::towards`], or what epoll_ctl(2) says.
+    pub(super) fn towards(
+        host: IpAddr,
+        out: &Outgoing<'_>,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
+        Self::registered(linux::datagram::towards(host, out)?, registry, token)
+    }
+
+    fn registered(mut socket: UdpSocket, registry: &Registry, token: Token) -> io::Result<Self> {
         registry.register(&mut socket, token.into(), Interest::READABLE)?;
         // What came before it was registered is worth a first look.
         Ok(Self { socket, readable: true, overflowed: 0 })

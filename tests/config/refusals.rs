@@ -110,6 +110,38 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:16: server.bind_address: got \"localhost\", expected an IP address"],
         ),
         (
+            "[egress]\naddresses = [\"eth0\"]\n",
+            &[":2:14: egress.addresses: got \"eth0\", expected an IP address"],
+        ),
+        (
+            "[egress]\naddresses = [\"192.0.2.1\", \"::ffff:192.0.2.1\"]\n",
+            &[":2:27: egress.addresses: got 192.0.2.1 twice"],
+        ),
+        (
+            "[egress]\ninterface = \"a name much too long\"\n",
+            &[
+                ":2:13: egress.interface: got \"a name much too long\", expected the name of an interface",
+            ],
+        ),
+        ("[egress]\nmark = -1\n", &[":2:8: egress.mark: got -1, expected 0 to 4294967295"]),
+        (
+            "[egress]\nspread = \"random\"\n",
+            &[":2:10: egress.spread: got \"random\", expected \"client\" or \"turns\""],
+        ),
+        (
+            "[[egress.named]]\nname = \"a\"\nusers = [\"zoe\"]\n",
+            &[":3:10: egress.named.users: got \"zoe\", expected a user of `[[auth.users]]`"],
+        ),
+        (
+            "[[egress.named]]\nname = \"a\"\ngroups = [\"staff\"]\n",
+            &[":3:11: egress.named.groups: got \"staff\", expected a group of"],
+        ),
+        (
+            "[[egress.named]]\nname = \"a\"\n[[egress.named]]\nname = \"a\"\n",
+            &[":4:8: egress.named.name: got \"a\" twice"],
+        ),
+        ("[[egress.named]]\nmark = 7\n", &["egress.named.name: missing"]),
+        (
             "[resolver.hosts]\na = [\"192.0.2.1\", \"b\"]\n",
             &[":2:19: resolver.hosts.a: got \"b\", expected an IP address"],
         ),

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
 use rustsocks::clock;
 
 /// The type of a question.
@@ -57,6 +59,7 @@ struct Shared {
     stop: AtomicBool,
     questions: AtomicUsize,
     tcp_questions: AtomicUsize,
+    askers: Mutex<BTreeSet<IpAddr>>,
 }
 
 impl NameServer {
@@ -72,6 +75,7 @@ impl NameServer {
             stop: AtomicBool::new(false),
             questions: AtomicUsize::new(0),
             tcp_questions: AtomicUsize::new(0),
+            askers: Mutex::default(),
         });
         let mut service = Service {
             poll,
@@ -95,6 +99,11 @@ impl NameServer {
     /// Questions so far, by either way; each type and each repetition counts.
     pub(crate) fn questions(&self) -> usize {
         self.shared.questions.load(Ordering::SeqCst)
+    }
+
+    /// Who has asked by UDP so far.
+    pub(crate) fn askers(&self) -> BTreeSet<IpAddr> {
+        self.shared.askers.lock().clone()
     }
 
     /// Questions that came by TCP.
@@ -143,6 +152,7 @@ impl Service {
         while let Ok((length, client)) = self.udp.recv_from(&mut octets) {
             let Some(question) = Question::read(&octets[..length]) else { continue };
             self.shared.questions.fetch_add(1, Ordering::SeqCst);
+            self.shared.askers.lock().insert(client.ip());
             let mut reply = (self.zone)(&question.name, question.kind);
             let mut due = None;
             if let Reply::Delayed(delay, then) = reply {

@@ -75,7 +75,8 @@ impl Proxy {
         Self::launch(command, directory, server, sessions, further)
     }
 
-    fn launch(
+    /// One that this command starts, which is given the arguments of the binary.
+    pub(crate) fn launch(
         mut command: Command,
         directory: TempDir,
         server: &str,

@@ -31,7 +31,7 @@ pub(super) fn families(workers: &[Arc<Counters>], now_ms: i64) -> Vec<MetricFami
 type Family = (&'static str, &'static str, Kind, fn(&Counters) -> f64);
 
 /// Name, meaning, kind and number.
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 19] = [
     ("rustsocks_worker_accepted_total", "Client connections accepted.", Kind::Counter, |worker| {
         worker.accepted.get() as f64
     }),
@@ -49,6 +49,12 @@ const FAMILIES: [Family; 18] = [
         "Pauses of accepting because descriptors had run out.",
         Kind::Counter,
         |worker| worker.accept_pauses.get() as f64,
+    ),
+    (
+        "rustsocks_egress_sources_lost_total",
+        "Sockets towards targets whose source address was gone or had no port left.",
+        Kind::Counter,
+        |worker| worker.sources_lost.get() as f64,
     ),
     (
         "rustsocks_worker_stale_events_total",
@@ -154,6 +160,7 @@ fn every_counter_is_exported(counters: &Counters) {
         datagrams_sent: _,
         datagrams_received: _,
         datagrams_dropped: _,
+        sources_lost: _,
         lookups: _,
         stale: _,
         budget_spent: _,

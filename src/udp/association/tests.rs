@@ -21,6 +21,7 @@ fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
         users: Arc::default(),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
+        egress: Arc::default(),
         timeouts: Timeouts {
             handshake: second,
             connect: second,

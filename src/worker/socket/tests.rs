@@ -7,6 +7,7 @@ use mio::{Events, Poll};
 
 use super::*;
 use crate::key::Key;
+use crate::linux::outgoing::Outgoing;
 use crate::linux::tcp_info::TcpInfo;
 use crate::linux::{listener, socket};
 use crate::relay::{Advance, BYTES_PER_TURN, Carrier, Direction, Meter, Relay, RelayEnd};
@@ -54,7 +55,7 @@ impl Bench {
 fn pair() -> (TcpStream, std::net::TcpStream) {
     let options = listener::ListenerOptions { reuse_port: false, ..Default::default() };
     let bound = listener::bind_listener((Ipv4Addr::LOCALHOST, 0).into(), options).unwrap();
-    let dialled = socket::dial(bound.local_addr().unwrap()).unwrap();
+    let dialled = socket::dial(bound.local_addr().unwrap(), &Outgoing::default()).unwrap();
     let stream = loop {
         match bound.accept() {
             Ok((stream, _)) => break stream,
@@ -197,7 +198,7 @@ fn a_dialled_socket_tells_how_its_connect_went() {
 fn dial_and_wait(addr: SocketAddr) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(8);
-    let mut socket = Socket::dialled(socket::dial(addr)?);
+    let mut socket = Socket::dialled(socket::dial(addr, &Outgoing::default())?);
     assert!(socket.connected().is_none());
     socket.register(poll.registry(), token())?;
     loop {

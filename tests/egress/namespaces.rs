@@ -1,0 +1,168 @@
+//! Interfaces and marks, in network namespaces of the tests' own: each test runs itself again in a fresh
+//! one, where it may do as it likes. What cannot be had is said loudly.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use super::harness::client::Client;
+use super::harness::proxy::Proxy;
+use super::{seen, user};
+
+/// Set for the test that runs inside.
+const INSIDE: &str = "RUSTSOCKS_TEST_NAMESPACE";
+
+/// Runs the test of this name again, in a namespace.
+fn in_a_namespace(test: &str) {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(if rustix::process::geteuid().is_root() { ["-n"] } else { ["-rn"] });
+        command
+    };
+    let may = unshare().args(["ip", "link", "set", "lo", "up"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED {test}: no network namespace can be made here (unshare, ip)");
+        return;
+    }
+    let output = unshare()
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+#[track_caller]
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+#[test]
+fn a_session_leaves_by_the_interface_and_not_by_the_route() {
+    in_a_namespace("namespaces::inside_by_interface");
+}
+
+/// Another namespace, that of the far side; ends when dropped.
+struct Far(Child);
+
+impl Far {
+    fn start() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["-n", "sleep", "600"]).stdin(Stdio::null());
+        let far = Self(command.spawn().unwrap());
+        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+        super::harness::wait_for("the far namespace", || {
+            let its = std::fs::read_link(format!("/proc/{}/ns/net", far.0.id())).ok()?;
+            (its != own).then_some(())
+        });
+        far
+    }
+
+    fn enter(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.0.id().to_string(), "-n", program]);
+        command
+    }
+
+    #[track_caller]
+    fn ip(&self, arguments: &str) {
+        let status = self.enter("ip").args(arguments.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {arguments} on the far side");
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+#[ignore = "another test runs it in a namespace"]
+fn inside_by_interface() {
+    if !is_inside() {
+        return;
+    }
+    let far = Far::start();
+    ip("link set lo up");
+    far.ip("link set lo up");
+    far.ip("addr add 10.99.0.1/32 dev lo");
+    for number in [0, 1] {
+        ip(&format!("link add out{number} type veth peer name far{number}"));
+        ip(&format!("link set far{number} netns {}", far.0.id()));
+        ip(&format!("addr add 10.9.{number}.1/24 dev out{number}"));
+        far.ip(&format!("addr add 10.9.{number}.2/24 dev far{number}"));
+        ip(&format!("link set out{number} up"));
+        far.ip(&format!("link set far{number} up"));
+    }
+    // The route leaves by the first; by the second there is one, but a worse one.
+    ip("route add 10.99.0.1 via 10.9.0.2 dev out0 metric 10");
+    ip("route add 10.99.0.1 via 10.9.1.2 dev out1 metric 20");
+    // The far side is a proxy, too: its records say who has come.
+    let directory = tempfile::tempdir().unwrap();
+    let listens = "bind_address = \"10.99.0.1\"\nallow_open_proxy = true";
+    let target =
+        Proxy::launch(far.enter(env!("CARGO_BIN_EXE_rustsocks")), directory, listens, "", "");
+    let came = |proxy: &Proxy| {
+        let mut client = Client::connected(proxy.socks, target.socks);
+        client.send(b"\x16\x03\x01 whoever I am");
+        assert_eq!(client.receive_all(), b"");
+    };
+    let count = |source: &str| {
+        format!(
+            "SELECT count(*) FROM sessions WHERE source_ip = '{source}' AND close_code = 'malformed'"
+        )
+    };
+    came(&Proxy::start());
+    target.wait_count(&count("10.9.0.1"), 1);
+    came(&Proxy::with("[egress]\ninterface = \"out1\"\n"));
+    target.wait_count(&count("10.9.1.1"), 1);
+    target.wait_count(&count("10.9.0.1"), 1);
+}
+
+#[test]
+fn packets_bear_the_mark_of_their_user() {
+    in_a_namespace("namespaces::inside_by_mark");
+}
+
+#[test]
+#[ignore = "another test runs it in a namespace"]
+fn inside_by_mark() {
+    if !is_inside() {
+        return;
+    }
+    ip("link set lo up");
+    // Addresses of this host are found before any rule, unless that is changed.
+    ip("rule add pref 100 table local");
+    ip("rule del pref 0");
+    ip("rule add pref 50 fwmark 7 unreachable");
+    let proxy = Proxy::with_sections(
+        "commands = [\"connect\", \"udp_associate\"]",
+        "",
+        r#"
+[auth]
+socks_method = "userpass"
+users = [
+    { username = "marked", password = "marked" },
+    { username = "plain", password = "plain" },
+]
+[[egress.named]]
+name = "by mark"
+users = ["marked"]
+mark = 7
+"#,
+    );
+    let target = super::mirror("127.0.0.1:0");
+    assert_eq!(seen(user(&proxy, "plain"), target.address), "127.0.0.1");
+    let mut client = user(&proxy, "marked");
+    client.send(&super::client::connect(target.address));
+    assert_eq!(client.reply(), (3, SocketAddr::from(([0, 0, 0, 0], 0))));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'network_unreachable'", 1);
+}
