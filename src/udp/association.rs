@@ -290,7 +290,7 @@ impl Association {
                 (None, Ok(addresses)) => (self.way(target, permit, &addresses), NAME_LASTS),
                 (None, Err(error)) => {
                     self.refuse(target, None, lookup_outcome(error));
-                    (Way::Closed(Dropped::NameFailed), NO_NAME_LASTS)
+                    (Way::Closed(lookup_dropped(error)), NO_NAME_LASTS)
                 }
             };
             self.routes.put(&address, way, now, Some(now + lasts));
@@ -370,6 +370,13 @@ const fn lookup_outcome(error: LookupError) -> Outcome {
         LookupError::Failed | LookupError::TimedOut => Outcome::NameLookupFailed,
         LookupError::Overloaded => Outcome::ServerBusy,
         LookupError::ClientOverloaded => Outcome::OverLimit,
+    }
+}
+
+const fn lookup_dropped(error: LookupError) -> Dropped {
+    match error {
+        LookupError::NotFound | LookupError::Failed | LookupError::TimedOut => Dropped::NameFailed,
+        LookupError::Overloaded | LookupError::ClientOverloaded => Dropped::LookupsFull,
     }
 }
 
