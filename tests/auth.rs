@@ -70,6 +70,32 @@ fn greeting_login_request_and_payload_in_one_segment_get_their_echo() {
     assert_eq!(client.receive_all(), b"payload");
 }
 
+/// More octets than are held of a client before its relay, and not one too many for the protocol.
+#[test]
+fn the_longest_greeting_login_and_request_in_one_segment_are_read_to_their_end() {
+    let (name, password) = ("u".repeat(255), "p".repeat(255));
+    let hash = rustsocks::auth::hash(password.as_bytes()).unwrap();
+    let proxy = Proxy::with(&format!(
+        "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"{name}\"\npassword_hash = \"{hash}\"\n"
+    ));
+    let origin = Origin::echo();
+    let host = format!("{}localhost", "a.".repeat(123));
+    let mut all = vec![5, 255];
+    all.extend([2; 255]);
+    all.extend(client::userpass(&name, &password));
+    all.extend([5, 1, 0, 3, 255]);
+    all.extend(host.bytes());
+    all.extend(origin.address.port().to_be_bytes());
+    assert_eq!((host.len(), all.len()), (255, 1032));
+    all.extend(b"payload");
+    let mut client = Client::to(proxy.socks);
+    client.send(&all);
+    client.finish();
+    assert_eq!(client.receive(4), [5, 2, 1, 0]);
+    assert_eq!(client.reply().0, 0);
+    assert_eq!(client.receive_all(), b"payload");
+}
+
 #[test]
 fn without_a_login_nothing_is_reached() {
     let (proxy, origin) = (proxy(), Origin::echo());

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mio::event::Event;
-use smallvec::SmallVec;
-use zeroize::Zeroize;
 
 use super::binding::Awaiting;
 use super::close::{self, set_late_facts};
 use super::connection::{Connection, Fate, Link, Live};
+use super::inbox::Inbox;
 use super::kit::Kit;
 use super::parting::Parting;
 use super::relaying::Relaying;
@@ -23,7 +22,6 @@ use super::udp_end::UdpEnd;
 use crate::acl::Permit;
 use crate::auth::{Credentials, RecentKey, Verdict};
 use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
-use crate::http::HEAD_OCTETS_MAX;
 use crate::key::Key;
 use crate::linux;
 use crate::linux::outgoing::Outgoing;
@@ -31,7 +29,7 @@ use crate::offload::Job;
 use crate::policy::Policy;
 use crate::resolve::{Answered, Asker};
 use crate::session::Outcome;
-use crate::socks::{Handshake, Outbox};
+use crate::socks::Outbox;
 use crate::udp::Association;
 
 /// The machine with its buffers, and the sockets that it is dialling.
@@ -60,16 +58,6 @@ pub(super) struct Front {
 struct Dialled {
     socket: Socket,
     address: SocketAddr,
-}
-
-/// What the client has sent and the machine has not used.
-struct Inbox {
-    octets: SmallVec<[u8; INBOX_OCTETS]>,
-    used: usize,
-    filled: usize,
-    /// Octets came, or a stage began, since the machine last saw them.
-    fresh: bool,
-    eof: bool,
 }
 
 impl Front {
@@ -127,9 +115,8 @@ impl Front {
 
     /// Shows the machine what the client sent.
     fn feed(&mut self, now: Instant) -> Next {
-        self.inbox.fresh = false;
-        let octets = &self.inbox.octets[self.inbox.used..self.inbox.filled];
-        let (used, next) = self.machine.handle(Input::Bytes(octets), now, &mut self.outbox);
+        let octets = Input::Bytes(self.inbox.show());
+        let (used, next) = self.machine.handle(octets, now, &mut self.outbox);
         self.inbox.consume(used);
         next
     }
@@ -137,7 +124,7 @@ impl Front {
     /// The connection to the client broke. What it had said before is heard all the same, so that it is
     /// recorded; nothing of it is begun.
     fn broken(&mut self, outcome: Outcome, now: Instant) -> Next {
-        if self.machine.wants_bytes() && self.inbox.fresh {
+        if self.machine.wants_bytes() && self.inbox.is_fresh() {
             let next = self.feed(now);
             if matches!(next, Next::Refuse(_) | Next::End(_)) {
                 return next;
@@ -148,18 +135,14 @@ impl Front {
 
     /// Reads what the client sends, as far as there is room for it.
     fn fill(&mut self, client: &mut Socket) -> Result<(), Outcome> {
-        while client.is_readable() && !self.inbox.eof {
+        while client.is_readable() && !self.inbox.has_ended() {
             let room = self.inbox.room();
             if room.is_empty() {
                 // A reset is not to be read as long as octets are in front of it.
                 return if client.is_broken() { Err(Outcome::ClientReset) } else { Ok(()) };
             }
             match client.read(room) {
-                Ok(0) => self.inbox.eof = true,
-                Ok(read) => {
-                    self.inbox.filled += read;
-                    self.inbox.fresh = true;
-                }
+                Ok(read) => self.inbox.filled(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -199,7 +182,7 @@ impl Connection {
             return fate;
         }
         let Link::Front(front) = &mut self.link else { return Fate::Wait };
-        let eof_before = front.inbox.eof;
+        let eof_before = front.inbox.has_ended();
         let filled = front.fill(&mut self.client);
         if let Err(outcome) = filled {
             let next = front.broken(outcome, kit.now.mono);
@@ -207,7 +190,7 @@ impl Connection {
         }
         let next = if front.flushing || !front.outbox.pending().is_empty() {
             Next::Flush
-        } else if front.machine.wants_bytes() && front.inbox.fresh {
+        } else if front.machine.wants_bytes() && front.inbox.is_fresh() {
             front.feed(kit.now.mono)
         } else {
             Next::Wait
@@ -217,12 +200,8 @@ impl Connection {
             fate @ (Fate::Again | Fate::Release) => return fate,
         }
         let Link::Front(front) = &mut self.link else { return Fate::Wait };
-        // What found no room before may have room now, and no event will tell of it.
-        if front.machine.wants_bytes() && self.client.is_readable() && front.inbox.has_room() {
-            return Fate::Again;
-        }
-        if front.inbox.eof && !eof_before {
-            let early = front.inbox.used < front.inbox.filled;
+        if front.inbox.has_ended() && !eof_before {
+            let early = !front.inbox.unused().is_empty();
             let next = front.ask(Input::Eof { early }, kit.now.mono);
             return self.perform(next, key, kit);
         }
@@ -273,7 +252,7 @@ impl Connection {
                 {
                     kit.recent.put(recent, identity.clone(), kit.now.mono);
                 }
-                front.inbox.fresh = true;
+                front.inbox.refresh();
                 let next = front.ask(Input::Verdict(verdict), kit.now.mono);
                 self.perform(next, key, kit)
             }
@@ -298,9 +277,16 @@ impl Connection {
             let Link::Front(front) = &mut self.link else { return Fate::Again };
             next = match next {
                 Next::Wait => return self.flush_waiting(),
-                Next::Read if front.inbox.fresh => front.feed(now),
-                Next::Read if front.inbox.eof => front.ask(Input::Eof { early: false }, now),
-                Next::Read => return Fate::Wait,
+                Next::Read if front.inbox.is_fresh() => front.feed(now),
+                Next::Read if front.inbox.has_ended() => {
+                    front.ask(Input::Eof { early: false }, now)
+                }
+                Next::Read => {
+                    // What found no room before has room now, and no event will tell of it.
+                    let room = front.inbox.has_room() || front.inbox.grow();
+                    let more = room && self.client.is_readable();
+                    return if more { Fate::Again } else { Fate::Wait };
+                }
                 Next::Flush => match flush(&mut self.client, &mut front.outbox) {
                     Ok(true) => {
                         front.flushing = false;
@@ -314,7 +300,7 @@ impl Connection {
                 },
                 Next::Verify(credentials) => match verify(front, credentials, key, kit) {
                     Some(verdict) => {
-                        front.inbox.fresh = true;
+                        front.inbox.refresh();
                         front.ask(Input::Verdict(verdict), now)
                     }
                     None => return self.flush_waiting(),
@@ -473,7 +459,7 @@ impl Connection {
         if let Some(live) = &self.session {
             set_late_facts(live.slot.reference(), facts);
         }
-        let early = &front.inbox.octets[front.inbox.used..front.inbox.filled];
+        let early = front.inbox.unused();
         let timeouts = front.machine.policy().timeouts;
         let standing = front.machine.standing();
         let relaying = Relaying::new(upstream, early, timeouts, standing, kit);
@@ -560,54 +546,3 @@ pub(super) fn flush(client: &mut Socket, outbox: &mut Outbox) -> io::Result<bool
     }
     Ok(true)
 }
-
-impl Inbox {
-    fn new() -> Self {
-        let octets = SmallVec::from([0; INBOX_OCTETS]);
-        Self { octets, used: 0, filled: 0, fresh: false, eof: false }
-    }
-
-    /// Whether more can be read. Where one message fills all, which only the head of an HTTP request
-    /// can, there is made room for it.
-    fn has_room(&mut self) -> bool {
-        if self.eof {
-            return false;
-        }
-        if self.used > 0 || self.filled < self.octets.len() {
-            return true;
-        }
-        if self.octets.len() >= HEAD_OCTETS_MAX {
-            return false;
-        }
-        let mut grown = SmallVec::from_elem(0, HEAD_OCTETS_MAX);
-        grown[..self.filled].copy_from_slice(&self.octets[..self.filled]);
-        // It may hold a password.
-        self.octets.zeroize();
-        self.octets = grown;
-        true
-    }
-
-    /// Forgets octets that were used. They may hold a password, so they are wiped.
-    fn consume(&mut self, used: usize) {
-        let end = (self.used + used).min(self.filled);
-        self.octets[self.used..end].zeroize();
-        self.used = end;
-        if self.used == self.filled {
-            (self.used, self.filled) = (0, 0);
-        }
-    }
-
-    fn room(&mut self) -> &mut [u8] {
-        if self.filled == self.octets.len() && self.used > 0 {
-            self.octets.copy_within(self.used.., 0);
-            self.filled -= self.used;
-            self.used = 0;
-        }
-        &mut self.octets[self.filled..]
-    }
-}
-
-/// Octets of a client that are held before its relay: the longest message of the handshake, and
-/// room for some payload behind the request.
-const INBOX_OCTETS: usize = 1024;
-const _: () = assert!(INBOX_OCTETS >= Handshake::MESSAGE_OCTETS_MAX);

@@ -20,6 +20,7 @@ mod close;
 mod connection;
 pub mod deadlines;
 mod front;
+pub mod inbox;
 mod kit;
 mod letters;
 mod parting;
