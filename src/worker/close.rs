@@ -5,7 +5,6 @@ use super::kit::Kit;
 use super::socket::Socket;
 use crate::connection::{Facts, Machine};
 use crate::linux::tcp_info::TcpInfo;
-use crate::relay::{RelayEnd, Side};
 use crate::session::{Ending, Outcome, SessionRef, Status, Traffic};
 use crate::stats::Counters;
 
@@ -145,23 +144,9 @@ fn set_client_tcp(session: SessionRef, client: &Socket) {
 }
 
 /// Adds what a portion of a relay moved to the worker's sums.
-pub(super) fn count_traffic(counters: &Counters, before: &Traffic, after: &Traffic) {
-    counters.bytes_sent.add(after.bytes_sent - before.bytes_sent);
-    counters.bytes_received.add(after.bytes_received - before.bytes_received);
-    counters.packets_sent.add(after.packets_sent - before.packets_sent);
-    counters.packets_received.add(after.packets_received - before.packets_received);
-}
-
-/// How a session ends whose relay ended so, and which socket was lost, if one was.
-pub(super) const fn relay_outcome(end: RelayEnd) -> (Outcome, Option<Side>) {
-    match end {
-        RelayEnd::ClientClosed => (Outcome::ClientClosed, None),
-        RelayEnd::TargetClosed => (Outcome::TargetClosed, None),
-        RelayEnd::ClientReset => (Outcome::ClientReset, Some(Side::Client)),
-        RelayEnd::TargetReset => (Outcome::TargetReset, Some(Side::Upstream)),
-        RelayEnd::Failed { side: Side::Client, .. } => (Outcome::ClientLost, Some(Side::Client)),
-        RelayEnd::Failed { side: Side::Upstream, .. } => {
-            (Outcome::TargetLost, Some(Side::Upstream))
-        }
-    }
+pub(super) fn count_traffic(counters: &Counters, moved: &Traffic) {
+    counters.bytes_sent.add(moved.bytes_sent);
+    counters.bytes_received.add(moved.bytes_received);
+    counters.packets_sent.add(moved.packets_sent);
+    counters.packets_received.add(moved.packets_received);
 }

@@ -126,7 +126,7 @@ impl Connection {
     /// Whether it moves so much that others go first.
     pub(super) fn is_heavy(&self) -> bool {
         match &self.link {
-            Link::Relaying(relaying) => relaying.relay.is_heavy(),
+            Link::Relaying(relaying) => relaying.passage.is_heavy(),
             Link::Front(_) | Link::Associated(_) | Link::Parting(_) => false,
         }
     }

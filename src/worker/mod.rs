@@ -24,6 +24,7 @@ pub mod inbox;
 mod kit;
 mod letters;
 mod parting;
+pub mod passage;
 mod ready;
 mod refused;
 mod relaying;

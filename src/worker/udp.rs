@@ -15,7 +15,8 @@ use mio::event::Event;
 use super::close;
 use super::connection::{CLIENT_SOCKET, Connection, Fate, Link, Live};
 use super::kit::Kit;
-use super::relaying::{Booking, first_byte};
+use super::passage::{Booking, moved};
+use super::relaying::first_byte;
 use super::socket::Socket;
 use super::token::{Role, Token};
 use super::udp_end::UdpEnd;
@@ -160,7 +161,8 @@ impl Associated {
             && let Some(since) = self.first_byte_since.take()
         {
             let session = session.map(|live| live.slot.reference());
-            first_byte(session, Some(since), kit.now.mono, &kit.counters);
+            let waited = kit.now.mono.saturating_duration_since(since);
+            first_byte(session, waited, &kit.counters);
         }
     }
 }
@@ -320,7 +322,7 @@ impl Connection {
     /// shows old figures.
     fn publish(&mut self, before: &Traffic, kit: &Kit) {
         let Link::Associated(associated) = &mut self.link else { return };
-        close::count_traffic(&kit.counters, before, &associated.traffic);
+        close::count_traffic(&kit.counters, &moved(before, &associated.traffic));
         let shadowed = associated.association.count_judged(kit.index);
         if shadowed > 0 {
             kit.counters.shadow_blocks.add(shadowed);

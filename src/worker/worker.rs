@@ -298,7 +298,7 @@ impl Worker {
         let Some(connection) = self.slots.remove(key) else { return };
         debug_assert!(connection.settled, "released without having been settled");
         if let Link::Relaying(relaying) = connection.link {
-            relaying.relay.release(&mut self.kit.carrier);
+            relaying.passage.release(&mut self.kit.carrier);
         }
         self.kit.counters.released.add(1);
     }
