@@ -48,15 +48,14 @@ impl Guard {
         if own.contains(SocketAddr::new(address, target.port())) {
             return Err("guard: the proxy's own listeners are for nobody");
         }
-        match (class(address), class(unwrap(client))) {
+        match (class(address), standing(unwrap(client))) {
             (Class::Nobody(sentence), _) => Err(sentence),
             (Class::Public, _) | (Class::Loopback | Class::Private, Class::Loopback) => Ok(()),
-            // A link-local client stands on our own network, as a private one does.
-            (Class::Private, Class::Private | Class::Nobody(_)) => Ok(()),
+            (Class::Private, Class::Private) => Ok(()),
             (Class::Loopback, Class::Private | Class::Public | Class::Nobody(_)) => {
                 Err("guard: loopback targets are for loopback clients")
             }
-            (Class::Private, Class::Public) => {
+            (Class::Private, Class::Public | Class::Nobody(_)) => {
                 Err("guard: private targets are for loopback and private clients")
             }
         }
@@ -76,6 +75,16 @@ impl OwnListeners {
     }
 }
 
+/// The class that a client belongs to. A link-local one stands on our own network, as a private one does;
+/// one at another address that is for nobody (a load balancer may announce anything) is a stranger.
+fn standing(client: IpAddr) -> Class {
+    match class(client) {
+        Class::Nobody(sentence) if sentence == LINK_LOCAL => Class::Private,
+        Class::Nobody(_) => Class::Public,
+        known @ (Class::Loopback | Class::Private | Class::Public) => known,
+    }
+}
+
 fn class(address: IpAddr) -> Class {
     match address {
         IpAddr::V4(v4) => class_v4(v4),
@@ -89,7 +98,7 @@ fn class_v4(address: Ipv4Addr) -> Class {
         (0, _) => Class::Nobody("guard: 0.0.0.0/8 is for nobody"),
         (127, _) => Class::Loopback,
         (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Class::Private,
-        (169, 254) => Class::Nobody("guard: link-local and metadata addresses are for nobody"),
+        (169, 254) => Class::Nobody(LINK_LOCAL),
         (224..=239, _) => Class::Nobody("guard: multicast is for nobody"),
         (240..=255, _) => Class::Nobody("guard: 240.0.0.0/4 and broadcast are for nobody"),
         (_, _) => Class::Public,
@@ -106,7 +115,7 @@ fn class_v6(address: Ipv6Addr) -> Class {
         // Unique local (RFC 4193), and the site-local ones that came before them.
         Class::Private
     } else if first & 0xffc0 == 0xfe80 {
-        Class::Nobody("guard: link-local and metadata addresses are for nobody")
+        Class::Nobody(LINK_LOCAL)
     } else if first & 0xff00 == 0xff00 {
         Class::Nobody("guard: multicast is for nobody")
     } else {
@@ -132,6 +141,8 @@ pub(super) fn unwrap(address: IpAddr) -> IpAddr {
         (_, _, _, _, _, _) => address,
     }
 }
+
+const LINK_LOCAL: &str = "guard: link-local and metadata addresses are for nobody";
 
 #[cfg(test)]
 mod tests {
@@ -223,6 +234,16 @@ mod tests {
                 assert!(!allows(client, target), "{client} {target}");
             }
         }
+    }
+
+    #[test]
+    fn a_client_at_an_address_that_nobody_has_is_a_stranger() {
+        for client in ["0.0.0.1", "224.0.0.1", "240.0.0.1", "::", "::0.0.212.0", "ff02::1"] {
+            assert!(allows(client, PUBLIC), "{client}");
+            assert!(!allows(client, PRIVATE), "{client}");
+            assert!(!allows(client, LOOPBACK), "{client}");
+        }
+        assert!(allows("169.254.0.9", PRIVATE) && allows("fe80::9", PRIVATE));
     }
 
     #[test]
