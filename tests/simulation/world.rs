@@ -595,6 +595,7 @@ fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
         commands: if dice.chance(80) { commands.with(Command::Bind) } else { commands },
         associations: AssociationPolicy::default(),
         // Now and then a reload takes her away.
+        egress: Arc::default(),
         users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
