@@ -7,6 +7,7 @@ mod credentials;
 mod identity;
 mod password;
 mod recent;
+mod stored;
 mod users;
 
 pub use credentials::Credentials;

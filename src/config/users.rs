@@ -56,7 +56,7 @@ pub(super) fn auth(
             }
             (None, None) => {
                 let message = format!(
-                    "missing for {name:?}, expected a PHC string such as \
+                    "missing for {name:?}, expected a hash such as \
                                        `rustsocks hash-password` prints"
                 );
                 return Err(source.error(span, "auth.users.password_hash", message));
@@ -69,9 +69,12 @@ pub(super) fn auth(
             // The kind is only quoted where it is one, and no password in the wrong place.
             let message = match error {
                 HashError::Kind(_) if phc.matches('$').count() < 3 => {
-                    "expected a PHC string such as `rustsocks hash-password` prints".to_owned()
+                    "expected a hash such as `rustsocks hash-password` prints".to_owned()
                 }
-                HashError::Kind(_) | HashError::Syntax(_) | HashError::Make(_) => error.to_string(),
+                HashError::Kind(_)
+                | HashError::Syntax(_)
+                | HashError::Cost(_)
+                | HashError::Make(_) => error.to_string(),
             };
             source.error(hash.span(), "auth.users.password_hash", message)
         })?;
