@@ -9,9 +9,11 @@ mod password;
 mod recent;
 mod stored;
 mod users;
+mod users_file;
 
 pub use credentials::Credentials;
 pub use identity::Identity;
 pub use password::{HashError, Verdict, hash, verify};
 pub use recent::{KEPT_FOR, LOGINS_MAX, Recent, RecentKey};
 pub use users::{User, Users};
+pub use users_file::LineError;

@@ -63,6 +63,11 @@ impl StoredHash {
         Ok(Self { kind, text: text.into() })
     }
 
+    /// It as text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether it is the hash of this password; slow on purpose.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         let text = &*self.text;

@@ -27,7 +27,15 @@ impl User {
         Ok(Self { name: name.into(), stored, groups: groups.into() })
     }
 
-    pub(super) fn name(&self) -> Arc<str> {
+    /// The same user in these groups.
+    #[must_use]
+    pub fn in_groups(self, groups: Arc<[Box<str>]>) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
 
@@ -35,7 +43,9 @@ impl User {
         &self.stored
     }
 
-    pub(super) fn groups(&self) -> Arc<[Box<str>]> {
+    /// The groups that the user is in.
+    #[must_use]
+    pub fn groups(&self) -> Arc<[Box<str>]> {
         Arc::clone(&self.groups)
     }
 }

@@ -17,6 +17,7 @@ mod logging;
 mod migrate;
 #[cfg(feature = "database")]
 mod new_file;
+mod password;
 #[cfg(feature = "database")]
 mod progress;
 #[cfg(feature = "database")]
@@ -24,6 +25,8 @@ mod replay;
 mod run;
 mod sessions;
 mod show_config;
+mod user;
+mod users_edit;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +66,9 @@ enum Command {
     ShowConfig(File),
     /// Read a password and print the hash for `auth.users.password_hash`
     HashPassword,
+    /// Add, change, delete, list and check the users of `auth.users_file`
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Bring the database's schema up to date
     #[cfg(feature = "database")]
     Migrate(migrate::Migrate),
@@ -97,6 +103,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(explain) => explain.explain(),
         Command::ShowConfig(file) => show_config::show_config(file.config.as_deref()),
         Command::HashPassword => hash_password::hash_password(),
+        Command::User(user) => user.run(),
         #[cfg(feature = "database")]
         Command::Migrate(migrate) => migrate.migrate(),
         #[cfg(feature = "database")]
@@ -119,6 +126,7 @@ Examples:
   rustsocks hash-password < password.txt
   rustsocks explain --user alice example.com:443
   rustsocks explain --replay 7d --rules new.toml
+  rustsocks user add alice --group staff --file data/users
   rustsocks sessions list --user alice
   rustsocks sessions terminate --user alice
   rustsocks sessions export --since 2026-01-01 --user alice > alice.csv

@@ -107,12 +107,17 @@ pub(super) struct Listen {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Auth {
     pub(super) socks_method: Placed<SocksMethod>,
+    pub(super) users_file: Placed<String>,
     pub(super) users: Vec<Placed<UserEntry>>,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { socks_method: placed(SocksMethod::None), users: Vec::new() }
+        Self {
+            socks_method: placed(SocksMethod::None),
+            users_file: placed(String::new()),
+            users: Vec::new(),
+        }
     }
 }
 

@@ -26,3 +26,4 @@ pub use settings::{
     AclSettings, AuthSettings, EgressSettings, ListenSettings, LoggingSettings, MetricsSettings,
     ResolverSettings, ServerSettings, SessionSettings, Settings,
 };
+pub use users::parse_users;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::Users;
+use crate::auth::{User, Users};
 use crate::egress::{Egress, Named};
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
@@ -92,8 +92,12 @@ pub struct ListenSettings {
 pub struct AuthSettings {
     /// Whether a name and a password are demanded (RFC 1929).
     pub required: bool,
-    /// Who may log in.
+    /// Who may log in: those of the file itself, and those of `users_file`.
     pub users: Arc<Users>,
+    /// Where more of them are; it may change while we run.
+    pub users_file: Option<PathBuf>,
+    /// Those of the file itself.
+    pub(super) listed: Arc<[User]>,
 }
 
 /// `[acl]`
@@ -212,13 +216,19 @@ impl Settings {
     /// One line that says what is wrong, where, and what was expected.
     pub fn load(path: Option<&Path>) -> Result<(Self, Vec<String>), ConfigError> {
         let Some(path) = path else { return Self::parse(None, "") };
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
-            place: Place { file: Some(path.to_path_buf()), position: None },
-            key: String::new(),
-            message: format!("cannot be read: {error}"),
-            nearest: None,
-        })?;
+        let text = read(path)?;
         Self::parse(Some(path), &text)
+    }
+
+    /// Which file of users a configuration names, without reading that.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the configuration.
+    pub fn users_file(path: &Path) -> Result<Option<PathBuf>, ConfigError> {
+        let text = read(path)?;
+        let file = Source { path: Some(path), text: &text }.parse()?;
+        let users_file = file.auth.users_file.into_inner();
+        Ok((!users_file.is_empty()).then(|| users_file.into()))
     }
 
     /// The same of a text; `path` is only named.
@@ -248,4 +258,13 @@ impl Settings {
         };
         Ok((settings, warnings))
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError {
+        place: Place { file: Some(path.to_path_buf()), position: None },
+        key: String::new(),
+        message: format!("cannot be read: {error}"),
+        nearest: None,
+    })
 }

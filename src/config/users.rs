@@ -1,12 +1,16 @@
 //! `[auth]`: who may log in.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auth::{self, HashError, User, Users};
 
 use super::choice::SocksMethod;
-use super::error::ConfigError;
+use super::error::{ConfigError, Place};
 use super::file::{self, Placed, Secret};
 use super::settings::AuthSettings;
 use super::source::{NAME_MAX, Source};
@@ -17,14 +21,20 @@ pub(super) fn auth(
     warnings: &mut Vec<String>,
 ) -> Result<AuthSettings, ConfigError> {
     let required = section.socks_method.get_ref() == &SocksMethod::Userpass;
-    if required && section.users.is_empty() {
+    let users_file = section.users_file.get_ref();
+    let users_file = (!users_file.is_empty()).then(|| PathBuf::from(users_file));
+    if required && section.users.is_empty() && users_file.is_none() {
         let message = "\"userpass\" without a user lets nobody in; expected at least one \
-                       `[[auth.users]]`";
+                       `[[auth.users]]`, or a `users_file`";
         return Err(source.error(section.socks_method.span(), "auth.socks_method", message));
     }
     if !required && let Some(first) = section.users.first() {
         let message = "not used, because `auth.socks_method` is \"none\"; set it to \"userpass\"";
         warnings.push(source.warning(first.span(), "auth.users", message));
+    }
+    if !required && users_file.is_some() {
+        let message = "not used, because `auth.socks_method` is \"none\"; set it to \"userpass\"";
+        warnings.push(source.warning(section.users_file.span(), "auth.users_file", message));
     }
     let mut names = HashSet::new();
     let mut users = Vec::new();
@@ -81,8 +91,87 @@ pub(super) fn auth(
         entry.password_hash = Some(hash);
         users.push(user);
     }
-    Ok(AuthSettings { required, users: Arc::new(Users::new(users)) })
+    let mut auth = AuthSettings {
+        required,
+        users: Arc::default(),
+        users_file,
+        listed: users.into(),
+    };
+    auth.load_users(warnings)?;
+    Ok(auth)
 }
+
+impl AuthSettings {
+    /// Reads the file of users, if there is one, and puts its users beside those of the configuration.
+    ///
+    /// # Errors
+    /// One line that says what is wrong, in which line of the file. Nothing has changed then.
+    pub fn load_users(&mut self, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+        let mut users = self.listed.to_vec();
+        if let Some(path) = &self.users_file {
+            let listed: HashSet<_> = users.iter().map(User::name).collect();
+            let (text, readable) = read(path).map_err(|error| {
+                users_error(path, None, format!("cannot be read: {error}"))
+            })?;
+            if readable {
+                let message = "others may read it, expected the mode 0600 or 0640";
+                warnings.push(users_error(path, None, message.to_owned()).to_string());
+            }
+            for (line, user) in parse_users(path, &text)? {
+                if listed.contains(&user.name()) {
+                    let name = user.name();
+                    let message = format!("{name:?} is one of `[[auth.users]]`, too");
+                    return Err(users_error(path, Some(line), message));
+                }
+                users.push(user);
+            }
+        }
+        self.users = Arc::new(Users::new(users));
+        Ok(())
+    }
+}
+
+/// The users of a text in the form of htpasswd(1), each with the number of its line; `path` is only
+/// named.
+///
+/// # Errors
+/// One line that says what is wrong, and in which line.
+pub fn parse_users(path: &Path, text: &str) -> Result<Vec<(usize, User)>, ConfigError> {
+    let mut names = HashSet::new();
+    let mut users = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let user = User::from_line(text)
+            .map_err(|error| users_error(path, Some(line), error.to_string()))?;
+        let Some(user) = user else { continue };
+        if !names.insert(user.name()) {
+            let message = format!("got {:?} twice, expected each user once", user.name());
+            return Err(users_error(path, Some(line), message));
+        }
+        users.push((line, user));
+    }
+    Ok(users)
+}
+
+/// The file's text, and whether everybody may read it.
+fn read(path: &Path) -> io::Result<(String, bool)> {
+    let file = File::open(path)?;
+    let readable = file.metadata()?.mode() & 0o004 != 0;
+    let mut text = String::new();
+    file.take(USERS_FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > USERS_FILE_OCTETS_MAX {
+        let message = format!("it has more than {USERS_FILE_OCTETS_MAX} octets");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok((text, readable))
+}
+
+fn users_error(path: &Path, line: Option<usize>, message: String) -> ConfigError {
+    let place = Place { file: Some(path.to_path_buf()), position: line.map(|line| (line, 1)) };
+    ConfigError { place, key: String::new(), message, nearest: None }
+}
+
+/// Some hundred thousand users.
+const USERS_FILE_OCTETS_MAX: u64 = 64 << 20;
 
 /// The hash of a plain password, in its place.
 fn hashed(

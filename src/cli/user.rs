@@ -1,0 +1,166 @@
+//! `rustsocks user …`
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use zeroize::Zeroizing;
+
+use super::failure::{Failure, print};
+use super::password::{new_password, password};
+use super::users_edit::UsersEdit;
+use crate::auth::{self, Credentials, User, Users, Verdict};
+use crate::config::{Settings, parse_users};
+
+/// What is done with users.
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the password is asked for, or is the first line of stdin
+    Add {
+        #[command(flatten)]
+        whose: Whose,
+        /// A group that the user is in; may be given several times
+        #[arg(short, long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Change a user's password
+    Passwd(Whose),
+    /// Delete a user; with the proxy running, the user's sessions are ended when it reads the file
+    Del(Whose),
+    /// List the users with their groups
+    List(Place),
+    /// Check a user's password; the exit status is 1 if it is wrong
+    Verify(Whose),
+}
+
+/// Which user, and where.
+#[derive(Debug, Args)]
+pub(super) struct Whose {
+    /// The user's name
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which file.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Place {
+    /// The file of users itself
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The configuration that names it as `auth.users_file`
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl UserCommand {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add { whose, groups } => add(&whose, &groups),
+            Self::Passwd(whose) => passwd(&whose),
+            Self::Del(whose) => del(&whose),
+            Self::List(place) => list(&place),
+            Self::Verify(whose) => verify(&whose),
+        }
+    }
+}
+
+fn add(whose: &Whose, groups: &[String]) -> Result<(), Failure> {
+    let path = whose.place.path()?;
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    // The password is asked for before the lock is taken, and not in vain.
+    must_be_new(whose, &UsersEdit::begin(&path)?)?;
+    let user = with_password(&whose.name, &groups)?;
+    let mut edit = UsersEdit::begin(&path)?;
+    must_be_new(whose, &edit)?;
+    edit.put(&user);
+    edit.finish()
+}
+
+fn passwd(whose: &Whose) -> Result<(), Failure> {
+    let path = whose.place.path()?;
+    known(whose, &UsersEdit::begin(&path)?)?;
+    let user = with_password(&whose.name, &[])?;
+    let mut edit = UsersEdit::begin(&path)?;
+    let groups = known(whose, &edit)?.groups();
+    edit.put(&user.in_groups(groups));
+    edit.finish()
+}
+
+fn del(whose: &Whose) -> Result<(), Failure> {
+    let mut edit = UsersEdit::begin(&whose.place.path()?)?;
+    let user = known(whose, &edit)?;
+    edit.remove(&user);
+    edit.finish()
+}
+
+fn list(place: &Place) -> Result<(), Failure> {
+    let mut text = String::new();
+    for user in place.users()? {
+        text.push_str(&user.name());
+        if !user.groups().is_empty() {
+            text.push('\t');
+            text.push_str(&user.groups().join(","));
+        }
+        text.push('\n');
+    }
+    print(&text)
+}
+
+fn verify(whose: &Whose) -> Result<(), Failure> {
+    let users = Users::new(whose.place.users()?);
+    let password = Zeroizing::new(password()?.as_bytes().to_vec());
+    let credentials = Credentials::new(whose.name.as_bytes().into(), password);
+    match auth::verify(&users, &credentials) {
+        Verdict::Accepted(_) => Ok(()),
+        Verdict::Rejected | Verdict::Overloaded => {
+            Err(Failure::Other("wrong user name or password".to_owned()))
+        }
+    }
+}
+
+fn must_be_new(whose: &Whose, edit: &UsersEdit) -> Result<(), Failure> {
+    if edit.find(&whose.name).is_none() {
+        return Ok(());
+    }
+    let name = &whose.name;
+    Err(Failure::Other(format!("{name:?} is there already; `user passwd` changes the password")))
+}
+
+fn known(whose: &Whose, edit: &UsersEdit) -> Result<User, Failure> {
+    edit.find(&whose.name)
+        .cloned()
+        .ok_or_else(|| Failure::Other(format!("there is no user {:?}", whose.name)))
+}
+
+fn with_password(name: &str, groups: &[&str]) -> Result<User, Failure> {
+    let password = new_password()?;
+    let hash =
+        auth::hash(password.as_bytes()).map_err(|error| Failure::Other(error.to_string()))?;
+    User::for_line(name, &hash, groups).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+impl Place {
+    /// The file of users.
+    fn path(&self) -> Result<PathBuf, Failure> {
+        match (&self.file, &self.config) {
+            (Some(file), _) => Ok(file.clone()),
+            (None, Some(config)) => Settings::users_file(config)?.ok_or_else(|| {
+                let config = config.display();
+                Failure::Usage(format!("{config} names no `auth.users_file`; use --file"))
+            }),
+            // clap demands one of them.
+            (None, None) => Err(Failure::Usage("--file or --config is missing".to_owned())),
+        }
+    }
+
+    /// Those who are in it, in order.
+    fn users(&self) -> Result<Vec<User>, Failure> {
+        let path = self.path()?;
+        let text = fs::read_to_string(&path)
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::File { path: path.display().to_string(), error })?;
+        Ok(parse_users(&path, &text)?.into_iter().map(|(_, user)| user).collect())
+    }
+}

@@ -1,0 +1,130 @@
+//! `rustsocks user …`, and logins of those who are in the file.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use harness::client::Client;
+use harness::proxy::Proxy;
+
+/// Runs `rustsocks user …` on the file, with a line on its stdin.
+fn user(file: &Path, arguments: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .arg("user")
+        .args(arguments)
+        .arg("--file")
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may refuse before it reads the password.
+    let written = writeln!(child.stdin.take().unwrap(), "{stdin}");
+    drop(written);
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn said(output: Output) -> String {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {complaint}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{complaint}");
+    complaint
+}
+
+#[test]
+fn users_are_added_changed_listed_checked_and_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    said(user(&file, &["add", "alice", "--group", "staff", "--group", "ops"], "secret"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&file, format!("# who\n\n{}", fs::read_to_string(&file).unwrap())).unwrap();
+    said(user(&file, &["add", "bob"], "hidden"));
+    assert_eq!(said(user(&file, &["list"], "")), "alice\tstaff,ops\nbob\n");
+    said(user(&file, &["verify", "alice"], "secret"));
+    refused(&user(&file, &["verify", "alice"], "hidden"), 1);
+    refused(&user(&file, &["verify", "carol"], "hidden"), 1);
+    assert!(refused(&user(&file, &["add", "bob"], "x"), 1).contains("is there already"));
+    refused(&user(&file, &["add", "c:d"], "x"), 2);
+    refused(&user(&file, &["add", "carol"], ""), 1);
+    refused(&user(&file, &["del", "carol"], ""), 1);
+    refused(&user(&file, &["passwd", "carol"], "x"), 1);
+    said(user(&file, &["passwd", "alice"], "changed"));
+    refused(&user(&file, &["verify", "alice"], "secret"), 1);
+    said(user(&file, &["verify", "alice"], "changed"));
+    said(user(&file, &["del", "bob"], ""));
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# who\n\nalice:$argon2id$") && text.ends_with(":staff,ops\n"), "{text}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn changes_at_one_time_are_all_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    let link = directory.path().join("link");
+    said(user(&file, &["add", "first"], "secret"));
+    symlink(&file, &link).unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let path = if number % 2 == 0 { &file } else { &link };
+            scope.spawn(move || said(user(path, &["add", &format!("user{number}")], "secret")));
+        }
+    });
+    assert_eq!(said(user(&file, &["list"], "")).lines().count(), 9);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
+fn a_file_with_a_fault_stays_as_it_is_and_the_fault_is_told_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    let text = "# one\nalice:hunter2\n";
+    fs::write(&file, text).unwrap();
+    let complaint = refused(&user(&file, &["add", "bob"], "x"), 78);
+    assert!(complaint.contains("users:2:1: ") && !complaint.contains("hunter2"), "{complaint}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn whoever_is_in_the_file_logs_in_whatever_made_the_hash() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    said(user(&file, &["add", "argon2"], "secret"));
+    let more = "\
+        yescrypt:$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB\n\
+        sha512:$6$saltstring$AIsRs/Ee56G/tC8MEHhvReZTfx8u3rXXMl6eYrjCG9ibix19DxoMBLogdTET5Ukw9Sf7eZTITsuk0Ry5qulYz.\n\
+        sha256:$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi.\n\
+        bcrypt:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW:staff\n";
+    fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
+    let proxy = Proxy::start_in(
+        directory,
+        "",
+        "",
+        "[auth]\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"",
+    );
+    for name in ["argon2", "yescrypt", "sha512", "sha256", "bcrypt"] {
+        for (password, right) in [("secret", true), ("Secret", false), ("secret\0", false)] {
+            let mut client = Client::to(proxy.socks);
+            assert_eq!(client.login(name, password), right, "{name} {password:?}");
+        }
+    }
+    assert!(!Client::to(proxy.socks).login("nobody", "secret"));
+}
