@@ -14,8 +14,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use harness::client::Client;
+use harness::client::{self, Client};
+use harness::origin::Origin;
 use harness::proxy::Proxy;
+use harness::wait_for;
 
 /// Runs `rustsocks user …` on the file, with a line on its stdin.
 fn user(file: &Path, arguments: &[&str], stdin: &str) -> Output {
@@ -71,7 +73,10 @@ fn users_are_added_changed_listed_checked_and_deleted() {
     said(user(&file, &["verify", "alice"], "changed"));
     said(user(&file, &["del", "bob"], ""));
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.starts_with("# who\n\nalice:$argon2id$") && text.ends_with(":staff,ops\n"), "{text}");
+    assert!(
+        text.starts_with("# who\n\nalice:$argon2id$") && text.ends_with(":staff,ops\n"),
+        "{text}"
+    );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
@@ -127,4 +132,40 @@ fn whoever_is_in_the_file_logs_in_whatever_made_the_hash() {
         }
     }
     assert!(!Client::to(proxy.socks).login("nobody", "secret"));
+}
+
+#[test]
+fn a_change_of_the_file_is_taken_over_and_a_deleted_users_session_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    said(user(&file, &["add", "alice"], "secret"));
+    said(user(&file, &["add", "bob"], "secret"));
+    let origin = Origin::echo();
+    let further = "[auth]\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"";
+    let mut proxy = Proxy::start_in(directory, "", "", further);
+    let socks = proxy.socks;
+    let relaying = |name: &str| {
+        let mut client = Client::to(socks);
+        assert!(client.login(name, "secret"));
+        client.send(&client::connect(origin.address));
+        assert_eq!(client.reply().0, 0);
+        client
+    };
+    let (_alice, mut bob) = (relaying("alice"), relaying("bob"));
+    said(user(&file, &["del", "alice"], ""));
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE user = 'alice' AND close_code = 'policy_changed'",
+        1,
+    );
+    assert!(!Client::to(socks).login("alice", "secret"));
+    bob.send(b"x");
+    assert_eq!(bob.receive(1), b"x");
+    // What cannot be read changes nothing.
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, "alice\n").unwrap();
+    wait_for("the fault is told", || proxy.log().contains("users:1:1: ").then_some(()));
+    assert!(Client::to(socks).login("bob", "secret"));
+    fs::write(&file, before).unwrap();
+    said(user(&file, &["add", "carol"], "secret"));
+    wait_for("carol is let in", || Client::to(socks).login("carol", "secret").then_some(()));
 }

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_stands_for_the_same_user_every_time_and_is_never_let_in() {
-        let crypted = "$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0";
+        let crypted = "$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8\
+             axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0";
         let bcrypted = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
         let users = Users::new([
             User::new("alice", crypted, &[]).unwrap(),

@@ -12,6 +12,7 @@
 //! character, too: a hash whose end is missing must not match by having nothing to compare.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -75,13 +76,18 @@ impl StoredHash {
             Kind::Argon2 => matches_argon2(password, text).unwrap_or(false),
             Kind::Bcrypt => bcrypt::verify(password, text).unwrap_or(false),
             Kind::ShaCrypt => sha_crypt::ShaCrypt::SHA512.verify_password(password, text).is_ok(),
-            Kind::Yescrypt => {
-                yescrypt::Yescrypt::default().verify_password(password, text).is_ok()
-            }
+            Kind::Yescrypt => yescrypt::Yescrypt::default().verify_password(password, text).is_ok(),
         };
         // For crypt(3) a password ends at its first NUL; bcrypt repeats it from there, so that "a" and
         // "a\0a" were the same.
         right && (self.kind == Kind::Argon2 || !password.contains(&0))
+    }
+}
+
+impl fmt::Debug for StoredHash {
+    /// Nothing of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredHash(…)")
     }
 }
 
@@ -117,8 +123,7 @@ fn check_argon2(text: &str) -> Result<(), HashError> {
     if parsed.hash.is_none() || parsed.salt.is_none() {
         return Err(HashError::Syntax("salt and hash are missing".to_owned()));
     }
-    let params = Params::try_from(&parsed)
-        .map_err(|error| HashError::Syntax(error.to_string()))?;
+    let params = Params::try_from(&parsed).map_err(|error| HashError::Syntax(error.to_string()))?;
     let passes = u64::from(params.m_cost()) * u64::from(params.t_cost());
     if params.m_cost() > ARGON2_KIB_MAX || passes > ARGON2_KIB_PASSES_MAX {
         return Err(HashError::Cost(format!(
@@ -191,7 +196,9 @@ fn check_yescrypt(fields: &[&str]) -> Result<Kind, HashError> {
         return Err(HashError::Syntax("expected a salt of 1 to 86 characters".to_owned()));
     }
     if hash.len() != YESCRYPT_CHARACTERS || !is_crypt64(hash) {
-        return Err(HashError::Syntax(format!("expected a hash of {YESCRYPT_CHARACTERS} characters")));
+        return Err(HashError::Syntax(format!(
+            "expected a hash of {YESCRYPT_CHARACTERS} characters"
+        )));
     }
     Ok(Kind::Yescrypt)
 }
@@ -224,8 +231,10 @@ mod tests {
     /// "secret", as libxcrypt's crypt(3) hashes it.
     const SECRET: [&str; 6] = [
         "$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB",
-        "$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0",
-        "$6$saltstring$AIsRs/Ee56G/tC8MEHhvReZTfx8u3rXXMl6eYrjCG9ibix19DxoMBLogdTET5Ukw9Sf7eZTITsuk0Ry5qulYz.",
+        "$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8\
+         axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0",
+        "$6$saltstring$AIsRs/Ee56G/tC8MEHhvReZTfx8u3rXXMl6eYrjCG9ibix19DxoMBLo\
+         gdTET5Ukw9Sf7eZTITsuk0Ry5qulYz.",
         "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi.",
         "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
         "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
@@ -240,7 +249,8 @@ mod tests {
         for text in SECRET {
             let stored = StoredHash::parse(text).unwrap();
             assert!(stored.matches(b"secret"), "{text}");
-            for wrong in [&b"Secret"[..], b"", b"secret\0", b"secret\0secret", b"secre", b"secret "] {
+            for wrong in [&b"Secret"[..], b"", b"secret\0", b"secret\0secret", b"secre", b"secret "]
+            {
                 assert!(!stored.matches(wrong), "{text} {wrong:?}");
             }
         }
@@ -266,7 +276,8 @@ mod tests {
         let sha = SECRET[1].replace("=1000$", "=5000001$");
         let few = SECRET[1].replace("=1000$", "=999$");
         let yescrypt = SECRET[0].replace("$j9T$", "$jGT$");
-        let argon2 = "$argon2id$v=19$m=1048577,t=1,p=1$fZIoyG3U2k6YF1AUeqhSUA$2DgrfAXD1WcmGQDcgj/BV2bLM5eGg7rapvP6c1OE2r0";
+        let argon2 = "$argon2id$v=19$m=1048577,t=1,p=1$fZIoyG3U2k6YF1AUeqhSUA$\
+                      2DgrfAXD1WcmGQDcgj/BV2bLM5eGg7rapvP6c1OE2r0";
         for text in [bcrypt.as_str(), &sha, &few, &yescrypt, argon2] {
             assert!(matches!(error(text), HashError::Cost(_)), "{text}");
         }

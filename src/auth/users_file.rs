@@ -17,7 +17,9 @@ pub enum LineError {
     )]
     Name,
     /// A group's name cannot be one.
-    #[error("expected groups of 1 to {NAME_OCTETS_MAX} octets without `:`, `,` and control characters")]
+    #[error(
+        "expected groups of 1 to {NAME_OCTETS_MAX} octets without `:`, `,` and control characters"
+    )]
     Group,
     /// The hash cannot be used.
     #[error("the hash of {name:?} is of no use: {error}")]

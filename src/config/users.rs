@@ -91,12 +91,8 @@ pub(super) fn auth(
         entry.password_hash = Some(hash);
         users.push(user);
     }
-    let mut auth = AuthSettings {
-        required,
-        users: Arc::default(),
-        users_file,
-        listed: users.into(),
-    };
+    let mut auth =
+        AuthSettings { required, users: Arc::default(), users_file, listed: users.into() };
     auth.load_users(warnings)?;
     Ok(auth)
 }
@@ -110,9 +106,8 @@ impl AuthSettings {
         let mut users = self.listed.to_vec();
         if let Some(path) = &self.users_file {
             let listed: HashSet<_> = users.iter().map(User::name).collect();
-            let (text, readable) = read(path).map_err(|error| {
-                users_error(path, None, format!("cannot be read: {error}"))
-            })?;
+            let (text, readable) = read(path)
+                .map_err(|error| users_error(path, None, format!("cannot be read: {error}")))?;
             if readable {
                 let message = "others may read it, expected the mode 0600 or 0640";
                 warnings.push(users_error(path, None, message.to_owned()).to_string());

@@ -54,7 +54,8 @@ pub(super) struct Reloader {
     posts: Arc<Posts>,
     counters: Arc<[Arc<Counters>]>,
     in_force: Arc<InForce>,
-    watched: Watched,
+    watched_rules: Watched,
+    watched_users: Watched,
 }
 
 impl Reloader {
@@ -75,7 +76,8 @@ impl Reloader {
             posts: Arc::clone(&shared.posts),
             counters: Arc::clone(&shared.counters),
             in_force: Arc::clone(&shared.in_force),
-            watched: Watched::of(settings),
+            watched_rules: Watched::rules(settings),
+            watched_users: Watched::users(settings),
         }
     }
 
@@ -92,9 +94,13 @@ impl Reloader {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.watched.has_changed() {
+                    if self.watched_rules.has_changed() {
                         let result = self.reload_rules();
                         self.tell("a change of the rule file", &result);
+                    }
+                    if self.watched_users.has_changed() {
+                        let result = self.reload_users();
+                        self.tell("a change of the file of users", &result);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -134,11 +140,15 @@ impl Reloader {
 
     /// Configuration and rules.
     fn reload(&mut self) -> Result<Reloaded, String> {
+        let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
         let (settings, warnings) =
             Settings::load(self.config.as_deref()).map_err(|error| error.to_string())?;
         let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
-        self.apply(settings, rules, changes, warnings)
+        let reloaded = self.apply(settings, rules, changes, warnings)?;
+        self.watched_rules.follow(Watched::rules(&self.applied), rules_before);
+        self.watched_users.follow(Watched::users(&self.applied), users_before);
+        Ok(reloaded)
     }
 
     /// The rules alone, with the settings that are in force.
@@ -146,6 +156,18 @@ impl Reloader {
         let settings = self.applied.clone();
         let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
         self.apply(settings, rules, Changes::default(), Vec::new())
+    }
+
+    /// The users of their file alone, with the settings and rules that are in force.
+    fn reload_users(&mut self) -> Result<Reloaded, String> {
+        let mut settings = self.applied.clone();
+        let mut warnings = Vec::new();
+        settings.auth.load_users(&mut warnings).map_err(|error| error.to_string())?;
+        let mut changes = Changes::default();
+        if settings.auth.users != self.applied.auth.users {
+            changes.live.push("auth.users".to_owned());
+        }
+        self.apply(settings, self.rules.clone(), changes, warnings)
     }
 
     fn apply(
@@ -178,7 +200,6 @@ impl Reloader {
         }
         self.generation = generation;
         self.in_force.set(policy);
-        self.watched = Watched::of(&settings);
         self.applied = settings;
         self.rules = rules;
         self.wait_until_taken(generation)?;
@@ -234,7 +255,7 @@ fn difference(before: Option<&Rules>, after: Option<&Rules>) -> Option<String> {
     Some(format!("rules ({added} added, {removed} removed{otherwise})"))
 }
 
-/// The rule file as it was when it was read last. It is looked at by name, so that one that another was
+/// A file as it was when it was read last. It is looked at by name, so that one that another was
 /// renamed over is seen, too.
 struct Watched {
     path: Option<PathBuf>,
@@ -246,10 +267,28 @@ struct Watched {
 type Signature = (u64, u64, i64, i64, u64);
 
 impl Watched {
-    fn of(settings: &Settings) -> Self {
-        let path = settings.acl.rule_file.clone().filter(|_| settings.acl.watch);
+    fn of(path: Option<PathBuf>) -> Self {
         let known = path.as_deref().and_then(signature);
         Self { path, known, new: None }
+    }
+
+    fn rules(settings: &Settings) -> Self {
+        Self::of(settings.acl.rule_file.clone().filter(|_| settings.acl.watch))
+    }
+
+    fn users(settings: &Settings) -> Self {
+        Self::of(settings.auth.users_file.clone())
+    }
+
+    /// What it is from here on. Where that is the same file, it was read as it was `before` or later.
+    fn follow(&mut self, next: Self, before: Option<Signature>) {
+        let known = if next.path == self.path { before } else { next.known };
+        *self = Self { known, ..next };
+    }
+
+    /// What it looks like now.
+    fn look(&self) -> Option<Signature> {
+        self.path.as_deref().and_then(signature)
     }
 
     /// Whether it has changed and stays as it is now. Each change is told once.
@@ -275,7 +314,7 @@ fn signature(path: &Path) -> Option<Signature> {
     Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
 }
 
-/// Between two looks at the rule file.
+/// Between two looks at the files.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How long workers are given to take a policy; they look for letters in every turn.
 const TAKEN_WITHIN: Duration = Duration::from_secs(10);
