@@ -83,10 +83,7 @@ async function ask(signal) {
   }
 }
 
-let stop = null;
-
-/** Begins; or asks at once if it has begun. */
+/** Begins. */
 export function start() {
-  if (stop) stop.now();
-  else stop = poll(EVERY_MS, ask);
+  poll(EVERY_MS, ask);
 }

@@ -1,5 +1,8 @@
 // Asks again and again: never twice at once, not while nobody looks, and more rarely while it fails.
 
+/** Told to the document, it has everybody ask at once: something has changed about who is answered. */
+const AGAIN = "ask-again";
+
 const PAUSE_MAX_MS = 10_000;
 
 /**
@@ -32,6 +35,7 @@ export function poll(ms, ask) {
   };
   const look = () => { if (!document.hidden && !running) run(); };
   document.addEventListener("visibilitychange", look);
+  document.addEventListener(AGAIN, run);
   run();
 
   const stop = () => {
@@ -39,7 +43,13 @@ export function poll(ms, ask) {
     clearTimeout(timer);
     running?.abort();
     document.removeEventListener("visibilitychange", look);
+    document.removeEventListener(AGAIN, run);
   };
   stop.now = run;
   return stop;
+}
+
+/** Has all that is asked again and again be asked now. */
+export function askAgain() {
+  document.dispatchEvent(new Event(AGAIN));
 }

@@ -2,8 +2,9 @@
 
 import { token } from "../api.js";
 import { h } from "../element.js";
-import { feed, follow, start } from "../feed.js";
+import { feed, follow } from "../feed.js";
 import { clock } from "../format.js";
+import { askAgain } from "../poll.js";
 import { askToken } from "./orders.js";
 
 /** Sentences of the checks that are not well. */
@@ -25,7 +26,11 @@ export function summary({ state, health }) {
 /** Keeps the banner as things are. */
 export function keepBanner(place) {
   let shown = "";
+  let lost = false;
   follow(() => {
+    // Who has been refused waits longer and longer, and should not when that is over.
+    if (feed.state === "live" && lost) setTimeout(askAgain);
+    lost = feed.state !== "live";
     const { key, element } = banner();
     if (key === shown) return;
     shown = key;
@@ -39,14 +44,14 @@ function banner() {
     const since = feed.heard ? ` What you see is of ${clock(new Date(feed.heard), true)}.` : "";
     return { key: `${state}${problem.message}${since}`, element: () => line("gone",
       state === "gone" ? problem.title : `The proxy answered ${problem.status}`,
-      `${problem.message}${since} Trying again.`, button("Try now", start)) };
+      `${problem.message}${since} Trying again.`, button("Try now", askAgain)) };
   }
   if (state === "denied") {
     const wrong = token.get() !== null;
     return { key: `denied${wrong}`, element: () => line("ill",
       wrong ? "The token is not the right one" : "This API wants its token for reading, too",
       "It is in the file that server.api_token_file names.",
-      button("Enter the token", async () => { if (await askToken(wrong)) start(); })) };
+      button("Enter the token", async () => { if (await askToken(wrong)) askAgain(); })) };
   }
   const found = troubles(health);
   const stage = health?.checks.stage;

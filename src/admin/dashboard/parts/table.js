@@ -44,7 +44,7 @@ export function table({ columns, label, lead, sorted }) {
       }
       row.record = record;
       columns.forEach((column, index) => column.show(row.cells[index], record));
-      mark(row.element, "aria-selected", id === selected ? "true" : null);
+      mark(row.element, "aria-current", id === selected ? "true" : null);
       if (row.element === before) before = before.nextElementSibling;
       else body.insertBefore(row.element, before);
     }
