@@ -13,7 +13,7 @@ use super::connection::{Connection, Fate, Link};
 use super::deadlines::Deadlines;
 use super::kit::Kit;
 use super::letters::Drain;
-use super::ready::Ready;
+use super::ready::{Ready, heavy_octets};
 use super::slots::Slots;
 use super::token::{Role, Token};
 use super::udp::DatagramBuffer;
@@ -143,12 +143,12 @@ impl Worker {
             self.judge_some();
             self.kit.resolver.tend(self.kit.now.mono);
             self.expire_deadlines();
-            self.advance_ready();
+            let mut served = self.advance_ready();
             self.read_answers();
             self.door.accept(&mut self.slots, &mut self.kit);
             // The first octets of new clients are often here already.
-            self.advance_ready();
-            self.advance_heavy();
+            served += self.advance_ready();
+            self.advance_heavy(served);
             self.door.record_refused(&mut self.kit);
             self.kit.journal.flush();
             self.finish_draining();
@@ -226,18 +226,21 @@ impl Worker {
         self.kit.deadlines.thin_out(slots.len(), |key| slots.get(key).is_some());
     }
 
-    /// Gives each connection that is ready and not heavy one portion.
-    fn advance_ready(&mut self) {
+    /// Gives each connection that is ready and not heavy one portion; how many there were.
+    fn advance_ready(&mut self) -> usize {
+        let mut served = 0;
         for _ in 0..self.kit.ready.light_len() {
-            let Some(key) = self.kit.ready.pop_light() else { return };
+            let Some(key) = self.kit.ready.pop_light() else { break };
             self.advance(key);
+            served += 1;
         }
+        served
     }
 
-    /// Gives heavy connections one portion each, until together they have moved so much that the others
-    /// are to be looked at again.
-    fn advance_heavy(&mut self) {
-        let until = self.moved() + HEAVY_OCTETS_PER_TURN;
+    /// Gives heavy connections one portion each, until together they have moved what is due to them
+    /// beside those who were served before.
+    fn advance_heavy(&mut self, served: usize) {
+        let until = self.moved() + heavy_octets(served);
         for _ in 0..self.kit.ready.heavy_len() {
             let Some(key) = self.kit.ready.pop_heavy() else { return };
             self.advance(key);
@@ -324,10 +327,6 @@ impl Worker {
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 1024;
-/// Octets that heavy connections move per turn; the portion that reaches it is the last. It is one
-/// portion of one of them: 1 MiB made no difference to what a GiB costs (8 streams 1.04, 64 streams
-/// 0.92), and everybody else waits for it.
-const HEAVY_OCTETS_PER_TURN: u64 = 256 * 1024;
 /// Deadlines looked at per turn.
 const EXPIRIES_PER_TURN: usize = 256;
 /// Ports between the first ones of two workers.
