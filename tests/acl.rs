@@ -11,7 +11,9 @@ mod harness;
 mod names;
 
 use std::fs;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::api::{exchange, get};
 use harness::client::{Asked, Client, request};
@@ -133,7 +135,7 @@ fn every_datagram_is_judged_and_so_is_the_peer_of_a_bind() {
     wait_for("two datagrams denied", || {
         (Scrape::of(proxy.api.unwrap()).value(denied) == Some(2.0)).then_some(())
     });
-    let seen = closed.count.datagrams.load(std::sync::atomic::Ordering::SeqCst);
+    let seen = closed.count.datagrams.load(Ordering::SeqCst);
     assert_eq!(seen, 0);
     // BIND: by the address of a name, too.
     for target in [Asked::Name("here.test", 21), Asked::Address(([127, 0, 0, 1], 21).into())] {
@@ -210,7 +212,7 @@ fn the_guard_holds_whatever_the_spelling_and_whatever_a_name_turns_out_to_be() {
         let code = client.negotiate((name, port));
         assert!(code == 2 || code == 4, "{name}: {code}");
     }
-    let connections = origin.count.connections.load(std::sync::atomic::Ordering::SeqCst);
+    let connections = origin.count.connections.load(Ordering::SeqCst);
     assert_eq!(connections, 0, "nobody got through");
 }
 
@@ -287,6 +289,64 @@ fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_
     }
     // Asking counts nothing.
     assert_eq!(get(api, "/api/acl/rules").json()["data"][1]["shadow_hits"], 1);
+}
+
+#[test]
+fn the_guard_holds_for_datagrams_in_every_spelling() {
+    let names = NameServer::start(zone);
+    let proxy = with_rules("[global]\ndefault_policy = \"allow\"\n", "", Some(&names), "");
+    let client = Associated::with(proxy.socks);
+    let v6 = |text: &str| Asked::Address(SocketAddr::new(text.parse::<IpAddr>().unwrap(), 53));
+    let spellings = [
+        Asked::Address(([169, 254, 169, 254], 53).into()),
+        v6("::ffff:169.254.169.254"),
+        v6("64:ff9b::a9fe:a9fe"),
+        v6("2002:a9fe:a9fe::"),
+        v6("ff02::1"),
+        Asked::Name("169.254.169.254.", 53),
+        Asked::Name("metadata.test", 53),
+        Asked::Name("METADATA.test.", 53),
+    ];
+    let count = spellings.len();
+    for target in spellings {
+        client.send(target, b"no");
+    }
+    let denied = "rustsocks_udp_dropped_total{reason=\"denied\"}";
+    wait_for("all of them denied", || {
+        (Scrape::of(proxy.api.unwrap()).value(denied) == Some(count as f64)).then_some(())
+    });
+}
+
+#[test]
+fn a_name_that_changes_its_answer_is_dialled_at_the_address_that_was_judged_or_not_at_all() {
+    // The first answer is the one that is allowed, and every other question gets another one.
+    let asked = AtomicUsize::new(0);
+    let names = NameServer::start(move |_, kind| match kind {
+        Kind::A => {
+            let last = 2 + asked.fetch_add(1, Ordering::SeqCst) % 2;
+            Reply::Addresses(vec![IpAddr::from([127, 0, 0, u8::try_from(last).unwrap()])])
+        }
+        Kind::Aaaa => Reply::Addresses(Vec::new()),
+    });
+    let serve = |mut stream: std::net::TcpStream, _: &_| {
+        let mut octet = [0];
+        while let Ok(1..) = stream.read(&mut octet) {}
+    };
+    let allowed = Origin::on("127.0.0.2:0", serve);
+    let port = allowed.address.port();
+    let forbidden = Origin::on(&format!("127.0.0.3:{port}"), serve);
+    let rules = "[[rules]]\naction = \"allow\"\ndestinations = [\"127.0.0.2\"]\n";
+    let proxy = with_rules(rules, "", Some(&names), "cache_max_ttl_secs = 0\n");
+    let codes: Vec<u8> = (0..8).map(|_| reply(&proxy, ("changing.test", port))).collect();
+    assert!(codes.contains(&0) && codes.contains(&2), "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, 0 | 2)), "{codes:?}");
+    let through = codes.iter().filter(|code| **code == 0).count() as u64;
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status <> 'active'", 8);
+    let elsewhere = "SELECT count(*) FROM sessions WHERE acl_decision = 'allow' AND \
+                     resolved_ip <> '127.0.0.2'";
+    assert_eq!(proxy.count(elsewhere), 0);
+    assert_eq!(allowed.count.connections.load(Ordering::SeqCst), through);
+    assert_eq!(forbidden.count.connections.load(Ordering::SeqCst), 0);
 }
 
 #[test]
