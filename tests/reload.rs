@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use harness::api::{Answer, ask, get};
 use harness::client::Client;
@@ -124,13 +125,14 @@ fn reloads_under_load_harm_no_session_that_stays_allowed_and_end_those_that_do_n
     let reloads = std::env::var("RELOADS").map_or(20, |text| text.parse().unwrap());
     let (staying, leaving) = (Origin::echo(), Origin::echo());
     let mut proxy = start(ALLOW_ALL, "");
-    let load = Load::start(&proxy, &staying, 8, 40);
-    let mut ended = 0;
+    let load = Load::start(&proxy, &staying, 8, 64);
+    let (mut ended, mut longest) = (0, Duration::ZERO);
     for round in 0..reloads {
         let mut short: Vec<Client> =
             (0..4).map(|_| Client::connected(proxy.socks, leaving.address)).collect();
         let rules = block(leaving.address.port());
         write_rules(&proxy, &rules);
+        let began = Instant::now();
         if round % 2 == 0 {
             proxy.signal("HUP");
             wait_for("the generation", || (generation(&proxy) == 2 + 2 * round).then_some(()));
@@ -143,6 +145,7 @@ fn reloads_under_load_harm_no_session_that_stays_allowed_and_end_those_that_do_n
             assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
             ended += 1;
         }
+        longest = longest.max(began.elapsed());
         assert_eq!(Client::to(proxy.socks).negotiate(leaving.address), 2);
         if round % 10 == 0 {
             load.wait_for_progress();
@@ -154,6 +157,9 @@ fn reloads_under_load_harm_no_session_that_stays_allowed_and_end_those_that_do_n
     }
     load.wait_for_progress();
     let moved = load.end();
+    eprintln!(
+        "the last forbidden session had ended {longest:?} after a reload was asked for, at most"
+    );
     proxy.wait_count(POLICY_CHANGED, ended);
     let port = staying.address.port();
     let sent = format!(
