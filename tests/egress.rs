@@ -169,6 +169,37 @@ addresses = ["127.0.0.22"]
 }
 
 #[test]
+fn a_rule_names_the_way_of_what_it_allows() {
+    let (target, other) = (mirror("127.0.0.1:0"), mirror("127.0.0.1:0"));
+    let rules = |egress: &str| {
+        format!(
+            "[global]\ndefault_policy = \"allow\"\n[[rules]]\naction = \"allow\"\nprotocols = [\"tcp\"]\n\
+             destinations = [\"127.0.0.1\"]\nports = [{}]\negress = \"{egress}\"\n",
+            target.address.port()
+        )
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("acl.toml");
+    std::fs::write(&file, rules("second")).unwrap();
+    let further = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n\
+                   [egress]\naddresses = [\"127.0.0.7\"]\n\
+                   [[egress.named]]\nname = \"second\"\naddresses = [\"127.0.0.8\"]\n";
+    let proxy = Proxy::start_in(directory, "commands = [\"connect\", \"bind\"]", "", further);
+    assert_eq!(seen(anybody(&proxy), target.address), "127.0.0.8");
+    assert_eq!(seen(anybody(&proxy), other.address), "127.0.0.7");
+    let mut client = anybody(&proxy);
+    client.send(&client::request(2, target.address));
+    assert_eq!(client.reply().1.ip(), IpAddr::from([127, 0, 0, 8]));
+    // A name that nobody knows is refused, and nothing changes.
+    std::fs::write(&file, rules("third")).unwrap();
+    let (api, token) = (proxy.api.unwrap(), proxy.token());
+    let answer = harness::api::ask(api, "POST", "/api/admin/reload", Some(&token));
+    assert_ne!(answer.status, 200);
+    assert!(answer.body.contains("acl.toml:3:1: rule 1: egress: got"), "{}", answer.body);
+    assert_eq!(seen(anybody(&proxy), target.address), "127.0.0.8");
+}
+
+#[test]
 fn datagrams_leave_from_the_configured_address() {
     let proxy = Proxy::with("[egress]\naddresses = [\"127.0.0.7\"]\n");
     let target = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -62,6 +62,12 @@ impl Acl {
         self.rules.as_ref()
     }
 
+    /// The way out of what this has decided, by name, if the rule names one.
+    #[must_use]
+    pub fn egress_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
+        self.rules.as_ref()?.egress_of(ruling)
+    }
+
     /// Whether the guard stands.
     #[must_use]
     pub const fn is_guarded(&self) -> bool {

@@ -60,6 +60,8 @@ pub struct Rule {
     pub sources: Vec<IpNet>,
     /// When.
     pub hours: Hours,
+    /// The way out of what it allows, by name, where it is another than its user's; only for streams.
+    pub egress: Option<Arc<str>>,
 }
 
 /// Users and groups: any of them.

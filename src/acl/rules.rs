@@ -26,6 +26,8 @@ pub struct Rules {
     members: HashMap<Box<str>, Vec<Box<str>>>,
     utc_offset_minutes: i32,
     has_hours: bool,
+    /// Ways out by the number of the rule that names them.
+    egresses: HashMap<u32, Arc<str>>,
 }
 
 /// What a rule file says beside its rules.
@@ -88,6 +90,10 @@ impl Rules {
         Self {
             index: Index::new(&rules),
             has_hours: rules.iter().any(|rule| !rule.hours.are_all()),
+            egresses: rules
+                .iter()
+                .filter_map(|rule| Some((rule.id, rule.egress.clone()?)))
+                .collect(),
             ordered: rules,
             otherwise: beside.otherwise,
             default_policy: DEFAULT_POLICY.into(),
@@ -100,6 +106,14 @@ impl Rules {
     #[must_use]
     pub fn ordered(&self) -> &[Rule] {
         &self.ordered
+    }
+
+    /// The way out of what this has decided, if the rule names one.
+    pub(super) fn egress_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
+        if self.egresses.is_empty() {
+            return None;
+        }
+        self.egresses.get(&ruling.rule_id?)
     }
 
     /// What is decided where no rule holds.

@@ -8,7 +8,7 @@ use crate::config::Settings;
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
-    settings.acl.load_rules()?;
+    settings.load_rules()?;
     for warning in &warnings {
         writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
             .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;

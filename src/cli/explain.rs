@@ -86,7 +86,7 @@ impl Explain {
 fn policy(settings: &Settings, rules: Option<&Path>) -> Result<Policy, Failure> {
     let rules = match rules {
         Some(path) => Some(Arc::new(load_rules(path)?)),
-        None => settings.acl.load_rules()?,
+        None => settings.load_rules()?,
     };
     let addresses: Vec<_> = settings.server.listen.iter().map(|listen| listen.address).collect();
     let own = daemon::own_listeners(&addresses, settings.sessions.api);

@@ -13,6 +13,6 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let rules = settings.acl.load_rules()?;
+    let rules = settings.load_rules()?;
     Ok(daemon::run(config, &settings, rules)?)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Place};
 use super::rules::load_rules;
 use super::settings::{AclSettings, Settings};
 use crate::acl::{Acl, Guard, OwnListeners, Rules};
@@ -17,12 +17,35 @@ impl AclSettings {
     ///
     /// # Errors
     /// One line that says what is wrong, where, and what was expected.
-    pub fn load_rules(&self) -> Result<Option<Arc<Rules>>, ConfigError> {
+    fn load_rules(&self) -> Result<Option<Arc<Rules>>, ConfigError> {
         self.rule_file.as_deref().map(|path| load_rules(path).map(Arc::new)).transpose()
     }
 }
 
 impl Settings {
+    /// The rules of the configured file; `None` where there are to be none.
+    ///
+    /// # Errors
+    /// As [`AclSettings::load_rules`]; and of a rule whose way out is not configured.
+    pub fn load_rules(&self) -> Result<Option<Arc<Rules>>, ConfigError> {
+        let rules = self.acl.load_rules()?;
+        let known = |name: &str| self.egress.named.iter().any(|named| named.name == name);
+        for rule in rules.iter().flat_map(|rules| rules.ordered()) {
+            if let Some(name) = rule.egress.as_deref()
+                && !known(name)
+            {
+                let line = usize::try_from(rule.line).unwrap_or_default();
+                return Err(ConfigError {
+                    place: Place { file: self.acl.rule_file.clone(), position: Some((line, 1)) },
+                    key: format!("rule {}: egress", rule.id),
+                    message: format!("got {name:?}, expected the name of an `[[egress.named]]`"),
+                    nearest: None,
+                });
+            }
+        }
+        Ok(rules)
+    }
+
     /// The policy of this number, with rules, and with counts for so many workers.
     #[must_use]
     pub fn policy(

@@ -202,7 +202,16 @@ impl Reader<'_> {
                 })
             })?),
             hours: self.hours(&entry)?,
+            egress: entry.egress.as_ref().map(|name| name.get_ref().as_str().into()),
         };
+        if let Some(egress) = &entry.egress {
+            let datagrams = rule.commands.contains(Command::UdpAssociate);
+            if rule.action != Action::Allow || datagrams {
+                let message = "goes only with `action = \"allow\"` and `protocols = [\"tcp\"]`: \
+                               datagrams leave by their user's way";
+                return Err(self.error(egress.span(), "egress", message));
+            }
+        }
         // One "any" is as good as many.
         if rule.destinations.iter().all(|destination| *destination == Destination::Any) {
             rule.destinations.clear();

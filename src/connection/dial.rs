@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
-use crate::egress::Outlet;
 use crate::resolve::{ADDRESSES_MAX, Addresses, Record, alternate};
 use crate::session::Outcome;
 
@@ -155,12 +154,13 @@ impl Attempts {
         self.addresses.extend(rest.into_iter().take(room));
     }
 
-    /// The next permitted address, with a name for its attempt; one of that name which is still
-    /// pending gives way. `None` when none is left, or two are pending and both have time.
+    /// The next permitted address that the way out `reaches`, with a name for its attempt; one of that
+    /// name which is still pending gives way. `None` when none is left, or two are pending and both
+    /// have time.
     pub(super) fn next(
         &mut self,
         acl: &Acl,
-        outlet: &Outlet,
+        reaches: impl FnMut(&Permit) -> bool,
         now: Instant,
     ) -> Option<(Attempt, Permit)> {
         let attempt = match self.pending {
@@ -170,7 +170,7 @@ impl Attempts {
             [Some(a), Some(b)] if a <= b => Attempt::A,
             [Some(_), Some(_)] => Attempt::B,
         };
-        let permit = self.next_permit(acl, outlet)?;
+        let permit = self.next_permit(acl, reaches)?;
         if self.pending[attempt as usize].replace(now).is_some() {
             self.note(ConnectError::TimedOut);
         }
@@ -178,11 +178,15 @@ impl Attempts {
         Some((attempt, permit))
     }
 
-    fn next_permit(&mut self, acl: &Acl, outlet: &Outlet) -> Option<Permit> {
+    fn next_permit(
+        &mut self,
+        acl: &Acl,
+        mut reaches: impl FnMut(&Permit) -> bool,
+    ) -> Option<Permit> {
         while let Some(address) = self.addresses.get(self.tried).copied() {
             self.tried += 1;
             match acl.on_address(&self.permit, address) {
-                Ok(permit) if outlet.reaches(address) => return Some(permit),
+                Ok(permit) if reaches(&permit) => return Some(permit),
                 // There is no address of its family to leave from.
                 Ok(_) => self.note(ConnectError::NetworkUnreachable),
                 Err(denial) => self.denial = Some(denial),

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::bind::{Binding, Step, Welcome, is_anybody};
 use super::dial::{Attempt, Attempts, ConnectError};
+use super::exit::Exit;
 use super::facts::Facts;
 use super::input::Input;
 use super::negotiation::{Dialect, Fault, Negotiation, Progress};
 use super::next::Next;
 use super::stage::{Stage, Then};
 use super::standing::Standing;
-use crate::acl::{Denial, RequestPermit};
+use crate::acl::{Denial, Permit, RequestPermit};
 use crate::auth::{Credentials, Verdict};
 use crate::egress::Outlet;
 use crate::policy::Policy;
@@ -33,7 +34,7 @@ pub struct Machine {
     dialect: Dialect,
     facts: Facts,
     /// Which way its sockets towards targets leave, once it is known who asks.
-    outlet: Outlet,
+    exit: Exit,
     /// The client has closed its sending side.
     finished: bool,
     /// From when on a client is taken for gone that has closed its sending side and left no payload.
@@ -52,8 +53,8 @@ impl Machine {
         };
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
         let dialect = Dialect::Socks(Version::V5);
-        let (outlet, finished, gone_at, peer) = (Outlet::default(), false, None, None);
-        Self { client, policy, stage, dialect, facts, outlet, finished, gone_at, peer }
+        let (exit, finished, gone_at, peer) = (Exit::default(), false, None, None);
+        Self { client, policy, stage, dialect, facts, exit, finished, gone_at, peer }
     }
 
     /// The same of a connection that begins with a load balancer's announcement of the client.
@@ -233,10 +234,10 @@ impl Machine {
         self.client
     }
 
-    /// Which way its sockets towards targets leave.
+    /// Which way its next socket towards a target leaves.
     #[must_use]
     pub const fn outlet(&self) -> &Outlet {
-        &self.outlet
+        &self.exit.outlet
     }
 
     /// The policy that the connection started with.
@@ -326,7 +327,7 @@ impl Machine {
 
     fn on_request(&mut self, request: Request, now: Instant, out: &mut Outbox) -> Next {
         let identity = self.facts.identity.get_or_insert_with(|| self.policy.anonymous.clone());
-        self.outlet = self.policy.egress.outlet(identity, self.client);
+        self.exit = Exit::of(&self.policy, identity, self.client);
         let Request { command, target } = &request;
         self.facts.command = Some(*command);
         if *command == Command::UdpAssociate && self.policy.commands.contains(*command) {
@@ -556,7 +557,9 @@ impl Machine {
         let until = now + self.policy.timeouts.connect;
         match Binding::of_hosts(addresses, permit, &self.policy.acl, now, until) {
             Ok((mut binding, first)) => {
-                if !binding.keep_reached(&self.outlet) {
+                let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
+                self.exit.turn_to(&first, &self.policy, identity, self.client);
+                if !binding.keep_reached(&self.exit.outlet) {
                     // It could not come to an address of ours.
                     return self.reject(Outcome::NetworkUnreachable, now, out);
                 }
@@ -654,7 +657,10 @@ impl Machine {
         let Stage::Dialing(attempts) = &mut self.stage else {
             return self.impossible("dial", now);
         };
-        if let Some((attempt, permit)) = attempts.next(&self.policy.acl, &self.outlet, now) {
+        let (policy, exit, client) = (&self.policy, &mut self.exit, self.client);
+        let identity = self.facts.identity.as_ref().unwrap_or(&policy.anonymous);
+        let reaches = |permit: &Permit| exit.turn_to(permit, policy, identity, client);
+        if let Some((attempt, permit)) = attempts.next(&policy.acl, reaches, now) {
             self.facts.resolved = Some(permit.address().ip().to_canonical());
             return Next::Dial { attempt, permit };
         }

@@ -22,6 +22,7 @@
 
 mod bind;
 mod dial;
+mod exit;
 mod facts;
 mod input;
 mod machine;

@@ -143,7 +143,7 @@ impl Reloader {
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
         let (settings, warnings) =
             Settings::load(self.config.as_deref()).map_err(|error| error.to_string())?;
-        let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
+        let rules = settings.load_rules().map_err(|error| error.to_string())?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
         let reloaded = self.apply(settings, rules, changes, warnings)?;
         self.watched_rules.follow(Watched::rules(&self.applied), rules_before);
@@ -154,7 +154,7 @@ impl Reloader {
     /// The rules alone, with the settings that are in force.
     fn reload_rules(&mut self) -> Result<Reloaded, String> {
         let settings = self.applied.clone();
-        let rules = settings.acl.load_rules().map_err(|error| error.to_string())?;
+        let rules = settings.load_rules().map_err(|error| error.to_string())?;
         self.apply(settings, rules, Changes::default(), Vec::new())
     }
 

@@ -22,6 +22,7 @@ fn rule(id: u32, action: Action, priority: i32) -> Rule {
         commands: CommandSet::ALL,
         sources: Vec::new(),
         hours: Hours::default(),
+        egress: None,
     }
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Entry {
     pub(super) sources: Listed<String>,
     #[serde(default)]
     pub(super) hours: Listed<String>,
+    #[serde(default)]
+    pub(super) egress: Option<Placed<String>>,
 }
 
 /// A port as a number, or ports as a text.

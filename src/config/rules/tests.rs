@@ -92,6 +92,7 @@ fn refusals_say_file_line_rule_field_and_what_was_expected() {
             rule("priority = 3000000000"),
             "rules.priority: rule 1: got 3000000000, expected -2147483648",
         ),
+        (rule("egress = \"b\""), "acl.toml:3:10: rules.egress: rule 1: goes only with `action"),
         (rule("port = [1]"), "acl.toml:3:1: rules.port: unknown key; did you mean `rules.ports`?"),
         (rule("priority = \"high\""), "acl.toml:3:12: rules.priority: got string"),
         ("[[rules]]\naction = \"alow\"\n".into(), "rule 1: got \"alow\", expected"),
