@@ -35,17 +35,34 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.place)?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", OneLine(&self.key))?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", OneLine(&self.message))?;
         match &self.nearest {
-            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            Some(nearest) => write!(f, "; did you mean `{}`?", OneLine(nearest)),
             None => Ok(()),
         }
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+/// A text that may quote what the file says, without the control characters that may be in it.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            match part.char_indices().next_back() {
+                Some((at, last)) if last.is_control() => {
+                    write!(f, "{}{}", &part[..at], last.escape_default())?;
+                }
+                Some(_) | None => f.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Where in which file. Shown as the beginning of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,5 +80,22 @@ impl fmt::Display for Place {
             write!(f, "{line}:{column}:")?;
         }
         f.write_str(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_does_not_break_the_line() {
+        let error = ConfigError {
+            place: Place { file: Some("a.toml".into()), position: Some((1, 2)) },
+            key: "a.\nb".to_owned(),
+            message: "hashes of the kind `$\rgon2id$`\u{1b}[31m".to_owned(),
+            nearest: None,
+        };
+        let line = "a.toml:1:2: a.\\nb: hashes of the kind `$\\rgon2id$`\\u{1b}[31m";
+        assert_eq!(error.to_string(), line);
     }
 }
