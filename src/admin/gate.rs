@@ -3,7 +3,7 @@
 mod answer;
 mod client;
 mod counters;
-mod head;
+pub mod head;
 mod limits;
 mod reading;
 mod refusal;
@@ -21,6 +21,7 @@ use self::client::{Client, Fate, Rank, Surroundings};
 pub use self::counters::GateCounters;
 pub(super) use self::counters::bump;
 pub use self::limits::Limits;
+pub use self::refusal::Refusal;
 use super::access::Hosts;
 use super::socket::Inner;
 use crate::clock;

@@ -39,7 +39,7 @@ mod token_file;
 pub use access::{Access, Denied, Hosts, Need, Token};
 pub use api::Api;
 pub use dashboard::Asset;
-pub use gate::{GateCounters, Limits};
+pub use gate::{GateCounters, Limits, Refusal, head};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
 pub use policy::{Reload, Reloaded};
 #[cfg(feature = "metrics")]

@@ -232,10 +232,10 @@ impl Settings {
     }
 
     /// The same of a text; `path` is only named.
-    pub(crate) fn parse(
-        path: Option<&Path>,
-        text: &str,
-    ) -> Result<(Self, Vec<String>), ConfigError> {
+    ///
+    /// # Errors
+    /// One line that says what is wrong, where, and what was expected.
+    pub fn parse(path: Option<&Path>, text: &str) -> Result<(Self, Vec<String>), ConfigError> {
         let source = Source { path, text };
         let mut file = source.parse()?;
         let mut warnings = Vec::new();

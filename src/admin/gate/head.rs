@@ -14,37 +14,43 @@ use crate::admin::access::Hosts;
 
 /// Where a request came from and what is asked of it.
 #[derive(Clone, Copy)]
-pub(super) struct Vantage<'a> {
-    pub(super) limits: &'a Limits,
-    pub(super) hosts: &'a Hosts,
+pub struct Vantage<'a> {
+    /// The bounds.
+    pub limits: &'a Limits,
+    /// What we are called.
+    pub hosts: &'a Hosts,
     /// The address of ours that the client reached.
-    pub(super) local: SocketAddr,
-    pub(super) client: IpAddr,
+    pub local: SocketAddr,
+    /// The client's address.
+    pub client: IpAddr,
 }
 
 /// A lawful head.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     /// The head as it goes inwards.
-    pub(super) onward: Vec<u8>,
+    pub onward: Vec<u8>,
     /// Octets of body that follow it.
-    pub(super) body: usize,
+    pub body: usize,
     /// Whether it is a HEAD request, whose answer has no body.
-    pub(super) bodyless: bool,
+    pub bodyless: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
-    pub(super) expects_continue: bool,
+    pub expects_continue: bool,
 }
 
 /// An unlawful head.
 #[derive(Debug)]
-pub(super) struct Unlawful {
-    pub(super) refusal: Refusal,
-    pub(super) bodyless: bool,
+pub struct Unlawful {
+    /// What is wrong with it.
+    pub refusal: Refusal,
+    /// Whether it is a HEAD request, as far as can be told.
+    pub bodyless: bool,
 }
 
 /// The length of the head in `received`, its empty line included. Octets before `scanned` were
 /// looked at before.
-pub(super) fn length(received: &[u8], scanned: usize) -> Option<usize> {
+#[must_use]
+pub fn length(received: &[u8], scanned: usize) -> Option<usize> {
     // The empty line is at most three octets long, and may lie across what came before.
     let from = scanned.saturating_sub(3);
     let fresh = received.get(from..)?;
@@ -62,7 +68,10 @@ pub(super) fn length(received: &[u8], scanned: usize) -> Option<usize> {
 }
 
 /// Judges a head that is complete.
-pub(super) fn check(head: &[u8], vantage: &Vantage<'_>) -> Result<Head, Unlawful> {
+///
+/// # Errors
+/// [`Unlawful`], with what the client is to be told.
+pub fn check(head: &[u8], vantage: &Vantage<'_>) -> Result<Head, Unlawful> {
     let mut headers = vec![httparse::EMPTY_HEADER; vantage.limits.headers_max];
     let mut request = httparse::Request::new(&mut headers);
     let parsed = request.parse(head);

@@ -5,7 +5,7 @@ use crate::admin::reply::{PROBLEM_TYPE, problem_body, reason};
 
 /// Why the gate answers instead of the server within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// No lawful request; the text says what is wrong with it.
     Malformed(&'static str),
     ForeignOrigin,
@@ -22,7 +22,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> u16 {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
             Self::ForeignOrigin => 403,
