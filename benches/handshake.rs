@@ -57,6 +57,7 @@ fn machine(c: &mut Criterion) {
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Auto(OwnListeners::default())),
         egress: Arc::default(),
+        bans: rustsocks::limit::BanTerms::NONE,
         timeouts: Timeouts {
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(10),

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use crate::acl::Acl;
 use crate::auth::{Identity, Users};
 use crate::egress::Egresses;
+use crate::limit::BanTerms;
 use crate::socks::{CommandSet, Method, MethodSet};
 
 /// One policy.
@@ -34,6 +35,8 @@ pub struct Policy {
     pub acl: Acl,
     /// Which way sockets towards targets leave.
     pub egress: Arc<Egresses>,
+    /// What becomes of addresses from which passwords are tried.
+    pub bans: BanTerms,
     /// Limits of patience.
     pub timeouts: Timeouts,
 }

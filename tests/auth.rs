@@ -15,7 +15,7 @@ use harness::proxy::Proxy;
 fn proxy() -> Proxy {
     let hash = rustsocks::auth::hash(b"secret").unwrap();
     Proxy::with(&format!(
-        "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n"
+        "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n"
     ))
 }
 
@@ -76,7 +76,7 @@ fn the_longest_greeting_login_and_request_in_one_segment_are_read_to_their_end()
     let (name, password) = ("u".repeat(255), "p".repeat(255));
     let hash = rustsocks::auth::hash(password.as_bytes()).unwrap();
     let proxy = Proxy::with(&format!(
-        "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"{name}\"\npassword_hash = \"{hash}\"\n"
+        "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"{name}\"\npassword_hash = \"{hash}\"\n"
     ));
     let origin = Origin::echo();
     let host = format!("{}localhost", "a.".repeat(123));

@@ -534,6 +534,7 @@ impl Policies {
                 anonymous: Identity::anonymous("anonymous"),
                 acl: Acl::new(Guard::Auto(OwnListeners::default())),
                 egress: Arc::default(),
+                bans: rustsocks::limit::BanTerms::NONE,
                 timeouts: Timeouts {
                     handshake: Duration::from_secs(10),
                     connect: Duration::from_secs(10),

@@ -137,7 +137,8 @@ fn proxy(form: &Form, names: &NameServer) -> Proxy {
     let mut further = format!("[resolver]\nservers = [\"{}\"]\n", names.address());
     if form.login {
         further.push_str(&format!(
-            "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\n\
+            "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n\
+             [[auth.users]]\nusername = \"alice\"\n\
              password_hash = \"{}\"\n",
             cheap_hash()
         ));

@@ -39,7 +39,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     ("config", "target clock socks proxy_protocol auth egress acl limit policy"),
     // Floor 3: threads.
-    ("offload", "target key clock auth resolve mailbox"),
+    ("offload", "target key clock auth limit resolve mailbox"),
     (
         "worker",
         "target key clock linux socks http proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \

@@ -123,7 +123,7 @@ fn whoever_is_in_the_file_logs_in_whatever_made_the_hash() {
         directory,
         "",
         "",
-        "[auth]\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"",
+        "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"",
     );
     for name in ["argon2", "yescrypt", "sha512", "sha256", "bcrypt"] {
         for (password, right) in [("secret", true), ("Secret", false), ("secret\0", false)] {
@@ -141,7 +141,7 @@ fn a_change_of_the_file_is_taken_over_and_a_deleted_users_session_ends() {
     said(user(&file, &["add", "alice"], "secret"));
     said(user(&file, &["add", "bob"], "secret"));
     let origin = Origin::echo();
-    let further = "[auth]\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"";
+    let further = "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\nusers_file = \"{dir}/users\"";
     let mut proxy = Proxy::start_in(directory, "", "", further);
     let socks = proxy.socks;
     let relaying = |name: &str| {

@@ -115,6 +115,7 @@ fn policy() -> Policy {
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Off),
         egress: Arc::default(),
+        bans: rustsocks::limit::BanTerms::NONE,
         timeouts: Timeouts {
             handshake: 600 * second,
             connect: second,

@@ -99,6 +99,8 @@ impl Api {
             Route::Rules(query) => self.rules(query),
             Route::Explain => self.explain(request),
             Route::Reload => self.reload(request),
+            Route::Bans => self.bans(),
+            Route::LiftBan(address) => self.lift_ban(request, *address),
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod access;
 mod api;
+mod bans;
 mod dashboard;
 mod gate;
 mod health;

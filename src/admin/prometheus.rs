@@ -21,7 +21,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 
-use self::family::{Kind, gauge, labelled, sample};
+use self::family::{Kind, counter, gauge, labelled, sample};
 use super::gate::GateCounters;
 use super::reply::ApiReply;
 use crate::clock;
@@ -102,7 +102,8 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 6] {
+    fn process(&self) -> [MetricFamily; 9] {
+        let bans = self.admission.bans();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         let (applied, refused) = self.in_force.reloads();
         let reloads = [("applied", applied), ("refused", refused)]
@@ -113,6 +114,21 @@ impl Sources {
                 "Reloads of configuration and rules that were applied, or refused without a change.",
                 Kind::Counter,
                 reloads.into(),
+            ),
+            gauge(
+                "rustsocks_bans",
+                "Addresses that are banned now after too many wrong passwords.",
+                bans.list(clock::mono()).len() as f64,
+            ),
+            counter(
+                "rustsocks_bans_total",
+                "Bans of addresses after too many wrong passwords.",
+                bans.made(),
+            ),
+            counter(
+                "rustsocks_failures_uncounted_total",
+                "Logins whose failure is not counted, because too many addresses are being counted.",
+                bans.uncounted(),
             ),
             gauge(
                 "rustsocks_connections",

@@ -9,6 +9,8 @@ mod query;
 
 pub use self::history::HistoryRequest;
 pub use self::minutes::MinutesQuery;
+use std::net::IpAddr;
+
 use self::query::{Parameters, decode};
 use super::access::Need;
 use super::dashboard::Asset;
@@ -49,6 +51,10 @@ pub enum Route {
     Explain,
     /// `POST /api/admin/reload`.
     Reload,
+    /// `GET /api/bans`.
+    Bans,
+    /// `DELETE /api/bans/{address}`.
+    LiftBan(IpAddr),
 }
 
 /// Which rules, in the order in which they are tried.
@@ -147,6 +153,8 @@ impl Route {
             }),
             Place::Explain => Self::Explain,
             Place::Reload => Self::Reload,
+            Place::Bans => Self::Bans,
+            Place::Ban(address) => Self::LiftBan(address),
         };
         parameters.finish()?;
         Ok(route)
@@ -164,8 +172,11 @@ impl Route {
             | Self::Stats(_)
             | Self::Minutes(_)
             | Self::Rules(_)
-            | Self::Explain => Need::Reading,
-            Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload => Need::Changing,
+            | Self::Explain
+            | Self::Bans => Need::Reading,
+            Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload | Self::LiftBan(_) => {
+                Need::Changing
+            }
         }
     }
 }
@@ -188,6 +199,8 @@ enum Place {
     Rules,
     Explain,
     Reload,
+    Bans,
+    Ban(IpAddr),
 }
 
 impl Place {
@@ -221,6 +234,8 @@ impl Place {
             ["api", "acl", "rules"] => Ok(Self::Rules),
             ["api", "acl", "explain"] => Ok(Self::Explain),
             ["api", "admin", "reload"] => Ok(Self::Reload),
+            ["api", "bans"] => Ok(Self::Bans),
+            ["api", "bans", address] => address.parse().map(Self::Ban).map_err(|_| Miss::NotFound),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
                 id.parse().map(Self::Session).map_err(|_| Miss::NotFound)
             }
@@ -240,7 +255,9 @@ impl Place {
             | Self::Session(_)
             | Self::Stats
             | Self::Minutes
-            | Self::Rules => READ,
+            | Self::Rules
+            | Self::Bans => READ,
+            Self::Ban(_) => DELETE,
             Self::Terminate(_) | Self::TerminateAll | Self::Explain | Self::Reload => POST,
         }
     }
@@ -335,6 +352,7 @@ impl Miss {
 
 const READ: &str = "GET, HEAD";
 const POST: &str = "POST";
+const DELETE: &str = "DELETE";
 const ORDERS: [(Order, &str); 2] = [(Order::Ascending, "asc"), (Order::Descending, "desc")];
 /// Rows of a page when no limit is named, and at most.
 const LIMIT: u32 = 100;

@@ -17,6 +17,8 @@ pub enum Verdict {
     Accepted(Identity),
     /// The name or the password is wrong; which of them is nobody's business.
     Rejected,
+    /// The client's address is banned; nothing was checked.
+    Banned,
     /// It could not be checked: too many checks are waiting.
     Overloaded,
 }

@@ -114,7 +114,7 @@ fn verify(whose: &Whose) -> Result<(), Failure> {
     let credentials = Credentials::new(whose.name.as_bytes().into(), password);
     match auth::verify(&users, &credentials) {
         Verdict::Accepted(_) => Ok(()),
-        Verdict::Rejected | Verdict::Overloaded => {
+        Verdict::Rejected | Verdict::Banned | Verdict::Overloaded => {
             Err(Failure::Other("wrong user name or password".to_owned()))
         }
     }

@@ -70,6 +70,7 @@ impl Settings {
             anonymous: Identity::anonymous(&self.acl.anonymous_user),
             acl: acl.counting_for(workers),
             egress: Arc::new(Egresses::new(&self.egress.default, &self.egress.named)),
+            bans: self.auth.bans,
             timeouts: Timeouts {
                 handshake: server.handshake_timeout,
                 connect: server.connect_timeout,

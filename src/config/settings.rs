@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::auth::{User, Users};
 use crate::egress::{Egress, Named};
+use crate::limit::BanTerms;
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
@@ -96,6 +97,8 @@ pub struct AuthSettings {
     pub users: Arc<Users>,
     /// Where more of them are; it may change while we run.
     pub users_file: Option<PathBuf>,
+    /// What becomes of addresses from which passwords are tried.
+    pub bans: BanTerms,
     /// Those of the file itself.
     pub(super) listed: Arc<[User]>,
 }

@@ -6,8 +6,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::{self, HashError, User, Users};
+use crate::limit::BanTerms;
 
 use super::choice::SocksMethod;
 use super::error::{ConfigError, Place};
@@ -91,10 +93,25 @@ pub(super) fn auth(
         entry.password_hash = Some(hash);
         users.push(user);
     }
-    let mut auth =
-        AuthSettings { required, users: Arc::default(), users_file, listed: users.into() };
+    let mut auth = AuthSettings {
+        required,
+        users: Arc::default(),
+        users_file,
+        bans: bans(source, section)?,
+        listed: users.into(),
+    };
     auth.load_users(warnings)?;
     Ok(auth)
+}
+
+fn bans(source: &Source<'_>, section: &file::Auth) -> Result<BanTerms, ConfigError> {
+    let secs = source.number("auth.ban_secs", &section.ban_secs, 1..=31_536_000)?;
+    let delay = source.number("auth.failure_delay_ms", &section.failure_delay_ms, 0..=10_000)?;
+    Ok(BanTerms {
+        max_failures: source.number("auth.max_failures", &section.max_failures, 0..=1_000_000)?,
+        ban_for: Duration::from_secs(secs),
+        answer_after: Duration::from_millis(delay),
+    })
 }
 
 impl AuthSettings {

@@ -430,6 +430,10 @@ impl Machine {
                         handshake.verdict(false, out);
                         self.refuse(Outcome::AuthFailed, now)
                     }
+                    Verdict::Banned => {
+                        handshake.verdict(false, out);
+                        self.refuse(Outcome::Banned, now)
+                    }
                     Verdict::Overloaded => {
                         handshake.verdict(false, out);
                         self.refuse(Outcome::ServerBusy, now)

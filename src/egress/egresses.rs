@@ -137,7 +137,9 @@ mod tests {
             let password = b"secret".to_vec().into();
             match verify(&users, &Credentials::new(user.as_bytes().into(), password)) {
                 Verdict::Accepted(identity) => of(&identity),
-                Verdict::Rejected | Verdict::Overloaded => panic!("{user} is not let in"),
+                Verdict::Rejected | Verdict::Banned | Verdict::Overloaded => {
+                    panic!("{user} is not let in")
+                }
             }
         };
         assert_eq!(member("alice", &["staff"]), "192.0.2.2");

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::bans::Bans;
 use super::turned_away::TurnedAway;
 
 /// The bounds, and what is taken.
@@ -20,6 +21,7 @@ pub struct Admission {
     seats_max: u32,
     sockets_max: u32,
     turned_away: TurnedAway,
+    bans: Arc<Bans>,
 }
 
 /// The right of one connection to exist, and to its sockets; given back when dropped.
@@ -48,6 +50,7 @@ impl Admission {
             seats_max: seats_max.min(COUNT_MAX),
             sockets_max: sockets_max.min(COUNT_MAX),
             turned_away: TurnedAway::default(),
+            bans: Arc::default(),
         })
     }
 
@@ -70,6 +73,12 @@ impl Admission {
     #[must_use]
     pub const fn turned_away(&self) -> &TurnedAway {
         &self.turned_away
+    }
+
+    /// Addresses from which passwords are tried.
+    #[must_use]
+    pub const fn bans(&self) -> &Arc<Bans> {
+        &self.bans
     }
 
     /// How many seats are taken.
@@ -135,6 +144,12 @@ impl Admission {
 }
 
 impl Seat {
+    /// Addresses from which passwords are tried.
+    #[must_use]
+    pub fn bans(&self) -> &Arc<Bans> {
+        self.admission.bans()
+    }
+
     /// Asks for room for sockets up to so many. It has it if they are no more than before.
     #[must_use]
     pub fn claim(&mut self, sockets: u32) -> bool {

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod bans;
 mod turned_away;
 
 pub use admission::{Admission, Seat};
-pub use turned_away::{ADDRESSES_MAX, Count, MINUTE, Noted, TurnedAway};
+pub use bans::{Ban, BanTerms, Bans, Check, MayCheck};
+pub use turned_away::{ADDRESSES_MAX, Count, MINUTE, Noted, TurnedAway, Why};

@@ -15,7 +15,7 @@ use crate::clock::Now;
 /// The counts of the addresses whose minute is not over.
 #[derive(Debug, Default)]
 pub struct TurnedAway {
-    counts: Mutex<HashMap<IpAddr, Count>>,
+    counts: Mutex<HashMap<(IpAddr, Why), Count>>,
 }
 
 /// How many clients of one address were turned away.
@@ -29,6 +29,15 @@ pub struct Count {
     pub last: Now,
     /// All of them.
     pub clients: u64,
+}
+
+/// Why a client was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// There was no room.
+    NoRoom,
+    /// Its address is banned.
+    Banned,
 }
 
 /// What became of a client in the count.
@@ -45,9 +54,9 @@ pub enum Noted {
 
 impl TurnedAway {
     /// Counts a client.
-    pub fn note(&self, client: SocketAddr, now: Now) -> Noted {
+    pub fn note(&self, client: SocketAddr, why: Why, now: Now) -> Noted {
         let mut counts = self.counts.lock();
-        if let Some(count) = counts.get_mut(&client.ip()) {
+        if let Some(count) = counts.get_mut(&(client.ip(), why)) {
             count.clients += 1;
             count.last = now;
             return Noted::Again;
@@ -56,14 +65,14 @@ impl TurnedAway {
             return Noted::Unlisted;
         }
         let count = Count { first: now, port: client.port(), last: now, clients: 1 };
-        counts.insert(client.ip(), count);
+        counts.insert((client.ip(), why), count);
         Noted::First
     }
 
     /// Ends the count of an address.
     #[must_use]
-    pub fn take(&self, address: IpAddr) -> Option<Count> {
-        self.counts.lock().remove(&address)
+    pub fn take(&self, address: IpAddr, why: Why) -> Option<Count> {
+        self.counts.lock().remove(&(address, why))
     }
 }
 
@@ -84,14 +93,14 @@ mod tests {
         let book = TurnedAway::default();
         let now = clock::now();
         let later = Now { utc_ms: now.utc_ms + 5, ..now };
-        assert_eq!(book.note(([192, 0, 2, 1], 40_000).into(), now), Noted::First);
-        assert_eq!(book.note(([192, 0, 2, 1], 50_000).into(), later), Noted::Again);
-        assert_eq!(book.note(([192, 0, 2, 2], 1).into(), later), Noted::First);
-        let count = book.take([192, 0, 2, 1].into()).unwrap();
+        assert_eq!(book.note(([192, 0, 2, 1], 40_000).into(), Why::NoRoom, now), Noted::First);
+        assert_eq!(book.note(([192, 0, 2, 1], 50_000).into(), Why::NoRoom, later), Noted::Again);
+        assert_eq!(book.note(([192, 0, 2, 2], 1).into(), Why::NoRoom, later), Noted::First);
+        let count = book.take([192, 0, 2, 1].into(), Why::NoRoom).unwrap();
         assert_eq!((count.clients, count.port), (2, 40_000));
         assert_eq!((count.first.utc_ms, count.last.utc_ms), (now.utc_ms, later.utc_ms));
-        assert!(book.take([192, 0, 2, 1].into()).is_none());
-        assert_eq!(book.note(([192, 0, 2, 1], 1).into(), later), Noted::First);
+        assert!(book.take([192, 0, 2, 1].into(), Why::NoRoom).is_none());
+        assert_eq!(book.note(([192, 0, 2, 1], 1).into(), Why::NoRoom, later), Noted::First);
     }
 
     #[test]
@@ -103,11 +112,11 @@ mod tests {
             (std::net::Ipv4Addr::from_bits(number), 1).into()
         };
         for number in 0..ADDRESSES_MAX {
-            assert_eq!(book.note(client(number), now), Noted::First);
+            assert_eq!(book.note(client(number), Why::NoRoom, now), Noted::First);
         }
-        assert_eq!(book.note(client(ADDRESSES_MAX), now), Noted::Unlisted);
-        assert_eq!(book.note(client(0), now), Noted::Again);
-        assert_eq!(book.take(client(0).ip()).unwrap().clients, 2);
-        assert_eq!(book.note(client(ADDRESSES_MAX), now), Noted::First);
+        assert_eq!(book.note(client(ADDRESSES_MAX), Why::NoRoom, now), Noted::Unlisted);
+        assert_eq!(book.note(client(0), Why::NoRoom, now), Noted::Again);
+        assert_eq!(book.take(client(0).ip(), Why::NoRoom).unwrap().clients, 2);
+        assert_eq!(book.note(client(ADDRESSES_MAX), Why::NoRoom, now), Noted::First);
     }
 }

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::auth::{Credentials, Users, Verdict, verify};
+use crate::clock;
 use crate::key::Key;
+use crate::limit::Check;
 use crate::mailbox::{Letter, Post};
 use crate::resolve::{LookupError, LookupId, Record, look_up};
 use crate::target::HostName;
@@ -25,6 +27,8 @@ pub enum Job {
     },
     /// Check a password; answered by [`Letter::Verdict`].
     Verify {
+        /// Counts a failure against the client's address.
+        check: Check,
         /// Who may log in.
         users: Arc<Users>,
         /// What the client says.
@@ -44,11 +48,17 @@ impl Job {
                 let answer = guarded(Err(LookupError::Failed), || look_up(&name, record));
                 answer_to(&post, Letter::Resolved { id, record, answer });
             }
-            Self::Verify { users, credentials, key, post } => {
+            Self::Verify { check, users, credentials, key, post } => {
+                let claimed = String::from_utf8_lossy(credentials.username()).into_owned();
                 // A check that could not be made must not count as a wrong password.
                 // Moved in, the secret is gone before anyone hears of the verdict.
-                let check = move || verify(&users, &credentials);
-                let verdict = guarded(Verdict::Overloaded, check);
+                let work = move || verify(&users, &credentials);
+                let verdict = guarded(Verdict::Overloaded, work);
+                if verdict == Verdict::Rejected {
+                    note_failure(&check, &claimed);
+                }
+                // Over before the answer: the next one from there need not wait.
+                drop(check);
                 answer_to(&post, Letter::Verdict { key, verdict });
             }
         }
@@ -68,6 +78,16 @@ impl fmt::Debug for Job {
 /// What `work` returns, or `otherwise` if it panics. The panic hook has reported it by then.
 fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
+}
+
+/// Counts a wrong password, and says so in a line that programs such as fail2ban read; its form does
+/// not change. The client may have gone by now, which helps it nothing.
+fn note_failure(check: &Check, claimed: &str) {
+    let client = check.client();
+    tracing::warn!("authentication failed: client={client} user={claimed:?}");
+    if check.failed(clock::now()) {
+        tracing::warn!("banned after too many failures: client={client}");
+    }
 }
 
 fn answer_to(post: &Post, letter: Letter) {

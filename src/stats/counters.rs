@@ -46,7 +46,10 @@ pub struct Counters {
     pub accept_pauses: Count,
     /// Clients turned away because `max_connections` was reached.
     pub over_limit: Count,
-    /// Of those, clients that are in no record, because too many addresses were being counted.
+    /// Clients turned away because their address is banned.
+    pub banned: Count,
+    /// Of all that were turned away, clients that are in no record, because too many addresses were
+    /// being counted.
     pub over_limit_unlisted: Count,
     /// Clients that came and went without a word: no attempts, and in no record.
     pub silent: Count,
@@ -147,6 +150,7 @@ impl Default for Counters {
             released: Count::default(),
             accept_pauses: Count::default(),
             over_limit: Count::default(),
+            banned: Count::default(),
             over_limit_unlisted: Count::default(),
             silent: Count::default(),
             sockets_refused: Count::default(),

@@ -25,7 +25,7 @@ use super::socket::Socket;
 use super::token::{Role, Token};
 use crate::connection::Machine;
 use crate::key::Key;
-use crate::limit::{Admission, Seat};
+use crate::limit::{Admission, Seat, Why};
 use crate::proxy_protocol::Announcers;
 
 /// The listeners of one worker.
@@ -116,15 +116,21 @@ impl Door {
         match listening.socket.accept() {
             Ok((stream, address)) => {
                 kit.counters.accepted.add(1);
+                let announced = listening.announcers.contains(address.ip());
+                // Who speaks for others is not banned for what they do.
+                if !announced && self.admission.bans().is_banned(address.ip(), kit.now.mono) {
+                    drop(stream);
+                    self.turn_away(address, Why::Banned, kit);
+                    return;
+                }
                 match self.admission.seat() {
                     Some(seat) => {
-                        let announced = listening.announcers.contains(address.ip());
                         let connection = connection(stream, address, announced, seat, kit);
                         if !admit(connection, slots, kit) {
-                            self.turn_away(address, kit);
+                            self.turn_away(address, Why::NoRoom, kit);
                         }
                     }
-                    None => self.turn_away(address, kit),
+                    None => self.turn_away(address, Why::NoRoom, kit),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
@@ -134,12 +140,15 @@ impl Door {
         }
     }
 
-    /// There is no room for it: the client is closed at once.
-    fn turn_away(&mut self, address: SocketAddr, kit: &Kit) {
-        kit.counters.over_limit.add(1);
+    /// There is no room for it, or it is banned: the client is closed at once.
+    fn turn_away(&mut self, address: SocketAddr, why: Why, kit: &Kit) {
+        match why {
+            Why::NoRoom => kit.counters.over_limit.add(1),
+            Why::Banned => kit.counters.banned.add(1),
+        }
         kit.counters.released.add(1);
         let client = SocketAddr::new(address.ip().to_canonical(), address.port());
-        self.refused.note(client, self.admission.turned_away(), kit);
+        self.refused.note(client, why, self.admission.turned_away(), kit);
     }
 
     /// Records those whose minute is over.
@@ -166,7 +175,7 @@ impl Door {
         {
             drop(stream);
             kit.counters.accepted.add(1);
-            self.turn_away(address, kit);
+            self.turn_away(address, Why::NoRoom, kit);
         }
         self.reserve = reserve();
         self.paused_until = Some(kit.now.mono + ACCEPT_PAUSE);

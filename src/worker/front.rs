@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 
@@ -23,6 +23,7 @@ use crate::acl::Permit;
 use crate::auth::{Credentials, RecentKey, Verdict};
 use crate::connection::{Attempt, ConnectError, Input, Machine, Next};
 use crate::key::Key;
+use crate::limit::{Bans, MayCheck};
 use crate::linux;
 use crate::linux::outgoing::Outgoing;
 use crate::offload::Job;
@@ -44,6 +45,10 @@ pub(super) struct Front {
     recent: Option<RecentKey>,
     /// The policy under which it was asked for.
     asked_under: u64,
+    /// When it was first asked for.
+    asked_at: Option<Instant>,
+    /// What a login waits for that is no verdict.
+    held: Held,
     /// BIND: where the peer is awaited.
     pub(super) awaiting: Option<Awaiting>,
     /// BIND: the peer that has come.
@@ -52,6 +57,30 @@ pub(super) struct Front {
     association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
     flushing: bool,
+}
+
+/// A login that goes on by itself at a time.
+enum Held {
+    Nothing,
+    /// Others from the same address are being checked.
+    Unchecked {
+        credentials: Credentials,
+        until: Instant,
+    },
+    /// A failure is not answered at once.
+    Answer {
+        verdict: Verdict,
+        until: Instant,
+    },
+}
+
+impl Held {
+    const fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Nothing => None,
+            Self::Unchecked { until, .. } | Self::Answer { until, .. } => Some(*until),
+        }
+    }
 }
 
 /// A socket that connects to `address`.
@@ -70,6 +99,8 @@ impl Front {
             query: 0,
             recent: None,
             asked_under: 0,
+            asked_at: None,
+            held: Held::Nothing,
             awaiting: None,
             accepted: None,
             association: None,
@@ -106,7 +137,8 @@ impl Front {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.machine.deadline()
+        let until = self.machine.deadline()?;
+        Some(self.held.until().map_or(until, |held| held.min(until)))
     }
 
     pub(super) fn ask(&mut self, input: Input<'_>, now: Instant) -> Next {
@@ -209,9 +241,19 @@ impl Connection {
     }
 
     pub(super) fn expire_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let now = kit.now.mono;
         let Link::Front(front) = &mut self.link else { return Fate::Again };
-        let next = front.ask(Input::Deadline, kit.now.mono);
-        self.perform(next, key, kit)
+        if front.held.until().is_none_or(|until| now < until) {
+            let next = front.ask(Input::Deadline, now);
+            return self.perform(next, key, kit);
+        }
+        match std::mem::replace(&mut front.held, Held::Nothing) {
+            Held::Unchecked { credentials, .. } => {
+                self.perform(Next::Verify(credentials), key, kit)
+            }
+            Held::Answer { verdict, .. } => self.hear(verdict, key, kit),
+            Held::Nothing => Fate::Wait,
+        }
     }
 
     /// The answer to a look-up.
@@ -252,15 +294,27 @@ impl Connection {
                 {
                     kit.recent.put(recent, identity.clone(), kit.now.mono);
                 }
-                front.inbox.refresh();
-                let next = front.ask(Input::Verdict(verdict), kit.now.mono);
-                self.perform(next, key, kit)
+                let (now, delay) = (kit.now.mono, front.machine.policy().bans.answer_after);
+                let until = front.asked_at.map_or(now, |asked| asked + delay);
+                if verdict == Verdict::Rejected && now < until {
+                    front.held = Held::Answer { verdict, until };
+                    return Fate::Wait;
+                }
+                self.hear(verdict, key, kit)
             }
             Link::Front(_) | Link::Relaying(_) | Link::Associated(_) | Link::Parting(_) => {
                 kit.counters.stale.add(1);
                 Fate::Wait
             }
         }
+    }
+
+    /// Tells the machine the answer to a password check.
+    fn hear(&mut self, verdict: Verdict, key: Key, kit: &mut Kit) -> Fate {
+        let Link::Front(front) = &mut self.link else { return Fate::Again };
+        front.inbox.refresh();
+        let next = front.ask(Input::Verdict(verdict), kit.now.mono);
+        self.perform(next, key, kit)
     }
 
     fn ask_front(&mut self, input: Input<'_>, now: Instant) -> Next {
@@ -298,13 +352,15 @@ impl Connection {
                     }
                     Err(_) => front.ask(Input::Gone(Outcome::ClientGone), now),
                 },
-                Next::Verify(credentials) => match verify(front, credentials, key, kit) {
-                    Some(verdict) => {
-                        front.inbox.refresh();
-                        front.ask(Input::Verdict(verdict), now)
+                Next::Verify(credentials) => {
+                    match verify(front, credentials, key, self.seat.bans(), kit) {
+                        Some(verdict) => {
+                            front.inbox.refresh();
+                            front.ask(Input::Verdict(verdict), now)
+                        }
+                        None => return self.flush_waiting(),
                     }
-                    None => return self.flush_waiting(),
-                },
+                }
                 Next::Resolve(name) => {
                     front.query = front.query.wrapping_add(1);
                     let client = front.machine.client();
@@ -491,16 +547,33 @@ fn attempt_ended(front: &mut Front, attempt: Attempt, kit: &Kit) -> Option<Next>
     })
 }
 
-/// A verdict that is known at once, or `None` when the pool was asked.
-fn verify(front: &mut Front, credentials: Credentials, key: Key, kit: &Kit) -> Option<Verdict> {
+/// A verdict that is known at once, or `None` when the pool was asked, or is to be asked later.
+fn verify(
+    front: &mut Front,
+    credentials: Credentials,
+    key: Key,
+    bans: &Arc<Bans>,
+    kit: &Kit,
+) -> Option<Verdict> {
+    let now = kit.now.mono;
     let recent = kit.recent.key(&credentials);
-    if let Some(identity) = kit.recent.get(&recent, kit.now.mono) {
+    if let Some(identity) = kit.recent.get(&recent, now) {
         return Some(Verdict::Accepted(identity));
     }
+    front.asked_at.get_or_insert(now);
+    let policy = Arc::clone(front.machine.policy());
+    let check = match bans.check(front.machine.client(), policy.bans, now) {
+        MayCheck::Yes(check) => check,
+        MayCheck::Later => {
+            front.held = Held::Unchecked { credentials, until: now + CHECKED_AGAIN };
+            return None;
+        }
+        MayCheck::Banned => return Some(Verdict::Banned),
+    };
+    front.asked_under = policy.generation;
     front.recent = Some(recent);
-    front.asked_under = front.machine.policy().generation;
-    let users = Arc::clone(&front.machine.policy().users);
-    let job = Job::Verify { users, credentials, key, post: kit.post.clone() };
+    let users = Arc::clone(&policy.users);
+    let job = Job::Verify { check, users, credentials, key, post: kit.post.clone() };
     match kit.hashes.submit(job) {
         Ok(()) => None,
         Err(_) => {
@@ -546,3 +619,6 @@ pub(super) fn flush(client: &mut Socket, outbox: &mut Outbox) -> io::Result<bool
     }
     Ok(true)
 }
+
+/// When a login is looked at again that waits for others from its address.
+const CHECKED_AGAIN: Duration = Duration::from_millis(100);

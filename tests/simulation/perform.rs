@@ -464,7 +464,9 @@ pub(crate) fn alice() -> &'static (Arc<Users>, Identity) {
         let login = Credentials::new(b"alice"[..].into(), password.into());
         match verify(&users, &login) {
             Verdict::Accepted(identity) => (Arc::new(users), identity),
-            refused @ (Verdict::Rejected | Verdict::Overloaded) => panic!("{refused:?}"),
+            refused @ (Verdict::Rejected | Verdict::Banned | Verdict::Overloaded) => {
+                panic!("{refused:?}")
+            }
         }
     })
 }

@@ -12,7 +12,7 @@ use rustsocks::auth::Identity;
 use rustsocks::clock;
 use rustsocks::connection::Machine;
 use rustsocks::key::Key;
-use rustsocks::limit::{Admission, Noted};
+use rustsocks::limit::{Admission, BanTerms, Noted, Why};
 use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
 use rustsocks::relay::Carrier;
 use rustsocks::session::{IdSource, Journal, Ledger, Outcome, Share, Table, journal};
@@ -325,7 +325,10 @@ impl World {
             drop(wire);
             self.over_limit += 1;
             self.kit.parties[number].turned_away = true;
-            assert_ne!(self.admission.turned_away().note(address, now), Noted::Unlisted);
+            assert_ne!(
+                self.admission.turned_away().note(address, Why::NoRoom, now),
+                Noted::Unlisted
+            );
             return;
         };
         self.accepted += 1;
@@ -506,7 +509,11 @@ impl World {
         let addresses: std::collections::BTreeSet<IpAddr> =
             self.kit.parties.iter().map(|party| party.address.ip()).collect();
         let book = self.admission.turned_away();
-        addresses.into_iter().filter_map(|ip| book.take(ip)).map(|count| count.clients).sum()
+        addresses
+            .into_iter()
+            .filter_map(|ip| book.take(ip, Why::NoRoom))
+            .map(|count| count.clients)
+            .sum()
     }
 
     fn client_datagram(&mut self, number: usize) {
@@ -598,6 +605,7 @@ fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
         egress: Arc::default(),
         users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
         anonymous: Identity::anonymous("anonymous"),
+        bans: BanTerms::NONE,
         acl: Acl::new(guard),
         timeouts: Timeouts {
             handshake: dice.pick(&[ms(1_000), HANDSHAKE_MAX]),

@@ -9,7 +9,7 @@ use super::sum;
 use crate::session::Outcome;
 use crate::stats::{Count, Counters, Distribution};
 
-pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 15] {
+pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 16] {
     let active: u64 = workers.iter().map(|worker| worker.active()).sum();
     let durations = Distribution::of(workers.iter().map(|worker| &worker.durations));
     let sum = |count: fn(&Counters) -> &Count| sum(workers, count);
@@ -56,6 +56,11 @@ pub(super) fn families(workers: &[Arc<Counters>]) -> [MetricFamily; 15] {
             "rustsocks_over_limit_total",
             "Clients turned away because there was no room for them.",
             sum(|worker| &worker.over_limit),
+        ),
+        counter(
+            "rustsocks_banned_clients_total",
+            "Clients turned away because their address is banned.",
+            sum(|worker| &worker.banned),
         ),
         counter(
             "rustsocks_silent_clients_total",

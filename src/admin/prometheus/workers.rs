@@ -142,6 +142,7 @@ fn every_counter_is_exported(counters: &Counters) {
         released: _,
         accept_pauses: _,
         over_limit: _,
+        banned: _,
         over_limit_unlisted: _,
         silent: _,
         sockets_refused: _,

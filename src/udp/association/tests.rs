@@ -22,6 +22,7 @@ fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
         egress: Arc::default(),
+        bans: crate::limit::BanTerms::NONE,
         timeouts: Timeouts {
             handshake: second,
             connect: second,

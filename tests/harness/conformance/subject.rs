@@ -104,7 +104,7 @@ impl Ours {
         let hash = |password: &[u8]| rustsocks::auth::hash(password).expect("a hash");
         let longest = "x".repeat(255);
         let users = format!(
-            "{resolver}[auth]\nsocks_method = \"userpass\"\n\
+            "{resolver}[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n\
              [[auth.users]]\nusername = \"alice\"\npassword_hash = \"{}\"\n\
              [[auth.users]]\nusername = \"{longest}\"\npassword_hash = \"{}\"\n",
             hash(b"s3cret"),

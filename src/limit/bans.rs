@@ -1,0 +1,377 @@
+//! Addresses from which passwords are tried: how many have failed, how many are being checked, and
+//! which addresses are shut out for it. Shared by the workers.
+//!
+//! ```text
+//! failures + checks under way < max_failures    a check may begin
+//!                             ≥ max_failures    it waits: of many at once no more than that are wrong
+//! failures                    ≥ max_failures    the address is banned for `ban_for`
+//! ```
+//!
+//! An IPv6 client has a /64 to choose its addresses from, so that is what is counted and banned; an IPv4
+//! client has its address. Failures are forgotten when none has come for as long as a ban lasts. A right
+//! password takes none of them back, or whoever has one could try others' for ever.
+//!
+//! Nobody pays for this who does not log in: while nobody is banned, a new client costs one load.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::clock::Now;
+
+/// When an address is banned, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BanTerms {
+    /// Wrong passwords after which it is; 0 is never.
+    pub max_failures: u32,
+    /// How long.
+    pub ban_for: Duration,
+    /// A failure is answered no earlier than this after the question.
+    pub answer_after: Duration,
+}
+
+/// The addresses.
+#[derive(Debug, Default)]
+pub struct Bans {
+    by_block: Mutex<HashMap<IpAddr, Entry>>,
+    /// When room was last looked for, and none was found.
+    swept: Mutex<Option<Instant>>,
+    /// Entries with a ban, over or not.
+    banned: AtomicUsize,
+    made: AtomicU64,
+    uncounted: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    failures: u32,
+    checking: u32,
+    /// When it may be forgotten, if nothing is being checked.
+    until: Instant,
+    /// When the ban is over, in UTC milliseconds, too.
+    banned: Option<(Instant, i64)>,
+}
+
+/// An address that is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The address, or the first one of its /64.
+    pub address: IpAddr,
+    /// Wrong passwords that came from it.
+    pub failures: u32,
+    /// When the ban ends, UTC milliseconds.
+    pub until_ms: i64,
+}
+
+/// Whether a password may be checked for an address.
+#[derive(Debug)]
+pub enum MayCheck {
+    /// It may.
+    Yes(Check),
+    /// Not before others from there have been checked.
+    Later,
+    /// The address is banned.
+    Banned,
+}
+
+/// A password that is being checked. Dropped, the check is over.
+#[derive(Debug)]
+pub struct Check {
+    bans: Arc<Bans>,
+    client: IpAddr,
+    terms: BanTerms,
+    /// Whether the address is in the table.
+    counted: bool,
+}
+
+impl BanTerms {
+    /// Bans nobody, and answers at once.
+    pub const NONE: Self =
+        Self { max_failures: 0, ban_for: Duration::ZERO, answer_after: Duration::ZERO };
+}
+
+impl Bans {
+    /// Whether a client may come in at all. Cheap while nobody is banned.
+    #[must_use]
+    pub fn is_banned(&self, client: IpAddr, now: Instant) -> bool {
+        if self.banned.load(Relaxed) == 0 {
+            return false;
+        }
+        let mut by_block = self.by_block.lock();
+        let block = block(client);
+        let Some((until, _)) = by_block.get(&block).and_then(|entry| entry.banned) else {
+            return false;
+        };
+        if now < until {
+            return true;
+        }
+        self.forget(&mut by_block, block);
+        false
+    }
+
+    /// Begins the check of a password, if it may begin.
+    #[must_use]
+    pub fn check(self: &Arc<Self>, client: IpAddr, terms: BanTerms, now: Instant) -> MayCheck {
+        let mut check = Check { bans: Arc::clone(self), client, terms, counted: false };
+        if terms.max_failures == 0 {
+            return MayCheck::Yes(check);
+        }
+        if self.is_banned(client, now) {
+            return MayCheck::Banned;
+        }
+        let block = block(client);
+        let mut by_block = self.by_block.lock();
+        if let Some(entry) = by_block.get_mut(&block)
+            && entry.checking == 0
+            && entry.until <= now
+        {
+            entry.failures = 0;
+        }
+        if by_block.len() >= ADDRESSES_MAX && !by_block.contains_key(&block) {
+            self.sweep(&mut by_block, now);
+            if by_block.len() >= ADDRESSES_MAX {
+                self.uncounted.fetch_add(1, Relaxed);
+                drop(by_block);
+                return MayCheck::Yes(check);
+            }
+        }
+        let new = Entry { failures: 0, checking: 0, until: now, banned: None };
+        let entry = by_block.entry(block).or_insert(new);
+        // One may always be under way, so that whoever waits is served at last.
+        if entry.checking > 0 && entry.failures + entry.checking >= terms.max_failures {
+            return MayCheck::Later;
+        }
+        entry.checking += 1;
+        drop(by_block);
+        check.counted = true;
+        MayCheck::Yes(check)
+    }
+
+    /// Those who are banned.
+    #[must_use]
+    pub fn list(&self, now: Instant) -> Vec<Ban> {
+        let by_block = self.by_block.lock();
+        let banned = by_block.iter().filter_map(|(address, entry)| {
+            let (until, until_ms) = entry.banned?;
+            (now < until).then_some(Ban { address: *address, failures: entry.failures, until_ms })
+        });
+        let mut banned: Vec<Ban> = banned.collect();
+        drop(by_block);
+        banned.sort_unstable_by_key(|ban| (ban.until_ms, ban.address));
+        banned
+    }
+
+    /// Lifts the ban of an address and forgets its failures; whether there was one.
+    #[must_use]
+    pub fn lift(&self, address: IpAddr, now: Instant) -> bool {
+        let is_banned = self.is_banned(address, now);
+        if is_banned {
+            self.forget(&mut self.by_block.lock(), block(address));
+        }
+        is_banned
+    }
+
+    /// Bans made so far.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        self.made.load(Relaxed)
+    }
+
+    /// Checks whose failures were not counted, because too many addresses were.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted.load(Relaxed)
+    }
+
+    fn forget(&self, by_block: &mut HashMap<IpAddr, Entry>, block: IpAddr) {
+        let Some(entry) = by_block.get_mut(&block) else { return };
+        if entry.banned.take().is_some() {
+            self.banned.fetch_sub(1, Relaxed);
+        }
+        entry.failures = 0;
+        if entry.checking == 0 {
+            by_block.remove(&block);
+        }
+    }
+
+    /// Forgets all whose time is over.
+    fn sweep(&self, by_block: &mut HashMap<IpAddr, Entry>, now: Instant) {
+        let mut swept = self.swept.lock();
+        if swept.is_some_and(|at| now < at + SWEPT_EVERY) {
+            return;
+        }
+        *swept = Some(now);
+        by_block.retain(|_, entry| {
+            let kept = entry.checking > 0 || now < entry.until;
+            if !kept && entry.banned.is_some() {
+                self.banned.fetch_sub(1, Relaxed);
+            }
+            kept
+        });
+    }
+}
+
+impl Check {
+    /// For whom it is.
+    #[must_use]
+    pub const fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// The password was wrong. Whether the address is banned from now on for it.
+    pub fn failed(&self, now: Now) -> bool {
+        if !self.counted {
+            return false;
+        }
+        let mut by_block = self.bans.by_block.lock();
+        let Some(entry) = by_block.get_mut(&block(self.client)) else { return false };
+        entry.failures = entry.failures.saturating_add(1);
+        let until = now.mono + self.terms.ban_for;
+        entry.until = until;
+        if entry.failures < self.terms.max_failures || entry.banned.is_some() {
+            return false;
+        }
+        let ban_ms = i64::try_from(self.terms.ban_for.as_millis()).unwrap_or(i64::MAX);
+        entry.banned = Some((until, now.utc_ms.saturating_add(ban_ms)));
+        self.bans.banned.fetch_add(1, Relaxed);
+        self.bans.made.fetch_add(1, Relaxed);
+        true
+    }
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
+        let block = block(self.client);
+        let mut by_block = self.bans.by_block.lock();
+        if let Some(entry) = by_block.get_mut(&block) {
+            entry.checking = entry.checking.saturating_sub(1);
+            if entry.checking == 0 && entry.failures == 0 {
+                by_block.remove(&block);
+            }
+        }
+    }
+}
+
+/// What is counted as one: an IPv4 address, or the /64 of an IPv6 address.
+fn block(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// Addresses whose failures are counted at most.
+const ADDRESSES_MAX: usize = 65_536;
+/// Between two searches for room; each looks at all of them.
+const SWEPT_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const TERMS: BanTerms = BanTerms {
+        max_failures: 3,
+        ban_for: Duration::from_secs(60),
+        answer_after: Duration::ZERO,
+    };
+
+    fn fail(bans: &Arc<Bans>, client: IpAddr, now: Now) -> bool {
+        match bans.check(client, TERMS, now.mono) {
+            MayCheck::Yes(check) => check.failed(now),
+            other @ (MayCheck::Later | MayCheck::Banned) => panic!("{other:?}"),
+        }
+    }
+
+    fn later(now: Now, seconds: u64) -> Now {
+        Now { mono: now.mono + Duration::from_secs(seconds), ..now }
+    }
+
+    #[test]
+    fn the_last_failure_bans_for_a_time_and_nobody_else() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let (client, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        assert!(!fail(&bans, client, now) && !fail(&bans, client, now));
+        assert!(!bans.is_banned(client, now.mono));
+        assert!(fail(&bans, client, now));
+        assert!(bans.is_banned(client, now.mono) && !bans.is_banned(other, now.mono));
+        assert!(matches!(bans.check(client, TERMS, now.mono), MayCheck::Banned));
+        let until_ms = now.utc_ms + 60_000;
+        assert_eq!(bans.list(now.mono), [Ban { address: client, failures: 3, until_ms }]);
+        let over = later(now, 60);
+        assert_eq!(bans.list(over.mono), []);
+        assert!(!bans.is_banned(client, over.mono));
+        assert!(!fail(&bans, client, over), "it begins anew");
+        assert_eq!((bans.made(), bans.banned.load(Relaxed)), (1, 0));
+    }
+
+    #[test]
+    fn failures_are_forgotten_when_none_comes_for_as_long_as_a_ban() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client = [192, 0, 2, 1].into();
+        fail(&bans, client, now);
+        fail(&bans, client, later(now, 59));
+        assert!(!fail(&bans, client, later(now, 120)));
+        assert!(!fail(&bans, client, later(now, 121)));
+        assert!(fail(&bans, client, later(now, 122)));
+    }
+
+    #[test]
+    fn no_more_are_checked_at_once_than_may_fail() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client = [192, 0, 2, 1].into();
+        let begin = || bans.check(client, TERMS, now.mono);
+        let checks = [begin(), begin(), begin()];
+        assert!(checks.iter().all(|check| matches!(check, MayCheck::Yes(_))));
+        assert!(matches!(begin(), MayCheck::Later));
+        drop(checks);
+        assert!(bans.by_block.lock().is_empty());
+        assert!(matches!(begin(), MayCheck::Yes(_)));
+    }
+
+    #[test]
+    fn a_ban_is_lifted_and_a_block_of_ipv6_is_one() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let (a, b) = ("2001:db8::1".parse().unwrap(), "2001:db8::ffff:2".parse().unwrap());
+        let beside = "2001:db8:0:1::1".parse().unwrap();
+        for client in [a, b, a] {
+            fail(&bans, client, now);
+        }
+        assert!(bans.is_banned(b, now.mono) && !bans.is_banned(beside, now.mono));
+        assert!(bans.lift(b, now.mono) && !bans.lift(b, now.mono));
+        assert!(!bans.is_banned(a, now.mono));
+        assert!(!fail(&bans, a, now));
+    }
+
+    #[test]
+    fn mapped_addresses_are_their_ipv4_addresses_and_zero_bans_nobody() {
+        assert_eq!(block("::ffff:192.0.2.1".parse().unwrap()), IpAddr::from([192, 0, 2, 1]));
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let terms = BanTerms { max_failures: 0, ..TERMS };
+        for _ in 0..100 {
+            let check = bans.check([192, 0, 2, 1].into(), terms, now.mono);
+            let MayCheck::Yes(check) = check else { panic!() };
+            assert!(!check.failed(now));
+        }
+    }
+
+    #[test]
+    fn the_bound_on_addresses_holds_and_makes_room_for_those_that_are_over() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() {
+            fail(&bans, std::net::Ipv4Addr::from_bits(number).into(), now);
+        }
+        let more = [192, 0, 2, 1].into();
+        assert!(!fail(&bans, more, now));
+        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (1, ADDRESSES_MAX));
+        fail(&bans, more, later(now, 60));
+        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (1, 1));
+    }
+}

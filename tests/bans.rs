@@ -1,0 +1,238 @@
+//! Many wrong passwords from one address, and every way to come in without the right one.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use base64ct::{Base64, Encoding};
+use harness::api::{ask, get};
+use harness::client::{self, Client, userpass};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+use harness::scrape::Scrape;
+use harness::size;
+use socket2::{Domain, Socket, Type};
+
+fn alice(auth: &str) -> String {
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    format!("[auth]\n{auth}\n[[auth.users]]\nusername = \"alice\"\npassword_hash = \"{hash}\"\n")
+}
+
+/// A connection from that address.
+fn connected(from: [u8; 4], proxy: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&proxy.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// Says all this from that address, and what comes back until the end, however that comes.
+fn said(from: [u8; 4], proxy: SocketAddr, octets: &[u8]) -> Vec<u8> {
+    let mut stream = connected(from, proxy);
+    let mut answer = Vec::new();
+    // Whoever is banned may be gone before he has spoken.
+    if stream.write_all(octets).is_ok() {
+        let read = stream.read_to_end(&mut answer);
+        drop(read);
+    }
+    answer
+}
+
+fn login_and_echo(password: &str, origin: SocketAddr) -> Vec<u8> {
+    let login = userpass("alice", password);
+    [&[5, 1, 2][..], &login, &client::connect(origin), b"ping"].concat()
+}
+
+/// A series of `/metrics`.
+fn sum(proxy: &Proxy, name: &str) -> f64 {
+    Scrape::of(proxy.api.unwrap()).value(name).unwrap()
+}
+
+#[test]
+fn whoever_tries_passwords_is_banned_counted_and_harms_nobody_else() {
+    let attempts = size("WRONG_PASSWORDS", 2000);
+    let proxy = Proxy::with(&alice("socks_method = \"userpass\""));
+    let (origin, api) = (Origin::echo(), proxy.api.unwrap());
+    let (wrong, right) =
+        (login_and_echo("wrong", origin.address), login_and_echo("secret", origin.address));
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let good = scope.spawn(|| {
+            let mut served = 0;
+            while !over.load(Relaxed) || served == 0 {
+                let mut client = connected([127, 0, 0, 2], proxy.socks);
+                client.write_all(&right).unwrap();
+                let mut answer = [0; 18];
+                client.read_exact(&mut answer).unwrap();
+                assert!(answer.ends_with(b"ping"), "{answer:?}");
+                served += 1;
+            }
+        });
+        let bad: Vec<_> = (0..ATTACKERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..attempts / ATTACKERS {
+                        let answer = said([127, 0, 0, 1], proxy.socks, &wrong);
+                        assert!(!answer.ends_with(b"ping"));
+                    }
+                })
+            })
+            .collect();
+        for attacker in bad {
+            attacker.join().unwrap();
+        }
+        over.store(true, Relaxed);
+        good.join().unwrap();
+    });
+    let bans = get(api, "/api/bans").json();
+    assert_eq!((&bans["total"], &bans["data"][0]["address"]), (&1.into(), &"127.0.0.1".into()));
+    // However many came at once, no more were checked than may fail.
+    assert_eq!(bans["data"][0]["failures"], 10);
+    assert_eq!((sum(&proxy, "rustsocks_bans"), sum(&proxy, "rustsocks_bans_total")), (1.0, 1.0));
+    let turned_away = sum(&proxy, "rustsocks_banned_clients_total");
+    assert!(turned_away >= (attempts - 100) as f64, "{turned_away}");
+    // The right password does not help while the ban lasts.
+    assert_eq!(said([127, 0, 0, 1], proxy.socks, &right), b"");
+
+    assert_ne!(ask(api, "DELETE", "/api/bans/127.0.0.1", None).status, 200);
+    let token = proxy.token();
+    assert_eq!(ask(api, "DELETE", "/api/bans/127.0.0.1", Some(&token)).status, 200);
+    assert_eq!(ask(api, "DELETE", "/api/bans/127.0.0.1", Some(&token)).status, 404);
+    assert_eq!(get(api, "/api/bans").json()["total"], 0);
+    assert!(Client::to(proxy.socks).login("alice", "secret"));
+}
+
+#[test]
+fn each_failure_is_one_line_whatever_the_name_holds() {
+    let mut proxy = Proxy::with(&alice("socks_method = \"userpass\"\nmax_failures = 2"));
+    assert!(!Client::to(proxy.socks).login("x\ny client=192.0.2.1", "wrong"));
+    assert!(!Client::to(proxy.socks).login("alice", "wrong"));
+    let log = proxy.log();
+    for line in [
+        "authentication failed: client=127.0.0.1 user=\"x\\ny client=192.0.2.1\"",
+        "authentication failed: client=127.0.0.1 user=\"alice\"",
+        "banned after too many failures: client=127.0.0.1",
+    ] {
+        assert_eq!(log.lines().filter(|logged| logged.ends_with(line)).count(), 1, "{log}");
+    }
+}
+
+/// How a client asks.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// SOCKS5 that offers these methods, and logs in if the server takes the one for that.
+    Socks5(&'static [u8]),
+    /// SOCKS5 that offers to log in and sends its request instead.
+    Skipping,
+    Socks4,
+    Socks4a,
+    Http,
+}
+
+const WAYS: [Way; 9] = [
+    Way::Socks5(&[0]),
+    Way::Socks5(&[2]),
+    Way::Socks5(&[0, 2]),
+    Way::Socks5(&[2, 0]),
+    Way::Socks5(&[1, 3, 0x80]),
+    Way::Skipping,
+    Way::Socks4,
+    Way::Socks4a,
+    Way::Http,
+];
+
+/// Name and password, and whether they are right.
+const LOGINS: [(&str, &str, bool); 8] = [
+    ("alice", "secret", true),
+    ("alice", "Secret", false),
+    ("alice", "secret\0", false),
+    ("alice", "", false),
+    ("Alice", "secret", false),
+    ("bob", "secret", false),
+    ("", "secret", false),
+    ("", "", false),
+];
+
+impl Way {
+    fn octets(self, required: bool, (name, password): (&str, &str), target: SocketAddr) -> Vec<u8> {
+        let request = client::connect(target);
+        let port = target.port().to_be_bytes();
+        match self {
+            Self::Socks5(offered) => {
+                let mut octets = vec![5, u8::try_from(offered.len()).unwrap()];
+                octets.extend(offered);
+                if required && offered.contains(&2) {
+                    octets.extend(userpass(name, password));
+                }
+                [octets, request].concat()
+            }
+            Self::Skipping => [&[5, 1, 2][..], &request].concat(),
+            Self::Socks4 => {
+                let ip = Ipv4Addr::LOCALHOST.octets();
+                [&[4, 1][..], &port, &ip, name.as_bytes(), &[0]].concat()
+            }
+            Self::Socks4a => {
+                [&[4, 1][..], &port, &[0, 0, 0, 1], name.as_bytes(), b"\x00127.0.0.1\0"].concat()
+            }
+            Self::Http => {
+                let basic = Base64::encode_string(format!("{name}:{password}").as_bytes());
+                format!(
+                    "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\
+                     Proxy-Authorization: Basic {basic}\r\n\r\n"
+                )
+                .into_bytes()
+            }
+        }
+    }
+
+    fn comes_through(self, required: bool, right: bool) -> bool {
+        match (self, required) {
+            (Self::Socks5(offered), true) => right && offered.contains(&2),
+            (Self::Socks5(offered), false) => offered.contains(&0),
+            (Self::Http, true) => right,
+            (Self::Skipping, _) | (Self::Socks4 | Self::Socks4a, true) => false,
+            (Self::Socks4 | Self::Socks4a | Self::Http, false) => true,
+        }
+    }
+}
+
+#[test]
+fn no_way_of_asking_comes_past_the_login() {
+    let origin = Origin::echo();
+    for required in [true, false] {
+        let method = if required { "userpass" } else { "none" };
+        let proxy = Proxy::with(&alice(&format!(
+            "socks_method = \"{method}\"\nmax_failures = 0\nfailure_delay_ms = 0"
+        )));
+        for way in WAYS {
+            for (name, password, right) in LOGINS {
+                let before = origin.count.connections.load(Relaxed);
+                let mut client = connected([127, 0, 0, 1], proxy.socks);
+                let octets = way.octets(required, (name, password), origin.address);
+                client.write_all(&[&octets[..], b"ping"].concat()).unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                let mut answer = Vec::new();
+                let read = client.read_to_end(&mut answer);
+                drop(read);
+                let row = format!("{method} {way:?} {name:?} {password:?}: {answer:?}");
+                let expected = way.comes_through(required, right);
+                assert_eq!(answer.ends_with(b"ping"), expected, "{row}");
+                let reached = origin.count.connections.load(Relaxed) - before;
+                assert_eq!(reached > 0, expected, "{row}");
+            }
+        }
+    }
+}
+
+const ATTACKERS: usize = 20;
