@@ -12,6 +12,7 @@ use harness::api;
 use harness::client::Client;
 use harness::origin::Origin;
 use harness::proxy::Proxy;
+use harness::wait_for;
 
 /// The sums of all minutes: started, rejected, octets sent and received.
 fn sums(proxy: &Proxy) -> [u64; 4] {
@@ -45,6 +46,24 @@ fn minutes_outlive_a_restart_and_add_up_to_what_passed() {
         assert_eq!(sums(&proxy), [3 * run, run, 300 * run, 300 * run]);
         directory = proxy.stop();
     }
+}
+
+/// What is shown of the running minute is stored, so a crash cannot take it back.
+#[test]
+fn a_crash_takes_nothing_that_was_shown_and_adds_nothing() {
+    let origin = Origin::echo();
+    let proxy = Proxy::start();
+    let mut held = Client::connected(proxy.socks, origin.address);
+    held.send(&[1; 100]);
+    held.receive(100);
+    let moved = [1, 0, 100, 100];
+    wait_for("the minute", || (sums(&proxy) == moved).then_some(()));
+    let proxy = Proxy::start_in(proxy.kill(), "", "", "");
+    assert_eq!(sums(&proxy), moved);
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(&[1; 50]);
+    client.receive(50);
+    wait_for("both lives together", || (sums(&proxy) == [2, 0, 150, 150]).then_some(()));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `GET /api/metrics/history`: what passed in each minute, as it moved. The running minute is left out:
-//! its figures are not what it will have been.
+//! `GET /api/metrics/history`: what passed in each minute, as it moved. The running minute is there
+//! as far as it has come.
 
 use serde::Serialize;
 

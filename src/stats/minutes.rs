@@ -28,6 +28,12 @@ pub struct Minute {
 }
 
 impl Minute {
+    /// Whether anything passed in it.
+    pub(super) const fn has_moved(&self) -> bool {
+        let Self { start_ms: _, active: _, started, rejected, bytes_sent, bytes_received } = *self;
+        started != 0 || rejected != 0 || bytes_sent != 0 || bytes_received != 0
+    }
+
     /// Adds what passed in the same minute later on.
     pub(super) const fn add(&mut self, later: &Self) {
         let Self { start_ms: _, active, started, rejected, bytes_sent, bytes_received } = *later;
@@ -64,7 +70,8 @@ impl From<&Minute> for MinuteRecord {
     }
 }
 
-/// The minutes that have ended, between the sampler, the writer and, in memory mode, the API.
+/// The minutes, between the sampler, the writer and, in memory mode, the API. One that still runs comes
+/// in parts, so that a crash takes no more of it than what moved in the last seconds.
 #[derive(Debug)]
 pub struct Minutes {
     kept: Mutex<Kept>,
@@ -78,6 +85,8 @@ struct Kept {
     ended: VecDeque<Minute>,
     /// How many of the last ones the writer has not stored yet.
     unsaved: usize,
+    /// How many of those, the oldest, it is storing: nothing may be added to them.
+    lent: usize,
     lost: u64,
 }
 
@@ -101,14 +110,23 @@ impl Minutes {
         i64::try_from(self.minutes_max).unwrap_or(i64::MAX).saturating_mul(60_000)
     }
 
-    /// Takes a minute that has ended. The oldest one goes when there is no room; if it was not stored
-    /// it is lost, and counted.
+    /// Takes a minute, or a further part of the last one. The oldest one goes when there is no room; if
+    /// it was not stored it is lost, and counted.
     pub fn push(&self, minute: Minute) {
         let mut kept = self.kept.lock();
+        let free = !self.saving || kept.unsaved > kept.lent;
+        if let Some(last) = kept.ended.back_mut()
+            && free
+            && last.start_ms == minute.start_ms
+        {
+            last.add(&minute);
+            return;
+        }
         if kept.ended.len() >= self.minutes_max {
             kept.ended.pop_front();
             if kept.unsaved > kept.ended.len() {
                 kept.unsaved = kept.ended.len();
+                kept.lent = kept.lent.saturating_sub(1);
                 kept.lost += 1;
             }
         }
@@ -116,18 +134,28 @@ impl Minutes {
         kept.unsaved += usize::from(self.saving);
     }
 
-    /// The minutes that are not stored yet.
+    /// The minutes that are not stored yet. They stay as they are until [`saved`](Self::saved) or
+    /// [`not_saved`](Self::not_saved).
     #[must_use]
-    pub fn unsaved(&self) -> Vec<Minute> {
-        let kept = self.kept.lock();
+    pub fn lend(&self) -> Vec<Minute> {
+        let mut kept = self.kept.lock();
+        kept.lent = kept.unsaved;
         let from = kept.ended.len() - kept.unsaved;
         kept.ended.range(from..).copied().collect()
     }
 
-    /// The first `count` of those are stored.
-    pub fn saved(&self, count: usize) {
+    /// What was lent is stored, and has gone from here.
+    pub fn saved(&self) {
         let mut kept = self.kept.lock();
-        kept.unsaved = kept.unsaved.saturating_sub(count);
+        kept.unsaved -= kept.lent;
+        kept.lent = 0;
+        let stored = kept.ended.len() - kept.unsaved;
+        kept.ended.drain(..stored);
+    }
+
+    /// What was lent is not stored.
+    pub fn not_saved(&self) {
+        self.kept.lock().lent = 0;
     }
 
     /// Minutes that were never stored.
@@ -172,18 +200,47 @@ mod tests {
         for number in 0..61 {
             minutes.push(minute(number));
         }
-        assert_eq!((minutes.unsaved().len(), minutes.lost()), (60, 1));
-        assert_eq!(minutes.unsaved()[0], minute(1));
-        minutes.saved(60);
+        let lent = minutes.lend();
+        assert_eq!((lent.len(), lent[0], minutes.lost()), (60, minute(1), 1));
+        minutes.saved();
         minutes.push(minute(61));
-        assert_eq!((minutes.unsaved(), minutes.lost()), (vec![minute(61)], 1));
+        assert_eq!((minutes.lend(), minutes.lost()), (vec![minute(61)], 1));
+    }
+
+    #[test]
+    fn a_part_joins_its_minute_unless_that_is_just_being_stored() {
+        let minutes = Minutes::new(1).to_be_saved();
+        minutes.push(minute(1));
+        minutes.push(minute(1));
+        let started = |found: &[Minute]| found.iter().map(|it| it.started).collect::<Vec<_>>();
+        assert_eq!(started(&minutes.lend()), [2]);
+        minutes.push(minute(1));
+        minutes.push(minute(1));
+        minutes.saved();
+        assert_eq!(started(&minutes.lend()), [2]);
+        minutes.not_saved();
+        minutes.push(minute(1));
+        assert_eq!(started(&minutes.lend()), [3]);
+        minutes.push(minute(2));
+        minutes.saved();
+        assert_eq!(minutes.lend(), [minute(2)]);
+    }
+
+    #[test]
+    fn one_that_is_lost_while_it_is_stored_takes_no_other_with_it() {
+        let minutes = Minutes::new(1).to_be_saved();
+        (0..60).for_each(|number| minutes.push(minute(number)));
+        assert_eq!(minutes.lend().len(), 60);
+        minutes.push(minute(60));
+        minutes.saved();
+        assert_eq!(minutes.lend(), [minute(60)]);
     }
 
     #[test]
     fn without_a_writer_nothing_waits_and_the_oldest_goes_unmourned() {
         let minutes = Minutes::new(1);
         (0..61).for_each(|number| minutes.push(minute(number)));
-        assert_eq!((minutes.unsaved(), minutes.lost()), (vec![], 0));
+        assert_eq!((minutes.lend(), minutes.lost()), (vec![], 0));
         assert_eq!(minutes.between(0, i64::MAX, 100).len(), 60);
     }
 

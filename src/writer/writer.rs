@@ -32,7 +32,7 @@ pub struct Parts {
     pub users: Arc<UserSums>,
     /// Sums of what started of late.
     pub windows: Arc<Windows>,
-    /// The minutes that have ended.
+    /// The minutes.
     pub minutes: Arc<Minutes>,
     /// How it is doing.
     pub gauges: Arc<WriterGauges>,
@@ -67,7 +67,7 @@ pub struct Writer {
     calendar: Calendar,
     tend_at: Instant,
     cleanup_at: Instant,
-    /// When minutes that could not be stored are tried again.
+    /// When minutes are stored again.
     minutes_at: Instant,
     /// When a failure that lasts is spoken of again.
     complain_at: Instant,
@@ -326,21 +326,25 @@ impl Writer {
         }
     }
 
-    /// Stores the minutes that have ended; at most one in a minute. Those before are old by the time
+    /// Stores the minutes, the running one as far as it is known. Those before are old by the time
     /// `old_by_ms`.
     fn keep_minutes_if_due(&mut self, now: Instant, old_by_ms: i64) {
         if now < self.minutes_at || self.retry.is_failing() {
             return;
         }
         let Some(keep) = &mut self.parts.keep else { return };
-        let minutes = self.parts.minutes.unsaved();
+        let minutes = self.parts.minutes.lend();
         if minutes.is_empty() {
             return;
         }
         let before_ms = old_by_ms.saturating_sub(self.parts.minutes.span_ms());
         match keep.keep_minutes(&minutes, before_ms) {
-            Ok(()) => self.parts.minutes.saved(minutes.len()),
+            Ok(()) => {
+                self.parts.minutes.saved();
+                self.minutes_at = now + BETWEEN_MINUTES;
+            }
             Err(error) => {
+                self.parts.minutes.not_saved();
                 tracing::warn!("minutes cannot be stored, will be tried again: {error}");
                 self.minutes_at = now + MINUTES_RETRY;
             }
@@ -385,6 +389,8 @@ const BETWEEN_TENDINGS: Duration = Duration::from_secs(1);
 const BETWEEN_COMPLAINTS: Duration = Duration::from_mins(1);
 /// The pause after a cleaning that failed.
 const CLEANUP_RETRY: Duration = Duration::from_secs(5);
+/// The pause between two parts of the running minute: a transaction each, and what a crash takes of it.
+const BETWEEN_MINUTES: Duration = Duration::from_secs(2);
 /// The pause after minutes that could not be stored.
 const MINUTES_RETRY: Duration = Duration::from_mins(1);
 /// The pause between two slices of a cleaning.
