@@ -175,7 +175,7 @@ impl Reloader {
         mut settings: Settings,
         rules: Option<Arc<Rules>>,
         changes: Changes,
-        warnings: Vec<String>,
+        mut warnings: Vec<String>,
     ) -> Result<Reloaded, String> {
         egress::try_all(&settings.egress).map_err(|error| error.to_string())?;
         let mut changed = changes.live;
@@ -202,7 +202,7 @@ impl Reloader {
         self.in_force.set(policy);
         self.applied = settings;
         self.rules = rules;
-        self.wait_until_taken(generation)?;
+        warnings.extend(self.late_after_waiting(generation));
         Ok(Reloaded {
             generation,
             workers: posts.len(),
@@ -213,14 +213,18 @@ impl Reloader {
         })
     }
 
-    fn wait_until_taken(&self, generation: u64) -> Result<(), String> {
+    /// Waits until each worker has the policy, which nothing can take back any more; says so if one
+    /// needs longer.
+    fn late_after_waiting(&self, generation: u64) -> Option<String> {
         let until = clock::mono() + TAKEN_WITHIN;
         loop {
             let counters = self.counters.iter();
             let late = counters.enumerate().find(|(_, of)| of.policy_generation.get() < generation);
-            let Some((worker, _)) = late else { return Ok(()) };
+            let (worker, _) = late?;
             if clock::mono() >= until {
-                return Err(format!("worker {worker} has not taken policy {generation} yet"));
+                return Some(format!(
+                    "worker {worker} will take policy {generation} at its next turn"
+                ));
             }
             thread::park_timeout(LOOKED_EVERY);
         }
