@@ -140,6 +140,7 @@ pub fn policy_with(methods: MethodSet, commands: CommandSet, guarded: bool) -> A
         commands,
         associations: AssociationPolicy::default(),
         users: Arc::default(),
+        bans: rustsocks::limit::BanTerms::NONE,
         egress: Arc::default(),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
