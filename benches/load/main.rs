@@ -79,7 +79,7 @@ fn contenders() -> Vec<Contender> {
         command: Some(format!("{} run --config {{dir}}/config", env!("CARGO_BIN_EXE_rustsocks"))),
         config: format!(
             "[server]\nbind_port = {{port}}\nworkers = 1\nmax_connections = 100000\n\
-             [sessions]\nstorage = \"{storage}\"\nstats_api_enabled = false\n"
+             [sessions]\nstorage = \"{storage}\"\nstats_api_port = 0\n"
         ),
         way: Way::Socks5,
     };

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ impl Process {
         origin: SocketAddr,
     ) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let fill = |text: &str| {
             text.replace("{port}", &port.to_string())
                 .replace("{origin}", &origin.port().to_string())
@@ -176,6 +177,20 @@ impl Drop for Process {
         }
     }
 }
+
+/// A port that nobody has, below those that the kernel deals to outgoing connections
+/// (ip_local_port_range, from 32768): of these a bench leaves most in TIME_WAIT, and a listener on
+/// port 0 then finds none.
+fn free_port() -> io::Result<u16> {
+    let mut ports = 20_000..32_000;
+    let first = ports.start + u16::try_from(std::process::id() % 1_000).unwrap_or(0);
+    ports.start = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed) % 8_000;
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| io::Error::other("no free port from 20000 to 32000"))
+}
+
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// User and system time of a process, its threads and children that have ended included: fields 14
 /// to 17 of stat, in ticks of 10 ms (proc(5)).
