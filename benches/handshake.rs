@@ -1,17 +1,17 @@
 //! What a worker computes for one handshake: greeting to request, and up to the relay.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+mod plain_policy;
+
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rustsocks::acl::{Acl, Guard, OwnListeners};
-use rustsocks::auth::{Identity, Users};
+use plain_policy::plain_policy;
 use rustsocks::connection::{Input, Machine, Next};
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
-use rustsocks::socks::{Command, CommandSet, Handshake, MethodSet, Outbox, Progress};
+use rustsocks::socks::{Handshake, MethodSet, Outbox, Progress};
 
 const GREETING: &[u8] = b"\x05\x01\x00";
 const REQUEST: &[u8] = b"\x05\x01\x00\x01\x5d\xb8\xd8\x22\x01\xbb";
@@ -48,26 +48,7 @@ fn handshake(c: &mut Criterion) {
 }
 
 fn machine(c: &mut Criterion) {
-    let policy = Arc::new(Policy {
-        generation: 1,
-        methods: MethodSet::NO_AUTH,
-        commands: CommandSet::NONE.with(Command::Connect),
-        associations: AssociationPolicy::default(),
-        users: Arc::new(Users::default()),
-        anonymous: Identity::anonymous("anonymous"),
-        acl: Acl::new(Guard::Auto(OwnListeners::default())),
-        egress: Arc::default(),
-        bans: rustsocks::limit::BanTerms::NONE,
-        timeouts: Timeouts {
-            handshake: Duration::from_secs(10),
-            connect: Duration::from_secs(10),
-            attempt: Duration::from_secs(2),
-            idle: Duration::from_secs(600),
-            half_close: Duration::from_secs(120),
-            linger: Duration::from_secs(2),
-            keepalive_secs: 0,
-        },
-    });
+    let policy = plain_policy();
     let client = IpAddr::from([127, 0, 0, 1]);
     let local: SocketAddr = ([127, 0, 0, 1], 40_000).into();
     let now = Instant::now();

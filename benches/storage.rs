@@ -26,6 +26,9 @@
     reason = "a bench reads the clock, prints and may give up, and takes what it needs of the load's"
 )]
 
+#[path = "load/contender.rs"]
+#[allow(dead_code, reason = "for the bench of load")]
+mod contender;
 #[path = "load/ears.rs"]
 mod ears;
 #[path = "load/origin.rs"]
@@ -44,9 +47,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use contender::Way;
 use process::{Process, pin};
 use rusqlite::Connection;
-use swarm::{Swarm, Way, Work};
+use swarm::{Swarm, Work};
 
 fn main() -> io::Result<()> {
     // `cargo test --benches` and `cargo bench -- --list` start it too.

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `LOAD_MODES` | comma-separated, of setup, pingpong, bulk, idle, mice, memory (all but memory) |
 //! | `LOAD_ROUNDS`, `LOAD_SECONDS` | rounds (3), seconds of each measurement (2) |
+//! | `LOAD_ONLY` | of set-up, ping-pong and bulk only these: `setup 32, pingpong 64, bulk down 64` |
 //! | `LOAD_SESSIONS` | sessions of mode memory (1 000 000) |
 //! | `RUSTSOCKS_PEER` | `name=command; name=command @@ file`: `{port}`, `{origin}`, `{dir}` are filled in, in the command and in the file, which becomes `{dir}/config` |
 //! | `RUSTSOCKS_FORWARD` | the same for what forwards plain TCP to `{origin}` |
@@ -26,6 +27,7 @@
     reason = "a bench reads the clock, prints and may give up"
 )]
 
+mod contender;
 mod ears;
 mod modes;
 mod origin;
@@ -35,28 +37,9 @@ mod table;
 
 use std::env;
 use std::io;
-use std::net::SocketAddr;
 
-use process::{Process, pin};
-use swarm::Way;
-
-/// One thing that is measured.
-pub(crate) struct Contender {
-    name: String,
-    command: Option<String>,
-    config: String,
-    way: Way,
-}
-
-impl Contender {
-    /// Starts it.
-    pub(crate) fn start(&self, origin: SocketAddr) -> io::Result<Process> {
-        match &self.command {
-            Some(command) => Process::start(command, &self.config, origin),
-            None => Process::none(origin),
-        }
-    }
-}
+use contender::Contender;
+use process::pin;
 
 fn main() -> io::Result<()> {
     // `cargo test --benches` and `cargo bench -- --list` start it too.
@@ -74,42 +57,11 @@ fn main() -> io::Result<()> {
 }
 
 fn contenders() -> Vec<Contender> {
-    let ours = |name: &str, storage: &str| Contender {
-        name: name.to_owned(),
-        command: Some(format!("{} run --config {{dir}}/config", env!("CARGO_BIN_EXE_rustsocks"))),
-        config: format!(
-            "[server]\nbind_port = {{port}}\nworkers = 1\nmax_connections = 100000\n\
-             [sessions]\nstorage = \"{storage}\"\nstats_api_port = 0\n"
-        ),
-        way: Way::Socks5,
-    };
-    let direct = Contender {
-        name: "direct".to_owned(),
-        command: None,
-        config: String::new(),
-        way: Way::Plain,
-    };
-    let mut all = vec![direct, ours("rustsocks", "sqlite"), ours("rustsocks, memory", "memory")];
-    all.extend(peers("RUSTSOCKS_PEER", Way::Socks5));
-    all.extend(peers("RUSTSOCKS_FORWARD", Way::Plain));
+    let mut all = vec![
+        contender::direct(),
+        contender::ours("rustsocks", "sqlite"),
+        contender::ours("rustsocks, memory", "memory"),
+    ];
+    all.extend(contender::others());
     all
-}
-
-/// `name=command` pairs of a variable; `@@ file` names a configuration that becomes `{dir}/config`.
-fn peers(variable: &str, way: Way) -> Vec<Contender> {
-    let listed = env::var(variable).unwrap_or_default();
-    listed
-        .split(';')
-        .filter_map(|pair| pair.trim().split_once('='))
-        .map(|(name, command)| {
-            let (command, config) = match command.split_once("@@") {
-                Some((command, file)) => {
-                    (command.trim(), std::fs::read_to_string(file.trim()).unwrap_or_default())
-                }
-                None => (command, String::new()),
-            };
-            let (name, command) = (name.trim().to_owned(), Some(command.to_owned()));
-            Contender { name, command, config, way }
-        })
-        .collect()
 }

@@ -17,6 +17,7 @@ pub(crate) struct Plan {
     span: Duration,
     idle: usize,
     sessions: u64,
+    only: Vec<String>,
 }
 
 impl Plan {
@@ -35,7 +36,15 @@ impl Plan {
             span: Duration::from_millis(number("LOAD_SECONDS", 2) * 1000),
             idle: idle as usize,
             sessions: number("LOAD_SESSIONS", 1_000_000),
+            only: env::var("LOAD_ONLY").map_or_else(
+                |_| Vec::new(),
+                |only| only.split(',').map(|item| item.trim().to_owned()).collect(),
+            ),
         }
+    }
+
+    fn wants(&self, item: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == item)
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -75,13 +84,19 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn measure(&self, mode: &str, results: &mut Results) -> io::Result<()> {
         match mode {
-            "setup" => [1, 32, 256].into_iter().try_for_each(|many| self.setup(many, results)),
-            "pingpong" => {
-                [1, 64, 512].into_iter().try_for_each(|many| self.pingpong(many, results))
-            }
+            "setup" => [1, 32, 256]
+                .into_iter()
+                .filter(|many| self.plan.wants(&format!("setup {many}")))
+                .try_for_each(|many| self.setup(many, results)),
+            "pingpong" => [1, 64, 512]
+                .into_iter()
+                .filter(|many| self.plan.wants(&format!("pingpong {many}")))
+                .try_for_each(|many| self.pingpong(many, results)),
             "bulk" => [1, 8, 64].into_iter().try_for_each(|many| {
                 let ways = [("down", Work::Down), ("up", Work::Up), ("both", Work::Duplex)];
-                ways.into_iter().try_for_each(|(name, work)| self.bulk(many, name, work, results))
+                ways.into_iter()
+                    .filter(|(name, _)| self.plan.wants(&format!("bulk {name} {many}")))
+                    .try_for_each(|(name, work)| self.bulk(many, name, work, results))
             }),
             "idle" => self.idle(results),
             "mice" => self.mice(results),

@@ -73,7 +73,7 @@ impl Process {
             .spawn()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let process = Self { child: Some(child), address, _directory: directory };
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + START_PATIENCE;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > until {
                 let log = fs::read_to_string(process._directory.path().join("log"))?;
@@ -190,6 +190,8 @@ fn free_port() -> io::Result<u16> {
         .ok_or_else(|| io::Error::other("no free port from 20000 to 32000"))
 }
 
+/// Under valgrind on a busy machine a start takes its time.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// User and system time of a process, its threads and children that have ended included: fields 14

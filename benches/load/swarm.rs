@@ -7,17 +7,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use socket2::{Domain, Socket, Type};
 
+use super::contender::Way;
 use super::ears::Ears;
 use super::origin::{BOTH, CHUNK, ECHO, SINK, SOURCE, pass};
-
-/// How clients reach the origin.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// They connect to it, or to something that forwards to it.
-    Plain,
-    /// SOCKS5 without login, by IPv4 address.
-    Socks5,
-}
 
 /// What a client does once it is through.
 #[derive(Clone, Copy, PartialEq, Eq)]
