@@ -1,0 +1,103 @@
+//! What another policy means to a connection that began under an older one.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Machine;
+use crate::connection::negotiation::Negotiation;
+use crate::connection::next::Next;
+use crate::connection::stage::{Stage, Then};
+use crate::connection::standing::Standing;
+use crate::policy::Policy;
+use crate::session::Outcome;
+use crate::socks::{Outbox, Request};
+use crate::target::Target;
+
+impl Machine {
+    /// Judges by another policy from now on. What is to be done if the session cannot go on under it; an
+    /// answer to the client is in `out`.
+    pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant, out: &mut Outbox) -> Option<Next> {
+        let methods = mem::replace(&mut self.policy, Arc::clone(policy)).methods;
+        self.facts.policy_generation = policy.generation;
+        if let Some(identity) = &self.facts.identity {
+            match policy.renewed(identity) {
+                Some(identity) => self.facts.identity = Some(identity),
+                None => return Some(self.end(Outcome::PolicyChanged, now)),
+            }
+        }
+        match &mut self.stage {
+            Stage::Negotiating { handshake, .. } if methods != policy.methods => {
+                if handshake.is_untouched() {
+                    *handshake = Negotiation::new(policy.methods);
+                    return None;
+                }
+                // What was offered and chosen may not do any more.
+                Some(self.end(Outcome::PolicyChanged, now))
+            }
+            Stage::Verifying { .. } if methods != policy.methods => {
+                Some(self.end(Outcome::PolicyChanged, now))
+            }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Associating { .. }
+            | Stage::Done => None,
+            Stage::Answering { then: Then::RelayDatagrams, .. } => None,
+            Stage::Answering { then: Then::Relay, .. } => match self.standing() {
+                Some(mut standing) => {
+                    let may = standing.renew(policy, now);
+                    (!may).then(|| self.end(Outcome::PolicyChanged, now))
+                }
+                None => None,
+            },
+            Stage::Binding(binding) if !binding.is_of_hosts() => None,
+            Stage::Resolving { .. } | Stage::Opening(_) | Stage::Dialing(_) | Stage::Binding(_) => {
+                self.renew_permit(now, out)
+            }
+        }
+    }
+
+    /// Asks the rules about the request once more.
+    fn renew_permit(&mut self, now: Instant, out: &mut Outbox) -> Option<Next> {
+        let standing = self.standing()?;
+        let Standing { identity, client, request, .. } = &standing;
+        let judged = self.policy.acl.on_request(identity, *client, request, now);
+        match (&mut self.stage, judged) {
+            (Stage::Resolving { permit, .. }, Ok(renewed)) => {
+                self.facts.ruling = renewed.ruling().cloned();
+                *permit = renewed;
+                None
+            }
+            // It is no session yet, so the rules in force refuse it as any other.
+            (Stage::Resolving { .. }, Err(denial)) => {
+                Some(self.deny(Outcome::AclDenied, denial, now, out))
+            }
+            (Stage::Opening(attempts) | Stage::Dialing(attempts), Ok(renewed)) => {
+                attempts.renew(renewed);
+                None
+            }
+            (Stage::Binding(binding), Ok(renewed)) => {
+                binding.renew(renewed);
+                None
+            }
+            (_, Ok(_)) => None,
+            (_, Err(_)) => Some(self.reject(Outcome::PolicyChanged, now, out)),
+        }
+    }
+
+    /// What the session stands on, once something has been asked for.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let target = match self.peer {
+            Some(peer) => Target::from(peer),
+            None => self.facts.target.clone()?,
+        };
+        Some(Standing {
+            identity: self.facts.identity.clone().unwrap_or_else(|| self.policy.anonymous.clone()),
+            client: self.client,
+            request: Request { command: self.facts.command?, target },
+            address: self.facts.resolved,
+        })
+    }
+}
