@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use zerocopy::FromZeros;
 
 use super::SessionId;
+use super::facts::{Ending, Opening};
 use super::ledger_file::LedgerFile;
-use super::slot::{Ending, Opening, Session, SessionRef, needs_continuation};
+use super::slot::{Session, SessionRef, needs_continuation};
 use super::view::SessionView;
 
 /// All slots of the process.

@@ -18,6 +18,7 @@
 use std::sync::atomic;
 
 mod detail;
+mod facts;
 mod head;
 mod id;
 mod journal;
@@ -30,12 +31,13 @@ mod view;
 mod wreck;
 
 pub use detail::Detail;
+pub use facts::{Command, Decision, Ending, Opening, Stages, Traffic};
 pub use id::{IdSource, SessionId};
 pub use journal::{CHANNEL_ENTRIES_MAX, Entry, Journal, Kind, journal};
 pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};
 pub use ledger_file::{DatabaseIdentity, LedgerFile};
 pub use outcome::{Level, Outcome, Status};
-pub use slot::{Command, Decision, Ending, Opening, Session, SessionRef, Stages, Traffic};
+pub use slot::{Session, SessionRef};
 pub use table::{Listed, PAGE_SESSIONS_MAX, Table};
 pub use view::SessionView;
 pub use wreck::{Found, SetAside, Wreck};

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use super::slot::{Command, Copied, Decision, Ending, Stages, Traffic};
+use super::facts::{Command, Decision, Ending, Stages, Traffic};
+use super::slot::Copied;
 use super::{Detail, SessionId, Status};
 
 /// One session at one moment, copied out of the ledger.

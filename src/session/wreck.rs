@@ -12,9 +12,10 @@ use std::path::Path;
 
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::facts::Ending;
 use super::ledger::SLOTS_PER_CHUNK;
 use super::ledger_file::{DatabaseIdentity, Header, SUFFIX, Unreadable, chunk_offset};
-use super::slot::{Ending, Session};
+use super::slot::Session;
 use super::{Outcome, SessionView};
 use crate::linux::private::PrivateDirectory;
 
