@@ -15,7 +15,8 @@ use rustsocks::udp::{Association, Step};
 
 use crate::agenda::{Answer, Happening};
 use crate::connection::{Connection, Fate, Link, set_late_facts};
-use crate::perform::{may_reach, plan_answers};
+use crate::odds::plan_answers;
+use crate::permits::may_reach;
 use crate::world::Kit;
 
 pub(crate) struct Associated {

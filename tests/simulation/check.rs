@@ -10,8 +10,9 @@ use rustsocks::session::{Outcome, SessionView, Status};
 use crate::connection::{Connection, Link};
 use crate::line::Closed;
 use crate::party::{Done, Party};
+use crate::policies::{CONNECT_MAX, HANDSHAKE_MAX, LINGER_MAX};
 use crate::script::{Speech, Wish};
-use crate::world::{CONNECT_MAX, HANDSHAKE_MAX, LINGER_MAX, World};
+use crate::world::World;
 
 impl World {
     /// After each turn.

@@ -11,23 +11,30 @@
 )]
 
 mod agenda;
+mod answers;
 mod association;
 mod check;
 mod client;
 mod connection;
 mod dice;
 mod line;
+mod odds;
+mod outside;
 mod party;
 mod perform;
+mod permits;
+mod policies;
 mod rows;
 mod script;
+mod told;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dice::Dice;
-use world::{Told, World};
+use told::Told;
+use world::World;
 
 /// Worlds that every run of the tests tells.
 const SEEDS: u64 = 256;

@@ -11,7 +11,7 @@ use rustsocks::writer::{Batch, Known};
 
 use crate::dice::Dice;
 use crate::party::Party;
-use crate::world::Told;
+use crate::told::Told;
 
 pub(crate) struct Rows {
     receiver: Receiver<Entry>,

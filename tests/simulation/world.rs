@@ -1,22 +1,18 @@
 //! The world: who acts outside, and the turns of the worker.
 
-use std::collections::VecDeque;
-use std::fmt;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustsocks::acl::{Acl, Guard, OwnListeners};
-use rustsocks::auth::Identity;
 use rustsocks::clock;
 use rustsocks::connection::Machine;
 use rustsocks::key::Key;
-use rustsocks::limit::{Admission, BanTerms, Noted, Why};
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
+use rustsocks::limit::{Admission, Noted, Why};
+use rustsocks::policy::Policy;
 use rustsocks::relay::Carrier;
 use rustsocks::session::{IdSource, Journal, Ledger, Outcome, Share, Table, journal};
-use rustsocks::socks::{Command, CommandSet, Method, MethodSet};
 use rustsocks::worker::deadlines::{Alarm, Deadlines};
 use rustsocks::worker::inbox::Inbox;
 use rustsocks::worker::slots::Slots;
@@ -25,10 +21,10 @@ use crate::agenda::{Agenda, Happening};
 use crate::connection::{Connection, Fate, Front, Link};
 use crate::dice::Dice;
 use crate::line::{Closed, Line, Wire};
-use crate::party::{Party, Way, pattern};
-use crate::perform::alice;
+use crate::party::Party;
+use crate::policies::policy;
 use crate::rows::Rows;
-use crate::script::{PUBLIC, Speech, Wish};
+use crate::told::Told;
 
 /// What a worker lends to its connections, and what answers them.
 pub(crate) struct Kit {
@@ -179,7 +175,11 @@ impl World {
         self.check_the_turn();
     }
 
-    fn with(&mut self, key: Key, work: impl FnOnce(&mut Connection, Key, &mut Kit) -> Fate) {
+    pub(crate) fn with(
+        &mut self,
+        key: Key,
+        work: impl FnOnce(&mut Connection, Key, &mut Kit) -> Fate,
+    ) {
         let Some(connection) = self.slots.get_mut(key) else { return };
         let fate = work(connection, key, &mut self.kit);
         connection.seat.keep(connection.sockets());
@@ -209,13 +209,16 @@ impl World {
         }
     }
 
-    /// Whoever serves this party is told that a socket has changed.
-    fn note(&mut self, number: usize) {
-        let found = self
-            .slots
+    /// The connection that serves this party, while there is one.
+    pub(crate) fn key_of(&self, number: usize) -> Option<Key> {
+        self.slots
             .keys()
-            .find(|key| self.slots.get(*key).is_some_and(|connection| connection.number == number));
-        if let Some(key) = found {
+            .find(|key| self.slots.get(*key).is_some_and(|connection| connection.number == number))
+    }
+
+    /// Whoever serves this party is told that a socket has changed.
+    pub(crate) fn note(&mut self, number: usize) {
+        if let Some(key) = self.key_of(number) {
             self.queue(key);
         }
     }
@@ -354,159 +357,9 @@ impl World {
         self.plan_client(number);
     }
 
-    /// A client's intentions.
-    fn plan_client(&mut self, number: usize) {
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        match dice.below(40) {
-            // Says nothing at all, and perhaps hangs up.
-            0 => {
-                if dice.chance(50) {
-                    agenda.plan(dice.below(12_000), Happening::ClientEnds(number));
-                }
-            }
-            1 => {
-                agenda.plan(dice.below(200), Happening::ClientSends(number));
-                agenda.plan(dice.below(3_000), Happening::ClientResets(number));
-            }
-            // Changes its mind in the middle.
-            2 => {
-                agenda.plan(dice.below(200), Happening::ClientSends(number));
-                agenda.plan(dice.below(3_000), Happening::ClientEnds(number));
-            }
-            _ => agenda.plan(dice.below(200), Happening::ClientSends(number)),
-        }
-        agenda.plan(parties[number].appetite.1, Happening::ClientReads(number));
-    }
-
-    fn client_sends(&mut self, number: usize) {
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        let party = &mut parties[number];
-        let Some(line) = &party.client else { return };
-        if line.borrow().has_far_ended() || line.borrow().closed().is_some() {
-            return;
-        }
-        let most = match dice.below(4) {
-            0 => 1,
-            1 => dice.between(1, 30) as usize,
-            _ => usize::MAX,
-        };
-        let octets = party.next_octets(number, most);
-        let taken = line.borrow_mut().send(&octets);
-        party.client_sent += taken;
-        let all = party.has_said_all();
-        if all {
-            if party.ends {
-                agenda.plan(dice.below(2_000), Happening::ClientEnds(number));
-            }
-        } else if !octets.is_empty() {
-            let pause = match dice.below(20) {
-                0 => dice.below(4_000),
-                _ => dice.below(40),
-            };
-            agenda.plan(pause, Happening::ClientSends(number));
-        }
-        self.note(number);
-    }
-
-    fn client_reads(&mut self, number: usize) {
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        let party = &mut parties[number];
-        let Some(line) = party.client.clone() else { return };
-        if line.borrow().is_broken() {
-            return;
-        }
-        let (most, pause) = party.appetite;
-        // Whoever finds nothing looks less and less often.
-        party.pauses[0] = match line.borrow().unread_by_far() {
-            0 => (party.pauses[0] * 2).clamp(pause, PAUSE_MAX),
-            _ => pause,
-        };
-        let was_granted = party.reader.is_granted();
-        let octets = line.borrow_mut().receive(most);
-        party.reader.read(&octets);
-        if party.reader.is_granted() && !was_granted {
-            if !party.hasty {
-                agenda.plan(dice.below(100), Happening::ClientSends(number));
-            }
-            if party.wants() == Some(Wish::Associate) {
-                agenda.plan(dice.below(100), Happening::ClientDatagram(number));
-            }
-        }
-        if line.borrow().is_at_end() {
-            if party.ends && !line.borrow().has_far_ended() && line.borrow().closed().is_none() {
-                agenda.plan(dice.below(500), Happening::ClientEnds(number));
-            }
-        } else {
-            agenda.plan(party.pauses[0], Happening::ClientReads(number));
-        }
-        self.note(number);
-    }
-
-    fn client_ends(&mut self, number: usize) {
-        if let Some(line) = &self.kit.parties[number].client
-            && !line.borrow().has_far_ended()
-        {
-            line.borrow_mut().send_fin();
-            self.note(number);
-        }
-    }
-
-    fn target_sends(&mut self, number: usize) {
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        let party = &mut parties[number];
-        let Some(line) = &party.upstream else { return };
-        if line.borrow().has_far_ended() || line.borrow().closed().is_some() {
-            return;
-        }
-        let most = dice.between(1, 3_000) as usize;
-        let end = party.target_payload.min(party.target_sent + most);
-        let octets: Vec<u8> =
-            (party.target_sent..end).map(|at| pattern(number, Way::Down, at as u64)).collect();
-        party.target_sent += line.borrow_mut().send(&octets);
-        if party.target_sent == party.target_payload {
-            if party.target_ends {
-                agenda.plan(dice.below(3_000), Happening::TargetEnds(number));
-            }
-        } else {
-            let pause = if dice.chance(5) { dice.below(8_000) } else { dice.below(60) };
-            agenda.plan(pause, Happening::TargetSends(number));
-        }
-        self.note(number);
-    }
-
-    fn target_reads(&mut self, number: usize) {
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        let party = &mut parties[number];
-        let Some(line) = &party.upstream else { return };
-        if line.borrow().is_broken() {
-            return;
-        }
-        let most = if dice.chance(20) { 5 } else { usize::MAX };
-        party.pauses[1] = match line.borrow().unread_by_far() {
-            0 => (party.pauses[1] * 2).clamp(1, PAUSE_MAX),
-            _ => dice.between(1, 100),
-        };
-        let octets = line.borrow_mut().receive(most);
-        for octet in octets {
-            let expected = pattern(number, Way::Up, party.target_got);
-            // Where a damaged request ends nobody knows.
-            let noise = party.script.speech == Speech::Noise;
-            assert!(noise || octet == expected, "payload is changed at {}", party.target_got);
-            party.target_got += 1;
-        }
-        if line.borrow().is_at_end() {
-            if !line.borrow().has_far_ended() && line.borrow().closed().is_none() {
-                agenda.plan(dice.below(2_000), Happening::TargetEnds(number));
-            }
-        } else {
-            agenda.plan(party.pauses[1], Happening::TargetReads(number));
-        }
-        self.note(number);
-    }
-
     /// Sums up those for whom there was no seat.
     fn turned_away(&self) -> u64 {
-        let addresses: std::collections::BTreeSet<IpAddr> =
+        let addresses: BTreeSet<IpAddr> =
             self.kit.parties.iter().map(|party| party.address.ip()).collect();
         let book = self.admission.turned_away();
         addresses
@@ -516,195 +369,12 @@ impl World {
             .sum()
     }
 
-    fn client_datagram(&mut self, number: usize) {
-        let found = self
-            .slots
-            .keys()
-            .find(|key| self.slots.get(*key).is_some_and(|connection| connection.number == number));
-        let Some(key) = found else { return };
-        let Kit { dice, agenda, parties, .. } = &mut self.kit;
-        let party = &mut parties[number];
-        if party.datagrams_left == 0 {
-            return;
-        }
-        party.datagrams_left -= 1;
-        agenda.plan(dice.below(2_000), Happening::ClientDatagram(number));
-        let octets = datagram(dice);
-        let port = if dice.chance(90) { 7000 } else { 7001 };
-        let source = SocketAddr::new(party.address.ip(), port);
-        self.with(key, |connection, key, kit| {
-            connection.datagram(Some(source), &octets, key, kit);
-            Fate::Wait
-        });
-    }
-
-    fn target_datagram(&mut self, number: usize) {
-        let found = self
-            .slots
-            .keys()
-            .find(|key| self.slots.get(*key).is_some_and(|connection| connection.number == number));
-        let Some(key) = found else { return };
-        self.with(key, |connection, _, kit| {
-            connection.answer_datagram(kit);
-            Fate::Wait
-        });
-    }
-
     /// How the client's side of a party was closed, if it was.
     pub(crate) fn closed(&self, number: usize) -> Option<Closed> {
         self.kit.parties[number].client.as_ref()?.borrow().closed()
     }
 }
 
-/// A datagram of a client: mostly to somebody, now and then nonsense.
-fn datagram(dice: &mut Dice) -> Vec<u8> {
-    let mut octets = vec![0, 0, u8::from(dice.chance(5))];
-    match dice.below(6) {
-        0 => octets.extend([1, 127, 0, 0, 1]),
-        1 | 2 => octets.extend(b"\x03\x06a.test"),
-        3 => octets.extend(b"\x03\x06b.test"),
-        _ => match dice.pick(&PUBLIC) {
-            IpAddr::V4(ip) => {
-                octets.push(1);
-                octets.extend(ip.octets());
-            }
-            IpAddr::V6(ip) => {
-                octets.push(4);
-                octets.extend(ip.octets());
-            }
-        },
-    }
-    octets.extend([0, 53]);
-    octets.extend((0..dice.below(40)).map(|_| dice.next() as u8));
-    if dice.chance(5) {
-        octets.truncate(dice.below(12) as usize);
-    }
-    octets
-}
-
-fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
-    let commands = CommandSet::NONE.with(Command::Connect).with(Command::UdpAssociate);
-    let guard = match dice.chance(80) {
-        true => Guard::Auto(OwnListeners::default()),
-        false => Guard::Off,
-    };
-    let ms = Duration::from_millis;
-    Arc::new(Policy {
-        generation,
-        methods: dice.pick(&[
-            MethodSet::NO_AUTH,
-            MethodSet::USERPASS,
-            MethodSet::NO_AUTH.with(Method::UserPass),
-            MethodSet::NO_AUTH.with(Method::UserPass),
-            MethodSet::NO_AUTH.with(Method::UserPass),
-            MethodSet::NO_AUTH.with(Method::UserPass),
-        ]),
-        commands: if dice.chance(80) { commands.with(Command::Bind) } else { commands },
-        associations: AssociationPolicy::default(),
-        // Now and then a reload takes her away.
-        egress: Arc::default(),
-        users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
-        anonymous: Identity::anonymous("anonymous"),
-        bans: BanTerms::NONE,
-        acl: Acl::new(guard),
-        timeouts: Timeouts {
-            handshake: dice.pick(&[ms(1_000), HANDSHAKE_MAX]),
-            connect: dice.pick(&[ms(2_000), CONNECT_MAX]),
-            attempt: ms(dice.pick(&[100, 250, 3_000])),
-            idle: ms(dice.pick(&[6_000, 30_000])),
-            half_close: ms(dice.pick(&[1_000, 12_000])),
-            linger: dice.pick(&[ms(500), LINGER_MAX]),
-            keepalive_secs: 0,
-        },
-    })
-}
-
-/// What happened, so that nobody believes a simulation in which nothing does.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) worlds: u64,
-    pub(crate) turns: u64,
-    pub(crate) outcomes: std::collections::BTreeMap<&'static str, u64>,
-    pub(crate) octets: u64,
-    pub(crate) datagrams: u64,
-    pub(crate) commits: u64,
-    pub(crate) failed_commits: u64,
-    pub(crate) checkpoints: u64,
-    pub(crate) openings_left_out: u64,
-    pub(crate) backlog: u64,
-    pub(crate) stale: u64,
-    pub(crate) sockets_refused: u64,
-}
-
-impl Told {
-    pub(crate) fn add(&mut self, world: &Self) {
-        self.worlds += world.worlds;
-        self.turns += world.turns;
-        for (outcome, count) in &world.outcomes {
-            *self.outcomes.entry(outcome).or_default() += count;
-        }
-        self.octets += world.octets;
-        self.datagrams += world.datagrams;
-        self.commits += world.commits;
-        self.failed_commits += world.failed_commits;
-        self.checkpoints += world.checkpoints;
-        self.openings_left_out += world.openings_left_out;
-        self.backlog += world.backlog;
-        self.stale += world.stale;
-        self.sockets_refused += world.sockets_refused;
-    }
-
-    /// Every ending that the machines and passages know, and every trouble.
-    pub(crate) fn assert_everything_happened(&self) {
-        // What only a worker, an operator's rules or a crash can bring about.
-        let elsewhere = ["banned", "crash", "internal_error", "quota_exceeded"];
-        for outcome in Outcome::ALL {
-            let code = outcome.close_code();
-            let seen = self.outcomes.contains_key(code);
-            assert_eq!(seen, !elsewhere.contains(&code), "{code} in {self}");
-        }
-        for (what, count) in [
-            ("datagrams", self.datagrams),
-            ("failed commits", self.failed_commits),
-            ("checkpoints", self.checkpoints),
-            ("openings left out", self.openings_left_out),
-            ("endings that waited for room", self.backlog),
-            ("stale answers", self.stale),
-            ("sockets refused", self.sockets_refused),
-        ] {
-            assert!(count > 0, "there were no {what}: {self}");
-        }
-    }
-}
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} worlds, {} turns, {} sessions, {} octets, {} datagrams, {} commits ({} failed), {} \
-             checkpoints, {} openings left out, {} endings delayed, {} stale answers; endings: {:?}",
-            self.worlds,
-            self.turns,
-            self.outcomes.values().sum::<u64>(),
-            self.octets,
-            self.datagrams,
-            self.commits,
-            self.failed_commits,
-            self.checkpoints,
-            self.openings_left_out,
-            self.backlog,
-            self.stale,
-            self.outcomes,
-        )
-    }
-}
-
-/// The longest limits of any policy.
-pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(10);
-pub(crate) const LINGER_MAX: Duration = Duration::from_secs(2);
-/// Milliseconds between two looks at a socket at which nothing happens.
-const PAUSE_MAX: u64 = 5_000;
 /// More than any world has.
 const TURNS_MAX: u64 = 1_000_000;
 /// Portions of work in one turn.
