@@ -20,7 +20,7 @@ use conformance::Step::{
     ForeignDatagram, Heard, NoForeignDatagram, Offered, Peer, PeerReceives, PeerSends, PortIsFree,
     Receive, Reply, Reset, Rest, SecondReply, Send, Untouched,
 };
-use conformance::case::echoed;
+use conformance::case::{case, echoed};
 use conformance::places::Places;
 use conformance::{Case, Needs};
 use harness::client::{connect, request};
@@ -29,21 +29,6 @@ use harness::datagrams::wrapped;
 #[test]
 fn socks5_is_what_rfc_1928_says() {
     conformance::hold("RFC 1928", "socks5_is_what_rfc_1928_says", CASES);
-}
-
-const fn case(
-    section: &'static str,
-    name: &'static str,
-    steps: fn(&conformance::Scene<'_>) -> Vec<conformance::Step>,
-) -> Case {
-    Case { section, name, needs: Needs::Any, steps }
-}
-
-impl Case {
-    const fn needs(mut self, needs: Needs) -> Self {
-        self.needs = needs;
-        self
-    }
 }
 
 const CASES: &[Case] = &[

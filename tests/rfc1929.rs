@@ -16,7 +16,8 @@ mod names;
 use conformance::Step::{
     self, Closed, Eof, Finish, Receive, ReceiveNot, Reply, Rest, Send, Untouched,
 };
-use conformance::{Case, Needs, Scene};
+use conformance::case::{self, Scene};
+use conformance::{Case, Needs};
 use harness::client::{connect, userpass};
 
 #[test]
@@ -25,14 +26,7 @@ fn logins_are_what_rfc_1929_says() {
 }
 
 const fn case(name: &'static str, steps: fn(&Scene<'_>) -> Vec<Step>) -> Case {
-    Case { section: "1929 §2", name, needs: Needs::Login, steps }
-}
-
-impl Case {
-    const fn ours(mut self) -> Self {
-        self.needs = Needs::OursLogin;
-        self
-    }
+    case::case("1929 §2", name, steps).needs(Needs::Login)
 }
 
 /// The method is chosen, these octets are sent for a login, and it fails: a status of version 1 that is
@@ -104,14 +98,14 @@ const CASES: &[Case] = &[
         ]
         .concat()
     })
-    .ours(),
+    .needs(Needs::OursLogin),
     case("another version: not let in, and the end", |scene| {
         let (user, password) = login(scene);
         let mut octets = userpass(user, password);
         octets[0] = 5;
         [chosen(), vec![Send(octets), Closed]].concat()
     })
-    .ours(),
+    .needs(Needs::OursLogin),
     case("a request in place of the login: not carried out, and the end", |scene| {
         let target = scene.places.untouched();
         let end = if scene.ours { Closed } else { Rest };

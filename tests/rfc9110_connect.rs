@@ -22,28 +22,13 @@ use conformance::Step::{
     self, Abandoned, Answer, Closed, Dialled, Eof, Field, Finish, Heard, NoBody, Receive, Reset,
     Rest, Send, Untouched,
 };
-use conformance::case::ANY_SUCCESS;
+use conformance::case::{ANY_SUCCESS, Scene, case};
 use conformance::places::Places;
-use conformance::{Case, Needs, Scene};
+use conformance::{Case, Needs};
 
 #[test]
 fn connect_is_what_rfc_9110_says() {
     conformance::hold("RFC 9110 §9.3.6", "connect_is_what_rfc_9110_says", CASES);
-}
-
-const fn case(
-    section: &'static str,
-    name: &'static str,
-    steps: fn(&Scene<'_>) -> Vec<Step>,
-) -> Case {
-    Case { section, name, needs: Needs::Any, steps }
-}
-
-impl Case {
-    const fn needs(mut self, needs: Needs) -> Self {
-        self.needs = needs;
-        self
-    }
 }
 
 /// The credentials of the case's login, as a field; nothing where none is wanted.
@@ -58,8 +43,7 @@ fn basic(scheme: &str, user: &str, password: &str) -> String {
 
 /// A whole head with its credentials.
 fn head(scene: &Scene<'_>, target: impl Display, fields: &str) -> Vec<u8> {
-    let shown = credentials(scene);
-    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}{fields}\r\n").into_bytes()
+    plain(target, &(credentials(scene) + fields))
 }
 
 const SUCCESS: Step = Answer(&[ANY_SUCCESS]);
@@ -75,6 +59,27 @@ fn echoes(head: Vec<u8>) -> Vec<Step> {
         Finish,
         Eof,
     ]
+}
+
+/// A head with these fields beside the target's.
+fn plain(target: impl Display, fields: &str) -> Vec<u8> {
+    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{fields}\r\n").into_bytes()
+}
+
+/// With these credentials a client is asked for better ones.
+fn challenged(target: SocketAddr, shown: &str) -> Vec<Step> {
+    vec![
+        Send(plain(target, shown)),
+        Answer(&[407]),
+        Field("Proxy-Authenticate"),
+        Rest,
+        Untouched(target),
+    ]
+}
+
+/// Credentials of a form that nobody understands lead nowhere.
+fn misunderstood(target: SocketAddr, shown: &str) -> Vec<Step> {
+    vec![Send(plain(target, shown)), Answer(&[400, 407]), Rest, Untouched(target)]
 }
 
 /// This head is answered with one of these statuses.
@@ -195,48 +200,26 @@ const CASES: &[Case] = &[
     .needs(Needs::Ours),
     // Credentials.
     case("9110 §15.5.8", "no credentials: 407 with a challenge", |scene| {
-        let target = scene.places.untouched();
-        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
-        vec![
-            Send(head.into()),
-            Answer(&[407]),
-            Field("Proxy-Authenticate"),
-            Rest,
-            Untouched(target),
-        ]
+        challenged(scene.places.untouched(), "")
     })
     .needs(Needs::Login),
     case("9110 §15.5.8", "wrong credentials: 407 with a challenge", |scene| {
-        let target = scene.places.untouched();
-        let shown = basic("Basic", "alice", "guess");
-        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n");
-        vec![
-            Send(head.into()),
-            Answer(&[407]),
-            Field("Proxy-Authenticate"),
-            Rest,
-            Untouched(target),
-        ]
+        challenged(scene.places.untouched(), &basic("Basic", "alice", "guess"))
     })
     .needs(Needs::Login),
     case("9110 §11.7.1", "credentials that are none: 407", |scene| {
-        let target = scene.places.untouched();
-        let shown = "Proxy-Authorization: Basic !!!\r\n";
-        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n");
-        vec![Send(head.into()), Answer(&[400, 407]), Rest, Untouched(target)]
+        misunderstood(scene.places.untouched(), "Proxy-Authorization: Basic !!!\r\n")
     })
     .needs(Needs::Login),
     case("9110 §11.1", "a scheme that is not offered: 407", |scene| {
-        let target = scene.places.untouched();
         let shown = "Proxy-Authorization: Bearer YWxpY2U6czNjcmV0\r\n";
-        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n");
-        vec![Send(head.into()), Answer(&[400, 407]), Rest, Untouched(target)]
+        misunderstood(scene.places.untouched(), shown)
     })
     .needs(Needs::Login),
     case("9110 §11.1", "a scheme in any case", |scene| {
         let (user, password) = scene.login.expect("a login");
         let (target, shown) = (scene.places.echo, basic("bASIC", user, password));
-        echoes(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n").into())
+        echoes(plain(target, &shown))
     })
     .needs(Needs::Login),
     case("9110 §11.7.1", "two sets of credentials: 400", |scene| {

@@ -21,7 +21,8 @@ use conformance::Step::{
     self, Abandoned, BoundIsTrue, BoundIsUsable, Closed, Dialled, Eof, Finish, Heard, Offered4,
     Peer, PeerReceives, PeerSends, Receive, Reply4, Reset, Send,
 };
-use conformance::{Case, Needs, Scene};
+use conformance::case::{self, Scene};
+use conformance::{Case, Needs};
 
 #[test]
 fn socks4_is_what_its_notes_say() {
@@ -33,14 +34,7 @@ const fn case(
     name: &'static str,
     steps: fn(&Scene<'_>) -> Vec<Step>,
 ) -> Case {
-    Case { section, name, needs: Needs::Open, steps }
-}
-
-impl Case {
-    const fn needs(mut self, needs: Needs) -> Self {
-        self.needs = needs;
-        self
-    }
+    case::case(section, name, steps).needs(Needs::Open)
 }
 
 /// A request of version 4.

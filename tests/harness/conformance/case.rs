@@ -14,6 +14,23 @@ pub(crate) struct Case {
     pub(crate) steps: fn(&Scene<'_>) -> Vec<Step>,
 }
 
+/// A case that any server can be held to.
+pub(crate) const fn case(
+    section: &'static str,
+    name: &'static str,
+    steps: fn(&Scene<'_>) -> Vec<Step>,
+) -> Case {
+    Case { section, name, needs: Needs::Any, steps }
+}
+
+impl Case {
+    /// The same for servers that have this.
+    pub(crate) const fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
+    }
+}
+
 /// What a case needs of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {

@@ -24,5 +24,5 @@ mod report;
 mod subject;
 mod table;
 
-pub(crate) use case::{Case, Needs, Scene, Step};
+pub(crate) use case::{Case, Needs, Step};
 pub(crate) use table::hold;
