@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::api::{exchange, get};
-use harness::client::{Asked, Client, request};
+use harness::client::{Asked, Client};
 use harness::datagrams::{Associated, UdpEcho};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
@@ -140,10 +140,7 @@ fn every_datagram_is_judged_and_so_is_the_peer_of_a_bind() {
     // BIND: by the address of a name, too.
     for target in [Asked::Name("here.test", 21), Asked::Address(([127, 0, 0, 1], 21).into())] {
         let mut bind = Client::to(proxy.socks);
-        bind.send(&[5, 1, 0]);
-        assert_eq!(bind.receive(2), [5, 0]);
-        bind.send(&request(2, target));
-        assert_eq!(bind.reply().0, 2);
+        assert_eq!(bind.ask(2, target).0, 2);
     }
 }
 

@@ -30,10 +30,7 @@ fn proxy() -> Proxy {
 /// A client that waits for a peer, and where that is to connect to.
 fn waiting<'a>(proxy: SocketAddr, expected: impl Into<Asked<'a>>) -> (Client, SocketAddr) {
     let mut client = Client::to(proxy);
-    client.send(&[5, 1, 0]);
-    assert_eq!(client.receive(2), [5, 0]);
-    client.send(&client::request(2, expected));
-    let (code, bound) = client.reply();
+    let (code, bound) = client.ask(2, expected);
     assert_eq!(code, 0, "the first reply");
     (client, bound)
 }
@@ -185,10 +182,7 @@ fn a_peer_that_does_not_come_in_time_is_a_timeout() {
 fn what_the_rules_forbid_is_refused_at_once() {
     let proxy = proxy();
     let mut client = Client::to(proxy.socks);
-    client.send(&[5, 1, 0]);
-    client.receive(2);
-    client.send(&client::request(2, SocketAddr::from(([169, 254, 169, 254], 80))));
-    assert_eq!(client.reply().0, 2);
+    assert_eq!(client.ask(2, SocketAddr::from(([169, 254, 169, 254], 80))).0, 2);
     assert_eq!(row(&proxy, "command, status, close_code"), "bind rejected_by_acl acl_denied");
 }
 

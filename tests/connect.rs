@@ -125,10 +125,7 @@ fn the_reply_names_our_real_address_towards_the_target() {
     let proxy = Proxy::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = Client::to(proxy.socks);
-    client.send(&[5, 1, 0]);
-    client.receive(2);
-    client.send(&client::connect(listener.local_addr().unwrap()));
-    let (code, bound) = client.reply();
+    let (code, bound) = client.ask(1, listener.local_addr().unwrap());
     let (_, peer) = listener.accept().unwrap();
     assert_eq!((code, bound), (0, peer));
 }
@@ -225,10 +222,7 @@ fn each_failure_has_its_reply_and_its_record() {
     }
     for command in [2, 9] {
         let mut client = Client::to(proxy.socks);
-        client.send(&[5, 1, 0]);
-        client.receive(2);
-        client.send(&client::request(command, closed));
-        assert_eq!(client.reply().0, 7, "command {command}");
+        assert_eq!(client.ask(command, closed).0, 7, "command {command}");
         assert_eq!(client.receive_all(), b"", "closed after the reply");
     }
     let mut client = Client::to(proxy.socks);

@@ -162,10 +162,7 @@ fn a_client_that_hangs_up_abandons_the_look_up_and_the_wait_for_a_peer() {
     drop(asked);
     proxy.wait_count(&count_of("client_gone"), 1);
     let mut binding = Client::to(proxy.socks);
-    binding.send(&[5, 1, 0]);
-    binding.receive(2);
-    binding.send(&client::request(2, SocketAddr::from(([127, 0, 0, 1], 9))));
-    let (code, bound) = binding.reply();
+    let (code, bound) = binding.ask(2, SocketAddr::from(([127, 0, 0, 1], 9)));
     assert_eq!(code, 0);
     drop(binding);
     proxy.wait_count(&count_of("client_gone"), 2);

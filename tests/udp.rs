@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::client::{self, Client};
+use harness::client::Client;
 use harness::datagrams::{Associated, UdpEcho, wrapped};
 use harness::proxy::Proxy;
 use harness::scrape::Scrape;
@@ -209,10 +209,7 @@ fn a_declared_port_is_the_only_one() {
     let declared = UdpSocket::bind("127.0.0.1:0").unwrap();
     declared.set_read_timeout(Some(harness::PATIENCE)).unwrap();
     let mut control = Client::to(proxy.socks);
-    control.send(&[5, 1, 0]);
-    control.receive(2);
-    control.send(&client::request(3, declared.local_addr().unwrap()));
-    let (code, relay) = control.reply();
+    let (code, relay) = control.ask(3, declared.local_addr().unwrap());
     assert_eq!(code, 0);
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     other.send_to(&wrapped(echo.address, b"other"), relay).unwrap();
@@ -354,10 +351,7 @@ fn ports_and_the_advertised_address_are_as_configured() {
     ports.sort_unstable();
     assert_eq!(ports, [first, first + 1]);
     let mut third = Client::to(proxy.socks);
-    third.send(&[5, 1, 0]);
-    third.receive(2);
-    third.send(&client::request(3, SocketAddr::from(([0, 0, 0, 0], 0))));
-    assert_eq!(third.reply().0, 1);
+    assert_eq!(third.ask(3, SocketAddr::from(([0, 0, 0, 0], 0))).0, 1);
     let mut client = held.pop().unwrap();
     assert_eq!(client.relay.ip(), IpAddr::from([203, 0, 113, 9]));
     client.relay.set_ip(IpAddr::from([127, 0, 0, 1]));
@@ -369,10 +363,7 @@ fn ports_and_the_advertised_address_are_as_configured() {
 fn a_command_that_is_switched_off_is_refused() {
     let proxy = Proxy::with_sections("commands = [\"connect\"]", "", "");
     let mut client = Client::to(proxy.socks);
-    client.send(&[5, 1, 0]);
-    client.receive(2);
-    client.send(&client::request(3, SocketAddr::from(([0, 0, 0, 0], 0))));
-    assert_eq!(client.reply().0, 7);
+    assert_eq!(client.ask(3, SocketAddr::from(([0, 0, 0, 0], 0))).0, 7);
     assert_eq!(row(&proxy, "status, close_code"), "failed unsupported_command");
 }
 

@@ -51,10 +51,19 @@ impl Client {
 
     /// Greets without login, asks, and returns the reply code.
     pub(crate) fn negotiate<'a>(&mut self, target: impl Into<Asked<'a>>) -> u8 {
+        self.ask(1, target).0
+    }
+
+    /// Greets without login, sends a request of this command, and reads the reply.
+    pub(crate) fn ask<'a>(
+        &mut self,
+        command: u8,
+        target: impl Into<Asked<'a>>,
+    ) -> (u8, SocketAddr) {
         self.send(&[5, 1, 0]);
         assert_eq!(self.receive(2), [5, 0]);
-        self.send(&connect(target));
-        self.reply().0
+        self.send(&request(command, target));
+        self.reply()
     }
 
     /// Greets and logs in; whether it was let in.

@@ -21,10 +21,7 @@ impl Associated {
     /// Asks for one; the client has not said where it will send from.
     pub(crate) fn with(proxy: SocketAddr) -> Self {
         let mut control = Client::to(proxy);
-        control.send(&[5, 1, 0]);
-        assert_eq!(control.receive(2), [5, 0]);
-        control.send(&client::request(3, SocketAddr::from(([0, 0, 0, 0], 0))));
-        let (code, relay) = control.reply();
+        let (code, relay) = control.ask(3, SocketAddr::from(([0, 0, 0, 0], 0)));
         assert_eq!(code, 0, "the reply code");
         let any = SocketAddr::new(control.stream.local_addr().expect("an address").ip(), 0);
         let socket = UdpSocket::bind(any).expect("a socket");
