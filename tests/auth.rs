@@ -55,12 +55,8 @@ fn a_wrong_password_is_refused_closed_and_recorded_under_the_claimed_name_only()
     assert!(!log.contains("secret") && !log.contains("wrong") && !log.contains('\u{1b}'), "{log}");
 }
 
-#[test]
-fn greeting_login_request_and_payload_in_one_segment_get_their_echo() {
-    let (proxy, origin) = (proxy(), Origin::echo());
-    let mut all = vec![5, 2, 0, 2];
-    all.extend(client::userpass("alice", "secret"));
-    all.extend(client::connect(origin.address));
+/// Greeting, login and request are sent with payload behind them, all at once.
+fn gets_its_echo(proxy: &Proxy, mut all: Vec<u8>) {
     all.extend(b"payload");
     let mut client = Client::to(proxy.socks);
     client.send(&all);
@@ -68,6 +64,15 @@ fn greeting_login_request_and_payload_in_one_segment_get_their_echo() {
     assert_eq!(client.receive(4), [5, 2, 1, 0]);
     assert_eq!(client.reply().0, 0);
     assert_eq!(client.receive_all(), b"payload");
+}
+
+#[test]
+fn greeting_login_request_and_payload_in_one_segment_get_their_echo() {
+    let (proxy, origin) = (proxy(), Origin::echo());
+    let mut all = vec![5, 2, 0, 2];
+    all.extend(client::userpass("alice", "secret"));
+    all.extend(client::connect(origin.address));
+    gets_its_echo(&proxy, all);
 }
 
 /// More octets than are held of a client before its relay, and not one too many for the protocol.
@@ -87,13 +92,7 @@ fn the_longest_greeting_login_and_request_in_one_segment_are_read_to_their_end()
     all.extend(host.bytes());
     all.extend(origin.address.port().to_be_bytes());
     assert_eq!((host.len(), all.len()), (255, 1032));
-    all.extend(b"payload");
-    let mut client = Client::to(proxy.socks);
-    client.send(&all);
-    client.finish();
-    assert_eq!(client.receive(4), [5, 2, 1, 0]);
-    assert_eq!(client.reply().0, 0);
-    assert_eq!(client.receive_all(), b"payload");
+    gets_its_echo(&proxy, all);
 }
 
 #[test]

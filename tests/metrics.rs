@@ -9,13 +9,10 @@
 
 mod harness;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use harness::client::{self, Client};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
-use harness::scrape::Scrape;
+use harness::scrape::{Scrape, promtool_is_silent};
 use harness::wait_for;
 
 const STAGES: [&str; 4] = ["auth", "resolve", "connect", "first_byte"];
@@ -208,18 +205,4 @@ fn cheap_hash() -> String {
     let params = Params::new(8, 1, 1, None).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     argon2.hash_password(b"secret").unwrap().to_string()
-}
-
-fn promtool_is_silent(text: &str) {
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is installed (sh .ci/setup test)");
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
 }

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use harness::client::Client;
+use harness::command::{self, said};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
 
@@ -30,16 +31,8 @@ fn sessions(proxy: &Proxy, arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn said(output: Output) -> String {
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {complaint}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
 fn refused(output: &Output, code: i32) -> String {
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{complaint}");
+    let complaint = command::refused(output, code);
     assert_eq!(complaint.lines().count(), 1, "{complaint}");
     complaint
 }

@@ -91,11 +91,7 @@ fn a_fin_behind_octets_that_a_stalled_sink_does_not_take_waits_for_them() {
             assert_eq!(rig.advance(&mut carrier), Advance::Waiting);
             assert!(rig.held(direction) > 0);
             rig.source(other(direction)).fin();
-            let end = rig.end(&mut carrier);
-            assert!(matches!(end, RelayEnd::ClientClosed | RelayEnd::TargetClosed), "{end:?}");
-            let (said, booked) = (rig.source(direction).said, rig.booked(direction));
-            let (heard, reset) = rig.close(direction);
-            assert_eq!((heard, booked, reset), (said, said, false), "{name}");
+            rig.ends_whole(direction, &mut carrier, name);
         }
         assert_tidy(name, &mut carrier);
     }
@@ -171,11 +167,7 @@ fn a_sink_that_has_closed_its_own_half_still_takes_everything() {
             rig.stall(direction, &mut carrier);
             assert!(rig.relay.as_ref().unwrap().half_closed());
             rig.source(direction).fin();
-            let end = rig.end(&mut carrier);
-            assert!(matches!(end, RelayEnd::ClientClosed | RelayEnd::TargetClosed), "{end:?}");
-            let (said, booked) = (rig.source(direction).said, rig.booked(direction));
-            let (heard, reset) = rig.close(direction);
-            assert_eq!((heard, booked, reset), (said, said, false), "{name}");
+            rig.ends_whole(direction, &mut carrier, name);
         }
         assert_tidy(name, &mut carrier);
     }

@@ -15,6 +15,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use harness::client::{self, Client};
+use harness::command::{refused, said};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
 use harness::wait_for;
@@ -35,20 +36,6 @@ fn user(file: &Path, arguments: &[&str], stdin: &str) -> Output {
     let written = writeln!(child.stdin.take().unwrap(), "{stdin}");
     drop(written);
     child.wait_with_output().unwrap()
-}
-
-#[track_caller]
-fn said(output: Output) -> String {
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {complaint}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
-fn refused(output: &Output, code: i32) -> String {
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{complaint}");
-    complaint
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub(crate) mod api;
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod datagrams;
 pub(crate) mod nginx;
 pub(crate) mod origin;

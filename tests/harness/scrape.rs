@@ -1,7 +1,9 @@
 //! A scrape of `/metrics`, as numbers by series.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use super::api;
 
@@ -71,4 +73,22 @@ impl Scrape {
             (family.is_some() || counter).then_some((series.as_str(), *value))
         })
     }
+}
+
+/// Prometheus' own checker finds nothing wrong with an exposition.
+///
+/// # Panics
+/// When it does, or is not installed.
+pub(crate) fn promtool_is_silent(text: &str) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (sh .ci/setup test)");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use rustix::io::Errno;
 use rustsocks::linux::pipe::Pipe;
 use rustsocks::linux::socket::abort_on_close;
-use rustsocks::relay::{Advance, BYTES_PER_TURN, Carrier, Direction, End, Meter, Relay};
+use rustsocks::relay::{Advance, BYTES_PER_TURN, Carrier, Direction, End, Meter, Relay, RelayEnd};
 use socket2::{Domain, Socket, Type};
 
 /// The relay's end of a connection.
@@ -195,7 +195,7 @@ impl Rig {
     }
 
     /// Turns until it has ended, hearing what comes meanwhile.
-    pub(crate) fn end(&mut self, carrier: &mut Carrier) -> rustsocks::relay::RelayEnd {
+    pub(crate) fn end(&mut self, carrier: &mut Carrier) -> RelayEnd {
         for _ in 0..TURNS_MAX {
             if let Advance::Ended(end) = self.advance(carrier) {
                 return end;
@@ -205,6 +205,15 @@ impl Rig {
             std::thread::yield_now();
         }
         panic!("no end in sight");
+    }
+
+    /// The relay ends by both sides' FINs, and everything that was said this way is heard and booked.
+    pub(crate) fn ends_whole(mut self, direction: Direction, carrier: &mut Carrier, name: &str) {
+        let end = self.end(carrier);
+        assert!(matches!(end, RelayEnd::ClientClosed | RelayEnd::TargetClosed), "{end:?}");
+        let (said, booked) = (self.source(direction).said, self.booked(direction));
+        let (heard, reset) = self.close(direction);
+        assert_eq!((heard, booked, reset), (said, said, false), "{name}");
     }
 
     pub(crate) fn source(&mut self, direction: Direction) -> &mut Far {
