@@ -69,3 +69,22 @@ pub struct Ending {
     /// Monotonic time since accept, milliseconds.
     pub duration_ms: u64,
 }
+
+#[cfg(test)]
+impl Opening<'static> {
+    /// An accepted session of which a test says the rest, or nothing.
+    pub(crate) fn plain(id: SessionId) -> Self {
+        Self {
+            id,
+            start_ms: 0,
+            client: ([127, 0, 0, 1], 40_000).into(),
+            user: "anonymous",
+            claimed_user: None,
+            target: Some(("example.com", 443)),
+            command: None,
+            ruling: None,
+            policy_generation: 1,
+            accepted: true,
+        }
+    }
+}

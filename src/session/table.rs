@@ -127,7 +127,7 @@ mod tests {
         let table = Table::new(2);
         let mut open = |worker: usize| {
             let id = ids.next(1_769_846_709_000);
-            let slot = share.open(&opening(id)).unwrap();
+            let slot = share.open(&Opening::plain(id)).unwrap();
             table.insert(worker, id, slot.reference(), Key { slot: 7, generation: 1 });
             id
         };
@@ -151,20 +151,5 @@ mod tests {
         assert_eq!((listed.worker, listed.key.slot), (0, 7));
         assert!(table.find(first[10]).is_none());
         assert_eq!(table.page(1, None, &mut page), None);
-    }
-
-    fn opening(id: SessionId) -> Opening<'static> {
-        Opening {
-            id,
-            start_ms: 1_769_846_709_000,
-            client: ([127, 0, 0, 1], 40_000).into(),
-            user: "anonymous",
-            claimed_user: None,
-            target: Some(("example.com", 443)),
-            command: None,
-            ruling: None,
-            policy_generation: 1,
-            accepted: true,
-        }
     }
 }

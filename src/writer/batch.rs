@@ -138,19 +138,7 @@ mod tests {
     }
 
     fn open(share: &mut Share) -> SessionSlot {
-        let opening = Opening {
-            id: IdSource::new().next(0),
-            start_ms: 0,
-            client: ([127, 0, 0, 1], 1).into(),
-            user: "u",
-            claimed_user: None,
-            target: None,
-            command: None,
-            ruling: None,
-            policy_generation: 1,
-            accepted: true,
-        };
-        share.open(&opening).unwrap()
+        share.open(&Opening::plain(IdSource::new().next(0))).unwrap()
     }
 
     fn opened(session: SessionRef) -> Entry {

@@ -108,7 +108,7 @@ mod tests {
         let slots: Vec<_> = (0..3000)
             .map(|number| {
                 let id = ids.next(0);
-                let slot = share.open(&opening(id)).unwrap();
+                let slot = share.open(&Opening::plain(id)).unwrap();
                 table.insert(number % 2, id, slot.reference(), Key { slot: 0, generation: 0 });
                 slot.reference()
             })
@@ -135,20 +135,5 @@ mod tests {
         assert_eq!(walk(&mut sweep, now + 4 * INTERVAL, 1), (1, 1));
         sweep.skip(now + 5 * INTERVAL);
         assert!(!sweep.is_due(now + 5 * INTERVAL) && sweep.is_due(now + 6 * INTERVAL));
-    }
-
-    fn opening(id: SessionId) -> Opening<'static> {
-        Opening {
-            id,
-            start_ms: 0,
-            client: ([127, 0, 0, 1], 40_000).into(),
-            user: "anonymous",
-            claimed_user: None,
-            target: Some(("example.com", 443)),
-            command: None,
-            ruling: None,
-            policy_generation: 1,
-            accepted: true,
-        }
     }
 }

@@ -78,18 +78,7 @@ impl Scene {
 }
 
 fn opening(id: SessionId) -> Opening<'static> {
-    Opening {
-        id,
-        start_ms: 0,
-        client: ([127, 0, 0, 1], 1).into(),
-        user: "alice",
-        claimed_user: None,
-        target: Some(("example.com", 443)),
-        command: None,
-        ruling: None,
-        policy_generation: 1,
-        accepted: true,
-    }
+    Opening { user: "alice", ..Opening::plain(id) }
 }
 
 fn request() -> ApiRequest {

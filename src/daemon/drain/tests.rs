@@ -118,19 +118,7 @@ fn what_is_left_in_the_ledger_at_the_end_is_counted_and_is_a_failure() {
     let scene = Scene::new();
     let mut share = Share::new();
     share.add(scene.shared.ledger.grow().unwrap());
-    let opening = Opening {
-        id: IdSource::new().next(0),
-        start_ms: 0,
-        client: ([127, 0, 0, 1], 1).into(),
-        user: "u",
-        claimed_user: None,
-        target: None,
-        command: None,
-        ruling: None,
-        policy_generation: 1,
-        accepted: true,
-    };
-    share.open(&opening).unwrap();
+    share.open(&Opening::plain(IdSource::new().next(0))).unwrap();
     for event in [Event::Stop, Event::WorkerEnded(0, Ok(())), Event::WriterEnded(Ok(()))] {
         scene.sender.send(event).unwrap();
     }

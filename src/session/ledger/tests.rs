@@ -17,16 +17,13 @@ fn ruling(rule: &str) -> Ruling {
 
 fn opening<'a>(ids: &IdSource, user: &'a str, host: &'a str, rule: &'a Ruling) -> Opening<'a> {
     Opening {
-        id: ids.next(1_769_846_709_123),
         start_ms: 1_769_846_709_123,
-        client: ([127, 0, 0, 1], 40_000).into(),
         user,
-        claimed_user: None,
         target: Some((host, 443)),
         command: Some(Command::Connect),
         ruling: Some(rule),
         policy_generation: 3,
-        accepted: true,
+        ..Opening::plain(ids.next(1_769_846_709_123))
     }
 }
 

@@ -43,16 +43,11 @@ impl World {
 
     fn opening<'a>(&'a self, user: &'a str) -> Opening<'a> {
         Opening {
-            id: self.ids.next(1_769_846_709_000),
             start_ms: 1_769_846_709_000,
-            client: ([127, 0, 0, 1], 40_000).into(),
             user,
-            claimed_user: None,
-            target: Some(("example.com", 443)),
-            command: None,
             ruling: Some(&self.rule),
             policy_generation: 3,
-            accepted: true,
+            ..Opening::plain(self.ids.next(1_769_846_709_000))
         }
     }
 

@@ -109,18 +109,7 @@ impl Scene {
     }
 
     fn open(&mut self) -> SessionSlot {
-        let opening = Opening {
-            id: self.ids.next(0),
-            start_ms: 0,
-            client: ([127, 0, 0, 1], 1).into(),
-            user: "u",
-            claimed_user: None,
-            target: Some(("example.com", 443)),
-            command: None,
-            ruling: None,
-            policy_generation: 1,
-            accepted: true,
-        };
+        let opening = Opening { user: "u", ..Opening::plain(self.ids.next(0)) };
         let slot = self.share.open(&opening).unwrap();
         let key = Key { slot: 0, generation: 0 };
         self.table.insert(0, opening.id, slot.reference(), key);
