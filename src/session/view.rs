@@ -134,3 +134,33 @@ impl SessionView {
         }
     }
 }
+
+#[cfg(test)]
+impl SessionView {
+    /// A live, accepted session that has moved nothing, of which a test says the rest.
+    pub(crate) fn plain(id: SessionId, start_ms: i64) -> Self {
+        Self {
+            id,
+            start_ms,
+            client: ([127, 0, 0, 1], 40_000).into(),
+            user: "".into(),
+            claimed_user: "".into(),
+            target_host: "".into(),
+            target_port: 0,
+            resolved: None,
+            command: None,
+            decision: None,
+            rule: "".into(),
+            rule_id: None,
+            policy_generation: 1,
+            accepted: true,
+            traffic: Traffic::default(),
+            last_activity_ms: start_ms,
+            stages: Stages::default(),
+            client_tcp: None,
+            upstream_tcp: None,
+            detail: None,
+            ending: None,
+        }
+    }
+}

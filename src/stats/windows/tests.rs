@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::weight::Weight;
 use super::*;
 use crate::clock::{self, Now};
-use crate::session::{Ending, IdSource, Outcome, SessionView, Stages, Status, Traffic};
+use crate::session::{Ending, IdSource, Outcome, SessionView, Status, Traffic};
 use crate::stats::{TopDestination, TopUser, destination};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -330,27 +330,11 @@ fn view(id: crate::session::SessionId, start_ms: i64, user: u8, target: u8) -> S
         number => (format!("host-{}", number / 2), 80 + u16::from(number % 2)),
     };
     SessionView {
-        id,
-        start_ms,
-        client: ([127, 0, 0, 1], 40_000).into(),
         user: format!("user-{user}").into(),
-        claimed_user: "".into(),
-        detail: None,
         target_host: host.into(),
         target_port: port,
-        resolved: None,
-        command: None,
-        decision: None,
-        rule: "".into(),
-        rule_id: None,
-        policy_generation: 1,
         accepted: target != 0,
-        traffic: Traffic::default(),
-        last_activity_ms: start_ms,
-        stages: Stages::default(),
-        client_tcp: None,
-        upstream_tcp: None,
-        ending: None,
+        ..SessionView::plain(id, start_ms)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::session::{Ending, IdSource, Outcome, SessionView, Stages, Traffic};
+use crate::session::{Ending, IdSource, Outcome, SessionView};
 use crate::stats::{Change, Dest, History, Record, Ring};
 use crate::store::read::{Patience, Reader};
 use crate::store::rows::Store;
@@ -108,31 +108,16 @@ impl Facts {
     fn view(&self, ids: &IdSource) -> SessionView {
         let start_ms = start_ms(self.start);
         SessionView {
-            id: ids.next(start_ms),
-            start_ms,
             client: SocketAddr::new(address(self.source), 1000),
             user: user(self.user).into(),
-            claimed_user: "".into(),
             target_host: host(self.host).into(),
             target_port: self.port,
-            resolved: None,
-            command: None,
-            decision: None,
-            rule: "".into(),
-            rule_id: None,
-            policy_generation: 1,
-            accepted: true,
-            traffic: Traffic::default(),
-            last_activity_ms: start_ms,
-            stages: Stages::default(),
-            client_tcp: None,
-            upstream_tcp: None,
-            detail: None,
             ending: Some(Ending {
                 outcome: self.outcome,
                 relayed: self.port == 80,
                 duration_ms: 5,
             }),
+            ..SessionView::plain(ids.next(start_ms), start_ms)
         }
     }
 }
