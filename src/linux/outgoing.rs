@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Socket, Type};
+use socket2::Socket;
 
 /// What a socket is bound to; nothing leaves all of it to the kernel, and costs no system call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Applies all of it to a socket that is new.
+    /// Applies all of it to a stream that is new.
     ///
     /// # Errors
     /// What the kernel says: no such interface (ENODEV), not an address of ours (EADDRNOTAVAIL), not
@@ -35,10 +35,8 @@ impl Outgoing<'_> {
     pub(super) fn apply(&self, socket: &Socket) -> io::Result<()> {
         self.route(socket)?;
         let Some(source) = self.source else { return Ok(()) };
-        if socket.r#type()? == Type::STREAM {
-            // Kernels before 4.2 do not know it, and have the lower bound.
-            setsockopt(socket, sockopt::IpBindAddressNoPort, &true).unwrap_or_default();
-        }
+        // Kernels before 4.2 do not know it, and have the lower bound.
+        setsockopt(socket, sockopt::IpBindAddressNoPort, &true).unwrap_or_default();
         socket.bind(&SocketAddr::new(source, 0).into())
     }
 
