@@ -11,6 +11,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::acl::{Acl, Denial, Permit, RequestPermit};
 use crate::resolve::{ADDRESSES_MAX, Addresses, Record, alternate};
 use crate::session::Outcome;
@@ -55,11 +57,10 @@ impl From<&io::Error> for ConnectError {
             io::ErrorKind::HostUnreachable => Self::HostUnreachable,
             io::ErrorKind::TimedOut => Self::TimedOut,
             io::ErrorKind::OutOfMemory => Self::NoRoom,
-            _ => match error.raw_os_error() {
-                // ENFILE, EMFILE (errno(3)).
-                Some(23 | 24) => Self::NoRoom,
-                // EAFNOSUPPORT: this host does not speak the family at all.
-                Some(97) => Self::NetworkUnreachable,
+            _ => match Errno::from_io_error(error) {
+                Some(Errno::NFILE | Errno::MFILE) => Self::NoRoom,
+                // This host does not speak the family at all.
+                Some(Errno::AFNOSUPPORT) => Self::NetworkUnreachable,
                 Some(_) | None => Self::Other,
             },
         }

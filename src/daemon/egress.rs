@@ -4,6 +4,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use rustix::io::Errno;
+
 use super::start::Failure;
 use crate::config::EgressSettings;
 use crate::egress::Egress;
@@ -48,25 +50,20 @@ fn try_one(place: &str, egress: &Egress) -> Result<(), Failure> {
 
 /// In one family or the other: a host may lack one.
 fn attempt(out: &Outgoing<'_>) -> io::Result<()> {
-    try_outgoing(IpAddr::from([0; 4]), out).or_else(|error| match error.raw_os_error() {
-        Some(EAFNOSUPPORT) => try_outgoing(IpAddr::from([0; 16]), out),
+    try_outgoing(IpAddr::from([0; 4]), out).or_else(|error| match Errno::from_io_error(&error) {
+        Some(Errno::AFNOSUPPORT) => try_outgoing(IpAddr::from([0; 16]), out),
         Some(_) | None => Err(error),
     })
 }
 
 fn failure(place: &str, error: &io::Error, needs: &str, absent: &str) -> Failure {
-    match error.raw_os_error() {
-        Some(EPERM | EACCES) => Failure::Permission(format!("{place}: {needs}: {error}")),
-        Some(ENODEV | EADDRNOTAVAIL) if !absent.is_empty() => {
+    match Errno::from_io_error(error) {
+        Some(Errno::PERM | Errno::ACCESS) => {
+            Failure::Permission(format!("{place}: {needs}: {error}"))
+        }
+        Some(Errno::NODEV | Errno::ADDRNOTAVAIL) if !absent.is_empty() => {
             Failure::Configuration(format!("{place}: {absent}"))
         }
         Some(_) | None => Failure::Other(format!("{place}: {error}")),
     }
 }
-
-// errno(3)
-const EPERM: i32 = 1;
-const EACCES: i32 = 13;
-const ENODEV: i32 = 19;
-const EAFNOSUPPORT: i32 = 97;
-const EADDRNOTAVAIL: i32 = 99;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
 
 use super::connection::{Connection, Link};
 use super::deadlines::Alarm;
@@ -238,8 +239,11 @@ fn reserve() -> Option<File> {
 }
 
 fn out_of_descriptors(error: &io::Error) -> bool {
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2)).
-    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+    // accept(2)
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 /// Clients taken in per turn.
