@@ -218,8 +218,7 @@ impl Keep for Store {
 
     fn keep_minutes(&mut self, minutes: &[Minute], before_ms: i64) -> Result<(), KeepError> {
         self.set_full_sync(self.options.full_sync).map_err(keep_error)?;
-        minutes::keep(&mut self.connection, minutes, before_ms)
-            .map_err(|error| KeepError(error.to_string()))
+        minutes::keep(&mut self.connection, minutes, before_ms).map_err(keep_error)
     }
 
     fn close(&mut self) {

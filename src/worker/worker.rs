@@ -276,16 +276,13 @@ impl Worker {
         // Room is asked for before a socket is opened; what was closed is given back here.
         connection.seat.keep(connection.sockets());
         match fate {
-            Ok(Fate::Wait) => {
+            Ok(fate @ (Fate::Wait | Fate::Again)) => {
                 if let Some(deadline) = connection.deadline() {
                     connection.alarm.arm(deadline, key, &mut kit.deadlines);
                 }
-            }
-            Ok(Fate::Again) => {
-                if let Some(deadline) = connection.deadline() {
-                    connection.alarm.arm(deadline, key, &mut kit.deadlines);
+                if fate == Fate::Again {
+                    enqueue(&mut self.slots, key, kit);
                 }
-                enqueue(&mut self.slots, key, kit);
             }
             Ok(Fate::Release) => self.release(key),
             Err(_) => {

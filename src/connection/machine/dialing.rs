@@ -34,7 +34,6 @@ impl Machine {
 
     pub(super) fn on_connected(
         &mut self,
-        _attempt: Attempt,
         peer: SocketAddr,
         local: SocketAddr,
         now: Instant,
