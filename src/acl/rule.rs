@@ -244,9 +244,7 @@ impl Rule {
             text = format!("{text} port {}", self.ports);
         }
         if self.commands != CommandSet::ALL {
-            let all = [Command::Connect, Command::Bind, Command::UdpAssociate];
-            let some = all.into_iter().filter(|command| self.commands.contains(*command));
-            text = format!("{text} by {}", few(some.map(Command::as_str)));
+            text = format!("{text} by {}", few(self.commands.iter().map(Command::as_str)));
         }
         if !self.sources.is_empty() {
             text = format!("{text} from {}", few(self.sources.iter()));

@@ -132,9 +132,7 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 fn command(text: &str) -> Result<Command, String> {
-    let all = [Command::Connect, Command::Bind, Command::UdpAssociate];
-    let known = all.into_iter().find(|command| command.as_str() == text);
-    known.ok_or_else(|| "expected connect, bind or udp_associate".to_owned())
+    Command::of_word(text).ok_or_else(|| "expected connect, bind or udp_associate".to_owned())
 }
 
 fn moment(text: &str) -> Result<i64, String> {

@@ -287,8 +287,8 @@ impl Reader<'_> {
         );
         let protocols =
             [("tcp", tcp), ("udp", udp), ("both", CommandSet::ALL), ("*", CommandSet::ALL)];
-        let all = [Command::Connect, Command::Bind, Command::UdpAssociate];
-        let commands = all.map(|command| (command.as_str(), CommandSet::NONE.with(command)));
+        let commands =
+            Command::ALL.map(|command| (command.as_str(), CommandSet::NONE.with(command)));
         let by_protocol = self.set("protocols", &entry.protocols, &protocols)?;
         let set = self.set("commands", &entry.commands, &commands)?.and(by_protocol);
         if set == CommandSet::NONE {

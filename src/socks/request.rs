@@ -27,6 +27,9 @@ pub enum Command {
 }
 
 impl Command {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Bind, Self::UdpAssociate];
+
     const fn from_octet(octet: u8) -> Option<Self> {
         match octet {
             0x01 => Some(Self::Connect),
@@ -44,6 +47,12 @@ impl Command {
             Self::Bind => "bind",
             Self::UdpAssociate => "udp_associate",
         }
+    }
+
+    /// The command of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.as_str() == word)
     }
 }
 
@@ -81,6 +90,11 @@ impl CommandSet {
     #[must_use]
     pub const fn contains(self, command: Command) -> bool {
         self.0 & (1 << command as u8) != 0
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = Command> {
+        Command::ALL.into_iter().filter(move |command| self.contains(*command))
     }
 }
 

@@ -8,7 +8,7 @@ use rustsocks::acl::{Acl, Guard, OwnListeners};
 use rustsocks::auth::{Identity, User, Users};
 use rustsocks::connection::{Input, Machine, Next};
 use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
-use rustsocks::socks::{Command, CommandSet, MethodSet, Outbox};
+use rustsocks::socks::{CommandSet, MethodSet, Outbox};
 
 pub(crate) struct Policies {
     pub(crate) open: Arc<Policy>,
@@ -23,10 +23,7 @@ impl Policies {
             Arc::new(Policy {
                 generation: 1,
                 methods,
-                commands: CommandSet::NONE
-                    .with(Command::Connect)
-                    .with(Command::Bind)
-                    .with(Command::UdpAssociate),
+                commands: CommandSet::ALL,
                 associations: AssociationPolicy::default(),
                 users: Arc::clone(&users),
                 anonymous: Identity::anonymous("anonymous"),

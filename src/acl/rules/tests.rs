@@ -165,7 +165,7 @@ struct Question {
 fn any_question() -> impl Strategy<Value = Question> {
     let groups = prop::collection::vec(prop::sample::select(&["Staff", "ops", "nobody"]), 0..2);
     let address = prop::sample::select(&ADDRESSES).prop_map(|text| text.parse::<IpAddr>().unwrap());
-    let command = prop::sample::select(&[Command::Connect, Command::Bind, Command::UdpAssociate]);
+    let command = prop::sample::select(&Command::ALL);
     (
         (prop::sample::select(&USERS), groups),
         prop::option::of(prop::sample::select(&NAMES)),
