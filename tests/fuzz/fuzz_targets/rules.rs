@@ -43,7 +43,7 @@ fn decide(rules: &Arc<Rules>) {
     let hosts = ["example.com", "a.example.com", "192.0.2.1", "127.0.0.1", "2001:db8::1"];
     for (host, port) in hosts.iter().zip([443, 80, 25, 8080, 0]) {
         let host = Host::from_name(host.as_bytes()).expect("a host");
-        for command in [Command::Connect, Command::Bind, Command::UdpAssociate] {
+        for command in Command::ALL {
             let request = Request { command, target: Target::new(host.clone(), port) };
             let judged = acl.on_request(&identity, client, &request, moment());
             let Ok(permit) = judged else { continue };
