@@ -184,6 +184,7 @@ fn what_the_rules_forbid_is_refused_at_once() {
     let mut client = Client::to(proxy.socks);
     assert_eq!(client.ask(2, SocketAddr::from(([169, 254, 169, 254], 80))).0, 2);
     assert_eq!(row(&proxy, "command, status, close_code"), "bind rejected_by_acl acl_denied");
+    assert_eq!(row(&proxy, "close_reason"), "the guard forbids this target");
 }
 
 #[test]

@@ -55,6 +55,9 @@ fn by_hand_old_sessions_go_beside_the_proxy_and_live_ones_stay() {
     let directory = proxy.directory();
     let counted = cleanup(directory, &["--older-than", "30", "--dry-run"]);
     assert!(said(&counted).contains("5000 sessions are older than 30 days"), "{counted:?}");
+    assert!(said(&counted).contains(&format!("as process {}, and would go on", proxy.pid())));
+    let young = said(&cleanup(directory, &["--older-than", "7", "--dry-run"]));
+    assert!(young.contains("5003 sessions") && young.contains("must be stopped first"), "{young}");
     assert_eq!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'closed'"), 5003);
     // By the configuration's 90 days none is old.
     let none = cleanup(directory, &[]);
@@ -72,6 +75,8 @@ fn by_hand_old_sessions_go_beside_the_proxy_and_live_ones_stay() {
     drop(client);
     proxy.wait_count("SELECT count(*) FROM sessions WHERE bytes_sent = 5", 1);
     let directory = proxy.stop();
+    let alone = said(&cleanup(directory.path(), &["--older-than", "7", "--dry-run"]));
+    assert!(alone.contains("3 sessions") && !alone.contains("a proxy runs"), "{alone}");
     let done = cleanup(directory.path(), &["--older-than", "7"]);
     assert!(done.status.success() && said(&done).contains(": 3 sessions"), "{done:?}");
 }

@@ -134,6 +134,14 @@ fn nothing_is_ended_by_a_line_that_does_not_say_what() {
     {
         assert_eq!(sessions(&proxy, arguments).status.code(), Some(2), "{arguments:?}");
     }
+    let said = |arguments: &[&str]| String::from_utf8(sessions(&proxy, arguments).stderr).unwrap();
+    let nothing = said(&["terminate"]);
+    for word in ["ID", "--user", "--dest", "--source"] {
+        assert!(nothing.contains(word), "{nothing}");
+    }
+    for command in ["terminate", "show"] {
+        assert!(said(&[command, "foo"]).contains("a UUID such as"), "{}", said(&[command, "foo"]));
+    }
     client.send(b"y");
     assert_eq!(client.receive(1), b"y");
 }
@@ -147,6 +155,7 @@ fn where_no_proxy_runs_that_is_said() {
         .current_dir(directory.path())
         .output()
         .unwrap();
+    assert!(output.stdout.is_empty(), "a heading over nothing: {output:?}");
     let complaint = refused(&output, 1);
     assert!(complaint.contains(&closed.to_string()), "{complaint}");
 }

@@ -222,10 +222,23 @@ fn a_lock_file_that_is_deleted_is_made_anew_so_that_nobody_else_takes_the_databa
     let lock = proxy.directory().join("data/sessions.db.lock");
     fs::remove_file(&lock).unwrap();
     wait_for("a new lock", || lock.exists().then_some(()));
-    assert!(proxy.log().contains("lock"));
+    wait_for("a line about it", || proxy.log().contains("lock").then_some(()));
     let output = run(proxy.directory(), &["migrate", "--config", "rustsocks.toml"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(one_line(&output).contains("in use"), "{output:?}");
+    assert!(one_line(&output).contains(&format!("as process {}", proxy.pid())), "{output:?}");
+}
+
+#[test]
+fn a_second_start_and_a_migration_say_which_process_runs() {
+    let proxy = Proxy::start();
+    let config = proxy.directory().join("second.toml");
+    fs::write(&config, format!("[server]\nbind_port = {}\n", proxy.socks.port())).unwrap();
+    for command in ["run", "migrate"] {
+        let output = run(proxy.directory(), &[command, "--config", "second.toml"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let line = one_line(&output);
+        assert!(line.contains(&format!("as process {}", proxy.pid())), "{line}");
+    }
 }
 
 /// An index whose root is garbage is noticed with the first row.

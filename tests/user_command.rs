@@ -53,6 +53,7 @@ fn users_are_added_changed_listed_checked_and_deleted() {
     assert!(refused(&user(&file, &["add", "bob"], "x"), 1).contains("is there already"));
     refused(&user(&file, &["add", "c:d"], "x"), 2);
     refused(&user(&file, &["add", "carol"], ""), 1);
+    assert!(refused(&user(&file, &["add", "carol"], "one\ntwo"), 2).contains("more than one line"));
     refused(&user(&file, &["del", "carol"], ""), 1);
     refused(&user(&file, &["passwd", "carol"], "x"), 1);
     said(user(&file, &["passwd", "alice"], "changed"));

@@ -61,13 +61,8 @@ impl Api {
                 *(if taken { &mut told } else { &mut not_told }) += portion.len();
             }
         }
-        let (user, source) = (&filter.user, &filter.source);
-        let dest = &filter.dest;
-        tracing::info!(
-            "{told} sessions of user {user:?}, source {source:?}, dest {dest:?} are to be ended: asked \
-             from {}",
-            request.client
-        );
+        let (which, client) = (described(filter), request.client);
+        tracing::info!("{told} sessions{which} are to be ended: asked from {client}");
         if not_told > 0 {
             let text = format!(
                 "{told} sessions were told to end; {not_told} were not, because their worker takes no \
@@ -118,6 +113,24 @@ impl Api {
             Some(Err(unavailable)) => self.unavailable(&unavailable),
         }
     }
+}
+
+/// What a filter lets pass, in words. What was sent is in quotes, its control characters escaped.
+fn described(filter: &Filter) -> String {
+    let mut text = String::new();
+    if let Some(user) = &filter.user {
+        text += &format!(" of user {user:?}");
+    }
+    if let Some(dest) = &filter.dest {
+        text += &match dest.port {
+            Some(port) => format!(" to {:?} port {port}", dest.host),
+            None => format!(" to {:?}", dest.host),
+        };
+    }
+    if let Some(source) = filter.source {
+        text += &format!(" from {source}");
+    }
+    text
 }
 
 fn ended() -> ApiReply {

@@ -20,7 +20,8 @@ use crate::config::Settings;
 /// How the running proxy is found.
 #[derive(Debug, Args)]
 pub(super) struct Reach {
-    /// Configuration file (TOML) of the running proxy, which says where its API and its token are
+    /// Configuration file (TOML) of the running proxy, which says where its API and its token are; without
+    /// it they are 127.0.0.1:9090 and data/api-token
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the API is, if not where the configuration says

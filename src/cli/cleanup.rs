@@ -22,7 +22,7 @@ pub(super) struct Cleanup {
     /// Sessions that began more than so many days ago; else sessions.retention_days
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=36_500))]
     older_than: Option<u32>,
-    /// Only say how many there are
+    /// Only say how many there are, and whether a proxy is in the way
     #[arg(long)]
     dry_run: bool,
     /// The database, such as sqlite://data/sessions.db; else the configured one
@@ -58,12 +58,27 @@ impl Cleanup {
         let before_ms = clock::utc_ms() - i64::from(days) * DAY_MS;
         let mut cleanup = store::Cleanup::before(&location, before_ms)?;
         let old = cleanup.count()?;
-        if self.dry_run {
-            return print(&format!("{url}: {old} sessions are older than {days} days\n"));
-        }
         // The windows of a proxy that runs say what the table says: neither may lose a row that the
         // other has. So for young rows there must be no proxy, and none may start.
-        let _lock = if days * 24 <= sessions.window_max_hours {
+        let young = days * 24 <= sessions.window_max_hours;
+        if self.dry_run {
+            let told =
+                format!("{url}: {old} sessions are older than {days} days and would be deleted\n");
+            return print(&match (location.holder(), young) {
+                (None, _) => told,
+                (Some(process), false) => {
+                    format!(
+                        "{told}a proxy runs on it, as process {process}, and would go on meanwhile\n"
+                    )
+                }
+                (Some(process), true) => format!(
+                    "{told}but a proxy runs on it, as process {process}, and must be stopped first: its \
+                     statistics reach back {} hours (sessions.stats_window_max_hours)\n",
+                    sessions.window_max_hours
+                ),
+            });
+        }
+        let _lock = if young {
             Some(location.lock(Duration::ZERO).map_err(|error| {
                 Failure::Usage(format!(
                     "--older-than {days}: statistics reach back {} hours \

@@ -32,7 +32,7 @@ pub(super) struct Explain {
     /// A group that the user is in, beside those of the files; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Box<str>>,
-    /// Where the client is
+    /// Where the client is; without it on this host itself, to which the guard opens more than to others
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     source: IpAddr,
     /// connect, bind or udp_associate

@@ -37,6 +37,11 @@ impl Claim {
         Ok((Self(store::Claim::new(location, lock, wrecks)), ledger))
     }
 
+    /// Which process has the configured database, if one has.
+    pub(super) fn holder(settings: &Settings) -> Option<String> {
+        Location::parse(&settings.sessions.database_url).ok()?.holder()
+    }
+
     /// Opens the database, or has the writer open it later.
     pub(super) fn open(self, settings: &Settings, shared: &Shared) -> Result<Storage, Failure> {
         let options = StoreOptions {

@@ -16,6 +16,10 @@ impl Claim {
         Err(Failure::Configuration(text.to_owned()))
     }
 
+    pub(super) fn holder(_settings: &Settings) -> Option<String> {
+        None
+    }
+
     pub(super) fn open(self, _settings: &Settings, _shared: &Shared) -> Result<Storage, Failure> {
         match self {}
     }

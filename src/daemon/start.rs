@@ -203,16 +203,28 @@ impl Plan {
         };
         let sockets_max = sockets_max(&nofile, &others);
         let relays = sockets_max / PER_RELAY;
-        if relays < settings.server.max_connections {
-            tracing::warn!(
-                "the limit of {} descriptors is enough for {relays} relays at once, and \
-                 max_connections is {}",
-                nofile.soft,
-                settings.server.max_connections
-            );
-        }
+        say_what_descriptors_allow(nofile.soft, relays, settings.server.max_connections);
         let (addresses, listeners) = listen(settings, workers)?;
         Ok(Self { workers, pin, sockets_max, pipes_max, addresses, listeners })
+    }
+}
+
+/// Where not all `connections` can be relays at once: a little less is worth knowing, much less is to be
+/// mended.
+fn say_what_descriptors_allow(descriptors: u64, relays: u32, connections: u32) {
+    if relays >= connections {
+        return;
+    }
+    let missing = u64::from(connections - relays) * u64::from(PER_RELAY);
+    let text = format!(
+        "{descriptors} descriptors are enough for {relays} relays at once, of {connections} connections \
+         (server.max_connections); {} would do for all (LimitNOFILE= of the unit, ulimit -Hn)",
+        descriptors + missing
+    );
+    if u64::from(relays) * 10 >= u64::from(connections) * 9 {
+        tracing::info!("{text}");
+    } else {
+        tracing::warn!("{text}");
     }
 }
 
@@ -234,8 +246,10 @@ fn listen(
     let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listen in &settings.server.listen {
         let configured = listen.address;
-        let failure =
-            |error: io::Error| Failure::io(&format!("cannot listen on {configured}"), &error);
+        let failure = |error: io::Error| {
+            let who = Storage::who_else(settings, &error);
+            Failure::io(&format!("cannot listen on {configured}{who}"), &error)
+        };
         probe(configured).map_err(failure)?;
         let mut address = configured;
         for own in &mut listeners {

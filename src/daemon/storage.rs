@@ -53,6 +53,18 @@ impl Storage {
         Ok((Some(claim), ledger))
     }
 
+    /// Says of a busy address that it is a proxy of the same configuration that has it, where one runs.
+    pub(super) fn who_else(settings: &Settings, error: &io::Error) -> String {
+        let sessions = &settings.sessions;
+        let stored = sessions.enabled && sessions.storage == config::Storage::Sqlite;
+        if !stored || error.kind() != io::ErrorKind::AddrInUse {
+            return String::new();
+        }
+        Claim::holder(settings).map_or(String::new(), |process| {
+            format!(" (a proxy runs on {} already, as process {process})", sessions.database_url)
+        })
+    }
+
     /// Whom readers ask for ended sessions.
     pub(super) fn history(&self) -> Option<Arc<dyn History>> {
         self.history.clone()

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::facts::{Command, Decision, Ending, Stages, Traffic};
 use super::slot::Copied;
-use super::{Detail, SessionId, Status};
+use super::{Detail, Outcome, SessionId, Status};
 
 /// One session at one moment, copied out of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,11 +101,24 @@ impl SessionView {
     /// The sentence of the column `close_reason`; `None` while it lives.
     #[must_use]
     pub fn close_reason(&self) -> Option<Cow<'static, str>> {
-        let sentence = self.ending?.outcome.close_reason();
+        let outcome = self.ending?.outcome;
+        let sentence = match (outcome, self.is_by_guard()) {
+            (Outcome::AclDenied, true) => "the guard forbids this target",
+            (Outcome::AclDeniedAddress, true) => {
+                "the guard forbids the last address that the target has"
+            }
+            (_, _) => outcome.close_reason(),
+        };
         Some(match self.detail {
             Some(detail) => detail.behind(sentence).into(),
             None => sentence.into(),
         })
+    }
+
+    /// Whether it was the guard, and no rule, that refused it: a rule has a number, whatever its text.
+    #[must_use]
+    pub fn is_by_guard(&self) -> bool {
+        self.rule_id.is_none() && self.rule.starts_with(GUARD)
     }
 
     /// When it ended (start plus monotonic duration), milliseconds since the Unix epoch.
@@ -134,6 +147,9 @@ impl SessionView {
         }
     }
 }
+
+/// How each of the guard's sentences begins.
+const GUARD: &str = "guard: ";
 
 #[cfg(test)]
 impl SessionView {

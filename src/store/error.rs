@@ -19,7 +19,7 @@ pub enum StoreError {
         error: std::io::Error,
     },
     /// Another process owns it.
-    #[error("{path} is in use by process {holder}")]
+    #[error("a proxy runs on this database already, as process {holder} ({path} is held by it)")]
     InUse {
         /// The lock's file.
         path: String,

@@ -80,6 +80,12 @@ impl Location {
         Lock::take(&self.0, patience)
     }
 
+    /// The process that writes it now, as far as that can be told.
+    #[must_use]
+    pub fn holder(&self) -> Option<String> {
+        Lock::holder(&self.0)
+    }
+
     /// Opens it for writing: the file is made if it is missing, and the schema is brought up to
     /// date. Its lock must be ours.
     pub(super) fn open_to_write(&self) -> Result<(Connection, usize), StoreError> {

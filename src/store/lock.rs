@@ -26,9 +26,7 @@ impl Lock {
     /// Takes the lock of `database`, for which it waits `patience` at most: a predecessor may still
     /// be draining.
     pub(super) fn take(database: &Path, patience: Duration) -> Result<Self, StoreError> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = lock_path(database);
         let failure = |error| StoreError::file(&path, error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -47,11 +45,7 @@ impl Lock {
                 thread::park_timeout(ASKED_EVERY);
                 continue;
             }
-            let mut holder = String::new();
-            let holder = match file.read_to_string(&mut holder) {
-                Ok(1..) => holder.trim().to_owned(),
-                Ok(0) | Err(_) => "unknown".to_owned(),
-            };
+            let holder = text(&mut file);
             return Err(StoreError::InUse { path: path.display().to_string(), holder });
         }
         file.set_len(0).map_err(failure)?;
@@ -61,11 +55,39 @@ impl Lock {
         Ok(Self { inode, path, _file: file })
     }
 
+    /// Who holds the lock of `database`: the text of its file, which is a process id. `None` where nobody
+    /// does, or where that cannot be told.
+    pub(super) fn holder(database: &Path) -> Option<String> {
+        let mut file = File::open(lock_path(database)).ok()?;
+        // Shared, so that two who ask at a time do not take each other for the holder.
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(text(&mut file)),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
     /// Whether others find it. What cannot be looked at may be where it was.
     pub(super) fn is_in_place(&self) -> bool {
         Inode::at(&self.path).map_or(true, |now| now == Some(self.inode))
     }
 }
 
+fn lock_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
+}
+
+/// What the holder has written.
+fn text(file: &mut File) -> String {
+    let mut holder = String::new();
+    match file.take(HOLDER_OCTETS_MAX).read_to_string(&mut holder) {
+        Ok(1..) => holder.trim().to_owned(),
+        Ok(0) | Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// A process id has fewer.
+const HOLDER_OCTETS_MAX: u64 = 64;
 /// How often a lock that is taken is asked for.
 const ASKED_EVERY: Duration = Duration::from_millis(50);

@@ -13,6 +13,7 @@ use crate::cli::failure::{Failure, print};
 ///
 /// Asks the running proxy. Ended ones are in the database: see `rustsocks sessions export`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct List {
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value = "1000")]
@@ -31,16 +32,15 @@ impl List {
         let api = self.reach.api()?;
         let mut pages = Pages { api, parameters: self.which.parameters(), cursor: None };
         let mut left = self.limit.get() as usize;
-        if !self.json {
-            print(&line(&HEADINGS.map(str::to_owned)))?;
-        }
+        // With the first page: where there is none, the complaint stands alone.
+        let mut text = if self.json { String::new() } else { line(&HEADINGS.map(str::to_owned)) };
         loop {
             let page = pages.next(left)?;
-            let mut text = String::new();
             for session in &page {
                 text.push_str(&if self.json { format!("{session}\n") } else { row(session) });
             }
             print(&text)?;
+            text.clear();
             left -= page.len().min(left);
             if left == 0 || pages.cursor.is_none() {
                 return Ok(());
@@ -107,6 +107,12 @@ fn line([id, since, user, source, target, sent, received]: &[String; 7]) -> Stri
     format!("{id:<36}  {since:<24}  {user:<16}  {ends}\n")
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  rustsocks sessions list
+  rustsocks sessions list --config /etc/rustsocks/rustsocks.toml --user alice
+  rustsocks sessions list --api 127.0.0.1:9191 --dest example.com:443
+  rustsocks sessions list --json | jq -r .session_id";
 const HEADINGS: [&str; 7] = ["SESSION", "SINCE", "USER", "SOURCE", "TARGET", "SENT", "RECEIVED"];
 /// The longest page of the API.
 const PAGE: usize = 1000;

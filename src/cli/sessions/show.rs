@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
+use super::which::id;
 use crate::cli::api::{Reach, printable};
 use crate::cli::failure::{Failure, print};
 
@@ -10,9 +11,10 @@ use crate::cli::failure::{Failure, print};
 ///
 /// Asks the running proxy. What is not known of the session is left out.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Show {
     /// The session
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = id)]
     id: uuid::Uuid,
     /// Print it as JSON
     #[arg(long)]
@@ -42,3 +44,8 @@ impl Show {
         print(&text)
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  rustsocks sessions show 019b76f2-0c48-7130-b5fb-a7cde3f0f849
+  rustsocks sessions show --json 019b76f2-0c48-7130-b5fb-a7cde3f0f849 | jq .close_code";

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::which::Which;
+use super::which::{Which, id};
 use crate::cli::api::Reach;
 use crate::cli::failure::{Failure, print};
 
@@ -12,8 +12,8 @@ use crate::cli::failure::{Failure, print};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Terminate {
-    /// The session
-    #[arg(value_name = "ID", required_unless_present = "Which", conflicts_with = "Which")]
+    /// The session; or say by --user, --dest and --source which sessions
+    #[arg(value_name = "ID", value_parser = id, conflicts_with = "Which")]
     id: Option<uuid::Uuid>,
     #[command(flatten)]
     which: Which,
@@ -23,6 +23,10 @@ pub(in crate::cli) struct Terminate {
 
 impl Terminate {
     pub(in crate::cli) fn terminate(self) -> Result<(), Failure> {
+        if self.id.is_none() && self.which.is_empty() {
+            let text = "say which sessions: an ID, or at least one of --user, --dest and --source";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let parameters = self.which.parameters();
         let api = self.reach.api()?;
         let path = match self.id {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use uuid::Uuid;
 
 /// Only sessions of which all of this is true.
 #[derive(Debug, Args)]
@@ -19,7 +20,19 @@ pub(super) struct Which {
     source: Option<IpAddr>,
 }
 
+/// One session's id, as clap is to read it.
+pub(super) fn id(text: &str) -> Result<Uuid, String> {
+    let expected = "expected a session's id, a UUID such as 019b76f2-0c48-7130-b5fb-a7cde3f0f849, as \
+                    `rustsocks sessions list` prints it";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
 impl Which {
+    /// Whether it says nothing at all.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.user.is_none() && self.dest.is_none() && self.source.is_none()
+    }
+
     /// As parameters of the API.
     pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
         [
