@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::failure::{Failure, print};
-use crate::config::Settings;
+use crate::config;
 
-pub(super) fn show_config(config: Option<&Path>) -> Result<(), Failure> {
-    let (settings, _) = Settings::load(config)?;
-    print(&settings.to_toml())
+pub(super) fn show_config(path: Option<&Path>) -> Result<(), Failure> {
+    print(&config::show(path)?)
 }

@@ -7,6 +7,7 @@
 mod changes;
 mod choice;
 mod egress;
+mod environment;
 mod error;
 mod file;
 mod policy;
@@ -26,4 +27,5 @@ pub use settings::{
     AclSettings, AuthSettings, EgressSettings, ListenSettings, LoggingSettings, MetricsSettings,
     ResolverSettings, ServerSettings, SessionSettings, Settings,
 };
+pub use show::show;
 pub use users::parse_users;

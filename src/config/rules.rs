@@ -60,7 +60,7 @@ pub fn load_rules(path: &Path) -> Result<Rules, ConfigError> {
 /// # Errors
 /// As [`load_rules`].
 pub fn parse_rules(path: Option<&Path>, text: &str) -> Result<Rules, ConfigError> {
-    let source = Source { path, text };
+    let source = Source::of(path, text);
     let file: File = source.read(&toml::Table::new())?;
     let otherwise = match file.global.default_policy.get_ref().as_str() {
         "allow" => Decision::Allow,

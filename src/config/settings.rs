@@ -14,6 +14,7 @@ use crate::socks::CommandSet;
 use crate::target::HostName;
 
 use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
+use super::environment::{Environment, NONE};
 use super::error::{ConfigError, Place};
 use super::file::File;
 use super::source::Source;
@@ -210,17 +211,17 @@ pub struct MetricsSettings {
 }
 
 impl Settings {
-    /// Reads the file, or with none takes every default: no file is ever looked for. Beside the
-    /// settings stand warnings, one line each.
+    /// Reads the file, or with none takes every default: no file is ever looked for. What the variables
+    /// `RUSTSOCKS_SECTION_KEY` of the process say wins over the file. Beside the settings stand warnings,
+    /// one line each.
     ///
     /// Plain passwords are hashed here, which takes milliseconds each.
     ///
     /// # Errors
     /// One line that says what is wrong, where, and what was expected.
     pub fn load(path: Option<&Path>) -> Result<(Self, Vec<String>), ConfigError> {
-        let Some(path) = path else { return Self::parse(None, "") };
-        let text = read(path)?;
-        Self::parse(Some(path), &text)
+        let text = path.map(read).transpose()?.unwrap_or_default();
+        Self::parse_with(path, &text, &Environment::of_process()?)
     }
 
     /// Which file of users a configuration names, without reading that.
@@ -229,19 +230,28 @@ impl Settings {
     /// One line that says what is wrong with the configuration.
     pub fn users_file(path: &Path) -> Result<Option<PathBuf>, ConfigError> {
         let text = read(path)?;
-        let file = Source { path: Some(path), text: &text }.parse()?;
+        let environment = &Environment::of_process()?;
+        let file = Source { path: Some(path), text: &text, environment }.parse()?;
         let users_file = file.auth.users_file.into_inner();
         Ok((!users_file.is_empty()).then(|| users_file.into()))
     }
 
-    /// The same of a text; `path` is only named.
+    /// The same of a text, and of no variables; `path` is only named.
     ///
     /// # Errors
     /// One line that says what is wrong, where, and what was expected.
     pub fn parse(path: Option<&Path>, text: &str) -> Result<(Self, Vec<String>), ConfigError> {
-        let source = Source { path, text };
+        Self::parse_with(path, text, &NONE)
+    }
+
+    pub(super) fn parse_with(
+        path: Option<&Path>,
+        text: &str,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let source = Source { path, text, environment };
         let mut file = source.parse()?;
-        let mut warnings = Vec::new();
+        let mut warnings = environment.warnings().to_vec();
         server::replaced(&source, &mut file, &mut warnings);
         let server = server::server(&source, &file)?;
         let auth = users::auth(&source, &mut file.auth, &mut warnings)?;
@@ -263,7 +273,7 @@ impl Settings {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError {
         place: Place { file: Some(path.to_path_buf()), position: None },
         key: String::new(),

@@ -4,23 +4,35 @@ use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::environment::{Environment, NONE, Variable};
 use super::error::{ConfigError, Place};
 use super::file::{File, Placed};
 
-/// A file's name and text; without a file, neither.
+/// A file's name and text; without a file, neither. And the variables that win over it.
 pub(super) struct Source<'a> {
     pub(super) path: Option<&'a Path>,
     pub(super) text: &'a str,
+    pub(super) environment: &'a Environment,
 }
 
-impl Source<'_> {
-    /// The file as written.
+impl<'a> Source<'a> {
+    /// A file that no variable changes.
+    pub(super) const fn of(path: Option<&'a Path>, text: &'a str) -> Self {
+        Self { path, text, environment: &NONE }
+    }
+
+    /// The file as written, with what the variables say in the place of what it says.
     pub(super) fn parse(&self) -> Result<File, ConfigError> {
-        self.read(&toml::Table::try_from(File::default()).unwrap_or_default())
+        let all = toml::Table::try_from(File::default()).unwrap_or_default();
+        let explain = |error: toml::de::Error| self.explain(&error, &all);
+        let mut table = DeTable::parse(self.text).map_err(explain)?;
+        self.environment.put(table.get_mut(), self.text.len());
+        File::deserialize(toml::Deserializer::from(table)).map_err(explain)
     }
 
     /// The text as something. `all` is where a key is looked for that was put into the wrong section.
@@ -80,6 +92,9 @@ impl Source<'_> {
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
+        if let Some(variable) = self.environment.at(span, self.text.len()) {
+            return variable.place();
+        }
         let file = self.path.map(Path::to_path_buf);
         let before = (!span.is_empty()).then(|| self.text.get(..span.start)).flatten();
         let position = before.map(|before| {
@@ -97,10 +112,12 @@ impl Source<'_> {
             true => span.start..span.end + 1,
             false => span,
         });
-        let mut key = DeTable::parse(self.text)
-            .ok()
-            .and_then(|table| key_at(table.get_ref(), &span))
-            .unwrap_or_default();
+        let variable = self.environment.at(&span, self.text.len());
+        let in_file = || {
+            let table = DeTable::parse(self.text).ok()?;
+            key_at(table.get_ref(), &span)
+        };
+        let mut key = variable.map(Variable::path).or_else(in_file).unwrap_or_default();
         let (message, mut nearest) = (error.message().trim(), None);
         let message = if let Some(rest) = message.strip_prefix("unknown field ") {
             let known = quoted(rest).into_iter().skip(1).filter(|known| !REPLACED.contains(known));
