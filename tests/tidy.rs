@@ -70,7 +70,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mio", &["worker/", "mailbox.rs", "linux/", "resolve/cares.rs", "admin/gate", "daemon/"]),
     ("c_ares", &["resolve/cares.rs"]),
     ("dns_lookup", &["resolve/system.rs"]),
-    ("signal_hook", &["daemon/signals.rs"]),
+    ("signal_hook", &["daemon/signals.rs", "cli/top/terminal.rs"]),
+    ("ratatui", &["cli/top/"]),
     ("clap", &["cli/"]),
     ("ureq", &["cli/api.rs"]),
     ("csv", &["cli/sessions/"]),
@@ -88,13 +89,13 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("Utc::now", &["clock.rs"], "only clock.rs reads a clock"),
     (
         "thread::Builder",
-        &["daemon/start.rs", "offload/pool.rs", "admin/"],
-        "threads are started in daemon/start.rs, offload/pool.rs and admin/",
+        &["daemon/start.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
+        "threads are started in daemon/start.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
     ),
     (
         "thread::spawn",
-        &["daemon/start.rs", "offload/pool.rs", "admin/"],
-        "threads are started in daemon/start.rs, offload/pool.rs and admin/",
+        &["daemon/start.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
+        "threads are started in daemon/start.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
     ),
     ("unsafe", &["linux/"], "unsafe only in linux/"),
 ];

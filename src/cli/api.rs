@@ -84,6 +84,14 @@ impl Api {
         self.read(answer)
     }
 
+    /// Reads what is told with whatever status: how the proxy is.
+    #[cfg(feature = "top")]
+    pub(super) fn get_whatever(&self, path: &str) -> Result<Value, Failure> {
+        let answer = self.agent.get(self.url(path)).call();
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        self.json(answer)
+    }
+
     /// Changes something.
     pub(super) fn post(&self, path: &str, parameters: &Parameters<'_>) -> Result<Value, Failure> {
         let mut request = self.agent.post(self.url(path));
@@ -113,13 +121,17 @@ impl Api {
         Ok(Zeroizing::new(format!("Bearer {}", text.trim())))
     }
 
-    fn read(&self, mut answer: Response<ureq::Body>) -> Result<Value, Failure> {
-        let status = answer.status().as_u16();
+    fn json(&self, mut answer: Response<ureq::Body>) -> Result<Value, Failure> {
         let body = answer.body_mut().with_config().limit(BODY_OCTETS_MAX).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&error))?;
-        let value: Value = serde_json::from_slice(&body).map_err(|error| {
+        serde_json::from_slice(&body).map_err(|error| {
             Failure::Other(format!("{} is no API of a proxy: {error}", self.address))
-        })?;
+        })
+    }
+
+    fn read(&self, answer: Response<ureq::Body>) -> Result<Value, Failure> {
+        let status = answer.status().as_u16();
+        let value = self.json(answer)?;
         match status {
             200..=299 => Ok(value),
             UNAUTHORIZED => Err(Failure::Denied(format!(

@@ -25,6 +25,8 @@ mod replay;
 mod run;
 mod sessions;
 mod show_config;
+#[cfg(feature = "top")]
+mod top;
 mod user;
 mod users_edit;
 
@@ -78,6 +80,9 @@ enum Command {
     /// Look at sessions, end them, take them out
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// Watch users, targets and sessions of the running proxy, and end them
+    #[cfg(feature = "top")]
+    Top(top::Top),
     /// Copy the database while the proxy writes it
     #[cfg(feature = "database")]
     Backup(backup::Backup),
@@ -109,6 +114,8 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "database")]
         Command::Cleanup(cleanup) => cleanup.clean_up(),
         Command::Sessions(sessions) => sessions.run(),
+        #[cfg(feature = "top")]
+        Command::Top(top) => top.watch(),
         #[cfg(feature = "database")]
         Command::Backup(backup) => backup.backup(),
     };
@@ -129,6 +136,7 @@ Examples:
   rustsocks user add alice --group staff --file data/users
   rustsocks sessions list --user alice
   rustsocks sessions terminate --user alice
+  rustsocks top
   rustsocks sessions export --since 2026-01-01 --user alice > alice.csv
   rustsocks backup sessions-backup.db
   curl -x socks5h://127.0.0.1:1080 https://example.com/
