@@ -6,7 +6,11 @@ use super::database::Database;
 use super::failure::{Failure, print};
 use crate::store;
 
+/// Bring the database's schema up to date
+///
+/// A start does the same. It wants the database for itself: a proxy that runs is named, and nothing is done.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Migrate {
     #[command(flatten)]
     database: Database,
@@ -19,3 +23,8 @@ impl Migrate {
         print(&format!("{url}: schema version {version}\n"))
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  rustsocks migrate --config /etc/rustsocks/rustsocks.toml
+  rustsocks migrate --database-url sqlite://data/sessions.db";

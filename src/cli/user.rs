@@ -15,7 +15,11 @@ use crate::config::{Settings, parse_users};
 /// What is done with users.
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Add a user; the password is asked for, or is the first line of stdin
+    /// Add a user; the password is asked for, or is the one line of stdin
+    #[command(after_help = "\
+Examples:
+  rustsocks user add alice --group staff --file data/users
+  printf 'change me' | rustsocks user add alice --config /etc/rustsocks/rustsocks.toml")]
     Add {
         #[command(flatten)]
         whose: Whose,
@@ -24,12 +28,20 @@ pub(super) enum UserCommand {
         groups: Vec<String>,
     },
     /// Change a user's password
+    #[command(after_help = "Examples:\n  rustsocks user passwd alice --file data/users")]
     Passwd(Whose),
     /// Delete a user; with the proxy running, the user's sessions are ended when it reads the file
+    #[command(after_help = "Examples:\n  rustsocks user del alice --file data/users")]
     Del(Whose),
     /// List the users with their groups
+    #[command(
+        after_help = "Examples:\n  rustsocks user list --config /etc/rustsocks/rustsocks.toml"
+    )]
     List(Place),
     /// Check a user's password; the exit status is 1 if it is wrong
+    #[command(
+        after_help = "Examples:\n  rustsocks user verify alice --file data/users && echo right"
+    )]
     Verify(Whose),
 }
 
