@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use super::passed::Passed;
 use super::reload::Wish;
 use super::start::{Failure, Shared};
 use super::storage::Storage;
@@ -27,11 +28,15 @@ impl Api {
         shared: &Shared,
         storage: &Storage,
         wishes: Sender<Wish>,
+        passed: &mut Passed,
     ) -> Result<Self, Failure> {
         let Some(configured) = settings.sessions.api else { return Ok(Self { running: None }) };
         let failure =
             |error| Failure::io(&format!("the API cannot listen on {configured}"), &error);
-        let listener = TcpListener::bind(configured).map_err(failure)?;
+        let listener = match passed.take(configured) {
+            Some(listener) => listener,
+            None => TcpListener::bind(configured).map_err(failure)?,
+        };
         let address = listener.local_addr().map_err(failure)?;
         let counters = Arc::new(GateCounters::default());
         let api = admin::Api {

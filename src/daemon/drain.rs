@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::service::Service;
 use super::start::{Failure, Shared};
 use super::storage::STOP_PATIENCE;
 use super::watch::Event;
@@ -47,6 +48,7 @@ struct Progress {
     inspect_at: Instant,
     /// Of each worker, the turn that it was in when it was last given slots.
     given_at: Vec<u64>,
+    service: Service,
 }
 
 impl Running<'_> {
@@ -55,7 +57,7 @@ impl Running<'_> {
     ///
     /// # Errors
     /// When one of them failed, did not end in time, or sessions could not be stored.
-    pub(super) fn until_ended(&self, journal: Journal) -> Result<(), Failure> {
+    pub(super) fn until_ended(&self, journal: Journal, service: Service) -> Result<(), Failure> {
         let mut progress = Progress {
             workers_left: self.posts.len(),
             writing: true,
@@ -69,12 +71,14 @@ impl Running<'_> {
             journal: Some(journal),
             inspect_at: clock::mono(),
             given_at: vec![0; self.posts.len()],
+            service,
         };
         while progress.workers_left > 0 || progress.writing {
             match self.events.recv_timeout(TICK) {
                 Ok(Event::Stop) => self.stop(&mut progress),
                 Ok(Event::WorkerEnded(worker, result)) => {
                     progress.workers_left -= 1;
+                    progress.service.worker_ended(worker);
                     let told = progress.give_up_at.is_some();
                     self.ended(&mut progress, &format!("worker {worker}"), result, told);
                     if progress.workers_left == 0 {
@@ -92,6 +96,7 @@ impl Running<'_> {
                 Err(RecvTimeoutError::Timeout) => {
                     progress.sampler.tick(clock::utc_ms());
                     self.tend_ledger(&mut progress);
+                    progress.service.tick(clock::mono(), self.shared);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -123,6 +128,8 @@ impl Running<'_> {
         let leave_at = until + BACKLOG_PATIENCE;
         self.order(|| Letter::Drain { until, leave_at });
         progress.allow(leave_at + OVERTIME);
+        let steps = [patience, BACKLOG_PATIENCE, OVERTIME, STOP_PATIENCE, OVERTIME];
+        progress.service.stopping(steps.into_iter().sum(), self.shared);
     }
 
     /// Takes note of the end of a thread, and ends the others if it was not `told` to end.

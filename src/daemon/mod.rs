@@ -16,9 +16,12 @@ mod drain;
 mod egress;
 mod limits;
 mod names;
+mod passed;
+mod pulse;
 #[cfg(feature = "database")]
 mod rebuild;
 mod reload;
+mod service;
 mod signals;
 mod start;
 mod storage;

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::egress;
 use super::start::Shared;
+use super::{egress, service};
 use crate::acl::{OwnListeners, Rule, Rules};
 use crate::admin::{Posts, Reloaded};
 use crate::clock;
@@ -86,7 +86,9 @@ impl Reloader {
         loop {
             match wishes.recv_timeout(WATCH_EVERY) {
                 Ok(wish) => {
+                    service::reloading();
                     let result = self.reload();
+                    service::reloaded();
                     self.tell(&wish.by, &result);
                     if let Some(answer) = wish.answer {
                         // Whoever asked may have gone.

@@ -14,7 +14,9 @@ use super::drain::Running;
 use super::egress;
 use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
 use super::names::Names;
+use super::passed::Passed;
 use super::reload::Reloader;
+use super::service::Service;
 use super::signals::Forwarder;
 use super::storage::Storage;
 use crate::acl::{OwnListeners, Rules};
@@ -24,7 +26,7 @@ use crate::limit::Admission;
 use crate::linux::affinity::{allowed_cores, allowed_parallelism};
 use crate::linux::host_name::host_name;
 use crate::linux::interfaces::local_addresses;
-use crate::linux::listener::{ListenerOptions, bind_listener, probe};
+use crate::linux::listener::{ListenerOptions, adopt_listener, bind_listener, probe};
 use crate::linux::nofile::raise_nofile;
 use crate::linux::socket::keepalive;
 use crate::policy::InForce;
@@ -78,19 +80,21 @@ pub fn run(
     settings: &Settings,
     rules: Option<Arc<Rules>>,
 ) -> Result<(), Failure> {
+    let mut passed = Passed::take_from_environment()?;
     let (events, inbox) = crossbeam_channel::unbounded();
     let (wishes, wished) = crossbeam_channel::bounded(WISHES_MAX);
     let signals = Forwarder::new(events.clone(), wishes.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     egress::try_all(&settings.egress)?;
     let names = Names::start(&settings.resolver, &settings.egress.default)?;
-    let plan = Plan::new(settings, &names)?;
+    let plan = Plan::new(settings, &names, &mut passed)?;
     let (claim, ledger) = Storage::claim(settings)?;
     let shared = Shared::new(settings, &plan, ledger);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     let storage = Storage::open(settings, &shared, claim)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
-    let api = Api::start(settings, &shared, &storage, wishes)?;
+    let api = Api::start(settings, &shared, &storage, wishes, &mut passed)?;
+    passed.expect_none()?;
     let own = own_listeners(&plan.addresses, api.address());
     let policy = Arc::new(settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers));
     shared.in_force.set(Arc::clone(&policy));
@@ -116,11 +120,13 @@ pub fn run(
     // It ends when nobody is left who may wish, and is not waited for: a file may hang.
     spawn("reload", move || reloader.run(&wished))?;
     shared.readiness.set_ready();
+    let mut service = Service::new(plan.workers);
+    service.ready(&shared);
     announce(settings, &plan.addresses, api.address(), plan.workers);
 
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts, shared: &shared, drain_timeout };
-    let ended = running.until_ended(journal);
+    let ended = running.until_ended(journal, service);
     match (&ended, shared.ledger.file_path()) {
         // Everything in it is in the database.
         (Ok(()), _) => shared.ledger.remove_file(),
@@ -177,7 +183,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(settings: &Settings, names: &Names) -> Result<Self, Failure> {
+    fn new(settings: &Settings, names: &Names, passed: &mut Passed) -> Result<Self, Failure> {
         let nofile = raise_nofile();
         let cores =
             allowed_cores().map_err(|error| Failure::io("cannot read the CPU affinity", &error))?;
@@ -204,7 +210,7 @@ impl Plan {
         let sockets_max = sockets_max(&nofile, &others);
         let relays = sockets_max / PER_RELAY;
         say_what_descriptors_allow(nofile.soft, relays, settings.server.max_connections);
-        let (addresses, listeners) = listen(settings, workers)?;
+        let (addresses, listeners) = listen(settings, workers, passed)?;
         Ok(Self { workers, pin, sockets_max, pipes_max, addresses, listeners })
     }
 }
@@ -237,10 +243,12 @@ fn node_name(settings: &Settings) -> String {
 }
 
 /// Binds every address once for each worker. A plain bind without `SO_REUSEPORT` comes first, so
-/// that a busy port is an error and not a share of somebody else's.
+/// that a busy port is an error and not a share of somebody else's. What the service manager has bound
+/// already is shared by the workers.
 fn listen(
     settings: &Settings,
     workers: usize,
+    passed: &mut Passed,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<Listening>>), Failure> {
     let mut addresses = Vec::new();
     let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
@@ -250,6 +258,15 @@ fn listen(
             let who = Storage::who_else(settings, &error);
             Failure::io(&format!("cannot listen on {configured}{who}"), &error)
         };
+        if let Some(socket) = passed.take(configured) {
+            keepalive(&socket, settings.server.keepalive_secs).map_err(failure)?;
+            let shared = adopt_listener(&socket, workers).map_err(failure)?;
+            for (own, listener) in listeners.iter_mut().zip(shared) {
+                own.push((listener, listen.announcers.clone()));
+            }
+            addresses.push(configured);
+            continue;
+        }
         probe(configured).map_err(failure)?;
         let mut address = configured;
         for own in &mut listeners {

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::outgoing::Outgoing;
 
@@ -55,11 +55,30 @@ pub fn bind_listener_by(
 }
 
 fn listening(socket: Socket, options: ListenerOptions) -> io::Result<mio::net::TcpListener> {
-    // Set here they are inherited: a system call per listener instead of one per connection.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_out_of_band_inline(true)?;
+    inherit(&socket)?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(mio::net::TcpListener::from_std(TcpListener::from(socket)))
+}
+
+/// `listener`, which somebody else has opened, for so many who accept from it side by side. What they
+/// accept inherits as of [`bind_listener`].
+///
+/// # Errors
+/// Whatever the system says to another descriptor or an option.
+pub fn adopt_listener(
+    listener: &TcpListener,
+    sharers: usize,
+) -> io::Result<Vec<mio::net::TcpListener>> {
+    // Of the open file, and so for all of its descriptors.
+    listener.set_nonblocking(true)?;
+    inherit(&SockRef::from(listener))?;
+    (0..sharers).map(|_| Ok(mio::net::TcpListener::from_std(listener.try_clone()?))).collect()
+}
+
+/// Set here they are inherited: a system call per listener instead of one per connection.
+fn inherit(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_out_of_band_inline(true)
 }
 
 /// Whether `addr` can be had by us alone: binds it without `SO_REUSEPORT` and lets it go again, never
@@ -94,7 +113,6 @@ const BACKLOG: u32 = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socket2::SockRef;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
@@ -108,6 +126,24 @@ mod tests {
         drop((first, second));
         probe(addr).unwrap();
         probe(addr).unwrap();
+    }
+
+    #[test]
+    fn an_adopted_listener_is_one_queue_for_all_who_share_it() {
+        let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sharers = adopt_listener(&opened, 2).unwrap();
+        let address = opened.local_addr().unwrap();
+        assert!(sharers.iter().all(|sharer| sharer.local_addr().unwrap() == address));
+        drop(opened);
+        let _client = crate::linux::socket::dial(address, &Outgoing::default()).unwrap();
+        let accepted = loop {
+            if let Some((stream, _)) = sharers.iter().find_map(|sharer| sharer.accept().ok()) {
+                break stream;
+            }
+        };
+        assert!(accepted.nodelay().unwrap());
+        let taken = sharers.iter().map(|sharer| sharer.accept().map(drop).unwrap_err().kind());
+        assert_eq!(taken.collect::<Vec<_>>(), [io::ErrorKind::WouldBlock; 2]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Scene {
             shared: &self.shared,
             drain_timeout: Duration::from_secs(3600),
         }
-        .until_ended(journal(1).0)
+        .until_ended(journal(1).0, Service::new(1))
     }
 }
 
@@ -83,7 +83,7 @@ fn a_writer_that_panics_ends_the_process_with_an_error_at_once() {
     let began = clock::mono();
     let drain_timeout = Duration::from_secs(3600);
     let running = Running { events: &events, posts: &posts, shared: &shared, drain_timeout };
-    let failure = running.until_ended(journal(1).0).unwrap_err();
+    let failure = running.until_ended(journal(1).0, Service::new(1)).unwrap_err();
     assert_eq!(failure.to_string(), "the writer failed: it panicked");
     let (until, leave_at) = worker.join().unwrap();
     assert!(until < began + drain_timeout, "nobody is given the drain's time");
