@@ -8,124 +8,22 @@
 
 mod harness;
 
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::process::Command;
 
 use harness::client::{self, Client};
 use harness::origin::Origin;
+use harness::prometheus::Prometheus;
 use harness::proxy::Proxy;
 use harness::scrape::promtool_is_silent;
-use harness::{api, wait_for};
-use serde_json::Value;
-use tempfile::TempDir;
+use harness::wait_for;
 
 const AVERAGE_DURATION: &str = "rate(rustsocks_session_duration_seconds_sum[5m]) / \
                                 rate(rustsocks_session_duration_seconds_count[5m])";
 const BANDWIDTH_BY_USER: &str = "rate(rustsocks_user_bandwidth_bytes_total{user=\"alice\"}[5m])";
 const REJECTION_RATE: &str = "rate(rustsocks_sessions_rejected_total[5m]) / \
                               rate(rustsocks_sessions_total[5m])";
-
-/// A Prometheus that scrapes one target each second.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    log: Option<JoinHandle<Vec<String>>>,
-    _directory: TempDir,
-}
-
-impl Prometheus {
-    fn scraping(target: SocketAddr) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
-             scrape_configs:\n\
-             - job_name: rustsocks\n  \
-               static_configs: [{{ targets: [\"{target}\"] }}]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("prometheus is installed (sh .ci/setup test)");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let mut seen: Vec<String> = Vec::new();
-        let mut address = None;
-        for line in lines.by_ref() {
-            if let Some((_, rest)) = line.split_once("msg=\"Listening on\" address=") {
-                address = rest.split_whitespace().next().and_then(|word| word.parse().ok());
-            }
-            let ready = line.contains("Server is ready to receive web requests");
-            seen.push(line);
-            if ready {
-                break;
-            }
-        }
-        let Some(address) = address else {
-            panic!("prometheus does not listen:\n{}", seen.join("\n"));
-        };
-        // Read to its end, so that it never waits for us.
-        let log = thread::spawn(move || seen.into_iter().chain(lines).collect());
-        Self { child, address, log: Some(log), _directory: directory }
-    }
-
-    fn get(&self, path: &str) -> Value {
-        // HTTP/1.0, so that the answer ends with the connection.
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
-        let answer = api::exchange(self.address, &request);
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        answer.json()["data"].clone()
-    }
-
-    /// The answer to a query, now: each series' labels and value.
-    fn query(&self, promql: &str) -> Vec<(Value, f64)> {
-        let mut path = "/api/v1/query?query=".to_owned();
-        for octet in promql.bytes() {
-            write!(path, "%{octet:02x}").unwrap();
-        }
-        let answer = self.get(&path);
-        let series = answer["result"].as_array().unwrap();
-        series
-            .iter()
-            .map(|series| {
-                let value = series["value"][1].as_str().unwrap().parse().unwrap();
-                (series["metric"].clone(), value)
-            })
-            .collect()
-    }
-
-    /// The value of a query that answers with one series, if it does.
-    fn value(&self, promql: &str) -> Option<f64> {
-        match &*self.query(promql) {
-            [(_, value)] => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// Ends it; what it logged.
-    fn stop(mut self) -> String {
-        let log = self.log.take();
-        drop(self);
-        log.unwrap().join().unwrap().join("\n")
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 /// A session of alice through the proxy that has sent so many octets and got them back.
 fn echoed(proxy: &Proxy, origin: &Origin, octets: usize) -> Client {
@@ -234,4 +132,43 @@ fn promtool_has_nothing_to_say() {
         text.contains("rustsocks_user_sessions_total{").then_some(text)
     });
     promtool_is_silent(&text);
+}
+
+/// Each alert is raised by what it is for, and by nothing else: its unit tests say so.
+#[test]
+fn the_alert_rules_pass_their_unit_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/prometheus");
+    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let output = Command::new("promtool")
+            .args(arguments)
+            .current_dir(&folder)
+            .output()
+            .expect("promtool is installed (sh .ci/setup test)");
+        assert!(output.status.success(), "{output:?}");
+    }
+    let tests = std::fs::read_to_string(folder.join("alerts_test.yml")).unwrap();
+    let rules = std::fs::read_to_string(folder.join("alerts.yml")).unwrap();
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10, "{alerts:?}");
+    for alert in alerts {
+        assert!(tests.contains(alert), "{alert} is never raised in alerts_test.yml");
+    }
+}
+
+/// A rule over a family that is not there is never true.
+#[test]
+fn the_alert_rules_ask_for_families_that_are_there() {
+    let proxy = Proxy::start();
+    let metrics = harness::api::get(proxy.api.unwrap(), "/metrics").body;
+    let rules = include_str!("../conf/prometheus/alerts.yml");
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let families =
+        words.filter(|word| word.starts_with("rustsocks_") || word.starts_with("process_"));
+    let mut count = 0;
+    for family in families {
+        assert!(metrics.contains(&format!("# TYPE {family} ")), "{family}");
+        count += 1;
+    }
+    assert!(count > 10);
 }

@@ -10,6 +10,7 @@ pub(crate) mod datagrams;
 pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod scrape;
