@@ -36,6 +36,7 @@ pub(crate) fn count(contender: &Contender, name: &str) -> io::Result<u64> {
                 .map(|command| format!("{} {command}", callgrind::prefix(&out).join(" "))),
             config: contender.config.clone(),
             way: contender.way,
+            scraped: false,
         };
         let process = counted.start(origin)?;
         let open = || open(process.address, origin, contender.way);

@@ -21,6 +21,8 @@ pub(crate) struct Contender {
     pub(crate) command: Option<String>,
     pub(crate) config: String,
     pub(crate) way: Way,
+    /// Its metrics and statistics are asked for all the while.
+    pub(crate) scraped: bool,
 }
 
 impl Contender {
@@ -36,7 +38,7 @@ impl Contender {
 /// No proxy at all.
 pub(crate) fn direct() -> Contender {
     let (name, config) = ("direct".to_owned(), String::new());
-    Contender { name, command: None, config, way: Way::Plain }
+    Contender { name, command: None, config, way: Way::Plain, scraped: false }
 }
 
 /// This proxy, as it is by default but for its ports, one worker, and where it stores.
@@ -46,10 +48,26 @@ pub(crate) fn ours(name: &str, storage: &str) -> Contender {
         command: Some(format!("{} run --config {{dir}}/config", env!("CARGO_BIN_EXE_rustsocks"))),
         config: format!(
             "[server]\nbind_port = {{port}}\nworkers = 1\nmax_connections = 100000\n\
-             [sessions]\nstorage = \"{storage}\"\nstats_api_port = 0\n"
+             [sessions]\nstorage = \"{storage}\"\nstats_api_port = {{api}}\n"
         ),
         way: Way::Socks5,
+        scraped: false,
     }
+}
+
+/// This proxy four times: its figures published after each transfer, each tenth (the default), each
+/// hundredth; and as by default, but asked for its metrics and statistics ten times a second.
+pub(crate) fn variants() -> Vec<Contender> {
+    let mut all: Vec<_> = [1, 10, 100]
+        .into_iter()
+        .map(|interval| {
+            let mut ours = ours(&format!("every {interval}"), "sqlite");
+            ours.config.push_str(&format!("traffic_update_packet_interval = {interval}\n"));
+            ours
+        })
+        .collect();
+    all.push(Contender { scraped: true, ..ours("every 10, scraped", "sqlite") });
+    all
 }
 
 /// Those that `RUSTSOCKS_PEER` and `RUSTSOCKS_FORWARD` name.
@@ -73,7 +91,7 @@ fn named(variable: &str, way: Way) -> Vec<Contender> {
                 None => (command.trim(), String::new()),
             };
             let (name, command) = (name.trim().to_owned(), Some(command.to_owned()));
-            Contender { name, command, config, way }
+            Contender { name, command, config, way, scraped: false }
         })
         .collect()
 }

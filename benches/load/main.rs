@@ -15,6 +15,7 @@
 //! | `LOAD_ROUNDS`, `LOAD_SECONDS` | rounds (3), seconds of each measurement (2) |
 //! | `LOAD_ONLY` | of set-up, ping-pong and bulk only these: `setup 32, pingpong 64, bulk down 64` |
 //! | `LOAD_SESSIONS` | sessions of mode memory (1 000 000) |
+//! | `LOAD_VARIANTS` | instead of others, what publishing figures more or less often costs, and asking for them |
 //! | `RUSTSOCKS_PEER` | `name=command; name=command @@ file`: `{port}`, `{origin}`, `{dir}` are filled in, in the command and in the file, which becomes `{dir}/config` |
 //! | `RUSTSOCKS_FORWARD` | the same for what forwards plain TCP to `{origin}` |
 #![allow(
@@ -32,6 +33,7 @@ mod ears;
 mod modes;
 mod origin;
 mod process;
+mod scraper;
 mod swarm;
 mod table;
 
@@ -57,6 +59,9 @@ fn main() -> io::Result<()> {
 }
 
 fn contenders() -> Vec<Contender> {
+    if env::var_os("LOAD_VARIANTS").is_some() {
+        return contender::variants();
+    }
     let mut all = vec![
         contender::direct(),
         contender::ours("rustsocks", "sqlite"),

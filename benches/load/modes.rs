@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Contender;
 use super::process::Process;
+use super::scraper::Scraper;
 use super::swarm::{Swarm, Work};
 use super::table::Results;
 
@@ -66,6 +67,7 @@ pub(crate) fn run(
             for contender in contenders {
                 eprintln!("{mode}, round {}: {}", round + 1, contender.name);
                 let process = contender.start(origin)?;
+                let _scraper = contender.scraped.then(|| Scraper::start(process.api));
                 let bench = Bench { plan, contender, process: &process, origin };
                 bench.measure(mode, &mut results)?;
             }

@@ -16,6 +16,9 @@ pub(crate) struct Process {
     child: Option<Child>,
     /// Where clients connect to.
     pub(crate) address: SocketAddr,
+    /// Where it was told to have its API.
+    #[allow(dead_code, reason = "for the bench of load")]
+    pub(crate) api: SocketAddr,
     _directory: TempDir,
 }
 
@@ -38,11 +41,12 @@ impl std::ops::Sub for Used {
 impl Process {
     /// No process: clients connect to the origin itself.
     pub(crate) fn none(origin: SocketAddr) -> io::Result<Self> {
-        Ok(Self { child: None, address: origin, _directory: tempfile::tempdir()? })
+        let _directory = tempfile::tempdir()?;
+        Ok(Self { child: None, address: origin, api: origin, _directory })
     }
 
     /// Starts a shell command on the second core, in a directory of its own. `{port}` stands for its
-    /// port, `{origin}` for the origin's, `{dir}` for the directory.
+    /// port, `{api}` for another, `{origin}` for the origin's, `{dir}` for the directory.
     pub(crate) fn start(command: &str, config: &str, origin: SocketAddr) -> io::Result<Self> {
         let core = if thread::available_parallelism()?.get() > 1 { "1" } else { "0" };
         Self::start_on(core, command, config, origin)
@@ -56,9 +60,10 @@ impl Process {
         origin: SocketAddr,
     ) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let port = free_port()?;
+        let (port, api) = (free_port()?, free_port()?);
         let fill = |text: &str| {
             text.replace("{port}", &port.to_string())
+                .replace("{api}", &api.to_string())
                 .replace("{origin}", &origin.port().to_string())
                 .replace("{dir}", &directory.path().display().to_string())
         };
@@ -72,7 +77,8 @@ impl Process {
             .stderr(log)
             .spawn()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let process = Self { child: Some(child), address, _directory: directory };
+        let api = SocketAddr::from(([127, 0, 0, 1], api));
+        let process = Self { child: Some(child), address, api, _directory: directory };
         let until = Instant::now() + START_PATIENCE;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > until {
