@@ -178,6 +178,22 @@ fn the_terminal_is_given_back_however_it_ends() {
     }
 }
 
+/// A terminal that goes ends it, even where nobody tells it: it once read from nothing for ever.
+#[test]
+fn it_ends_with_its_terminal() {
+    let proxy = Proxy::start();
+    let script = format!("trap '' HUP; echo $$ >pid; exec {}", top(&proxy, ""));
+    let tmux = Tmux::run(&proxy, (100, 20), &script);
+    tmux.wait("0 live");
+    let pid = std::fs::read_to_string(proxy.directory().join("pid")).unwrap();
+    drop(tmux);
+    wait_for("top to end", || {
+        // Gone, or a zombie that nobody has waited for yet.
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        status.map_or(true, |status| status.contains(") Z ")).then_some(())
+    });
+}
+
 #[test]
 fn a_proxy_that_goes_is_told() {
     let mut proxy = Proxy::start();

@@ -28,7 +28,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use self::inquirer::Inquirer;
 use self::screen::{Screen, Wish};
-use self::terminal::Terminal;
+use self::terminal::{Terminal, Waited};
 use super::api::Reach;
 use super::failure::Failure;
 use crate::clock;
@@ -73,7 +73,11 @@ fn run(terminal: &mut Terminal, inquirer: &Inquirer) -> Result<(), Failure> {
             screen.take(told, clock::utc_ms());
         }
         terminal.draw(|frame| draw::draw(frame, &mut screen)).map_err(failure)?;
-        if !event::poll(BETWEEN_LOOKS).map_err(failure)? {
+        if terminal.wait(BETWEEN_LOOKS).map_err(failure)? == Waited::Gone {
+            return Ok(());
+        }
+        // Also without a key: a new size is told by a signal.
+        if !event::poll(Duration::ZERO).map_err(failure)? {
             continue;
         }
         match event::read().map_err(failure)? {

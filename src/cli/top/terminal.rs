@@ -7,8 +7,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -19,6 +22,15 @@ pub(super) struct Terminal {
     drawn_on: DefaultTerminal,
     told_to_leave: Arc<AtomicBool>,
     left: bool,
+}
+
+/// What waiting for a key has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// There may be something to read, or the time is over.
+    Look,
+    /// There is no terminal any more.
+    Gone,
 }
 
 impl Terminal {
@@ -36,6 +48,21 @@ impl Terminal {
     /// Whether a signal has said so.
     pub(super) fn is_told_to_leave(&self) -> bool {
         self.told_to_leave.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a key, for so long at most. A terminal that has hung up is told from here: whoever
+    /// reads keys from it (crossterm) would get no octets for ever, and ask again at once.
+    pub(super) fn wait(&self, most: Duration) -> io::Result<Waited> {
+        let stdin = io::stdin();
+        let mut asked = [PollFd::new(&stdin, PollFlags::IN)];
+        let most = Timespec::try_from(most).map_err(io::Error::other)?;
+        match poll(&mut asked, Some(&most)) {
+            // A signal: of a new size, or to leave.
+            Err(Errno::INTR) => return Ok(Waited::Look),
+            other => other?,
+        };
+        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        Ok(if asked[0].revents().intersects(gone) { Waited::Gone } else { Waited::Look })
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
