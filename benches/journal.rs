@@ -12,7 +12,7 @@ use population::{Population, now_ms};
 use rustsocks::session::SessionRef;
 use rustsocks::stats::{Change, Minutes, UserSums, Windows, WriterGauges};
 use rustsocks::store::{Claim, Location, Owner, StoreOptions};
-use rustsocks::writer::{Keep, Options, Parts, Writer};
+use rustsocks::writer::{Keep, Options, Parts, Witness, Writer};
 use tempfile::TempDir;
 
 /// A new database on the disk that the build is on.
@@ -117,6 +117,7 @@ fn commit(c: &mut Criterion) {
         users: Arc::new(UserSums::new(100)),
         windows: Arc::new(Windows::new(24, 168)),
         gauges: gauges.clone(),
+        witness: Witness::default(),
         options: Options {
             batch_size: BATCH,
             batch_interval: Duration::from_secs(1),

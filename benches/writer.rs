@@ -30,7 +30,7 @@ use rustsocks::session::{
 };
 use rustsocks::stats::{Minutes, Record, UserSums, Windows, WriterGauges};
 use rustsocks::store::{Claim, Location, StoreOptions, migrate};
-use rustsocks::writer::{BATCH_ROWS_MAX, Options, Parts, Writer};
+use rustsocks::writer::{BATCH_ROWS_MAX, Options, Parts, Witness, Writer};
 
 fn main() {
     // `cargo test --benches` wants to see that it runs, and no more.
@@ -355,6 +355,7 @@ impl Ours {
             users: Arc::new(UserSums::new(100)),
             windows: Arc::new(Windows::new(24, 168)),
             gauges: Arc::clone(&gauges),
+            witness: Witness::default(),
             options: Options {
                 batch_size: 100,
                 batch_interval: Duration::from_secs(1),

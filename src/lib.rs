@@ -40,6 +40,7 @@ pub mod session;
 pub mod socks;
 
 // Floor 2: assembled parts.
+pub mod access_log;
 pub mod config;
 pub mod connection;
 pub mod mailbox;

@@ -37,7 +37,8 @@ const IMPORTS: &[(&str, &str)] = &[
         "connection",
         "target clock socks http proxy_protocol auth egress acl limit session policy resolve",
     ),
-    ("config", "target clock socks proxy_protocol auth egress acl limit policy"),
+    ("access_log", "clock session stats"),
+    ("config", "access_log target clock socks proxy_protocol auth egress acl limit policy"),
     // Floor 3: threads.
     ("offload", "target key clock auth limit resolve mailbox"),
     (
@@ -45,16 +46,16 @@ const IMPORTS: &[(&str, &str)] = &[
         "target key clock linux socks http proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
          connection udp offload",
     ),
-    ("writer", "target key clock session stats"),
+    ("writer", "target key clock session stats access_log"),
     ("store", "target clock session stats writer"),
     (
         "admin",
-        "target key clock linux socks auth acl limit session policy resolve mailbox stats udp",
+        "target key clock linux socks auth acl limit session policy resolve mailbox stats udp access_log",
     ),
     // Floor 4: composition.
     (
         "daemon",
-        "target key clock linux socks proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
+        "access_log target key clock linux socks proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
     ("cli", "target clock socks auth acl policy config daemon store"),

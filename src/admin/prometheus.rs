@@ -4,6 +4,7 @@
 //! Each struct of counters is taken apart without `..`, so a counter that is not exported does not
 //! compile.
 
+mod access_log;
 mod datagrams;
 mod family;
 mod gate;
@@ -24,6 +25,7 @@ use prometheus::{Registry, TextEncoder};
 use self::family::{Kind, counter, gauge, labelled, sample};
 use super::gate::GateCounters;
 use super::reply::ApiReply;
+use crate::access_log::AccessTally;
 use crate::clock;
 use crate::limit::Admission;
 use crate::policy::InForce;
@@ -55,6 +57,8 @@ pub struct Sources {
     pub ledger: Arc<Ledger>,
     /// What the API's gate counts.
     pub gate: Arc<GateCounters>,
+    /// What became of the lines of the access log.
+    pub access_log: Arc<AccessTally>,
 }
 
 impl Exposition {
@@ -97,6 +101,7 @@ impl Collector for Sources {
         families.extend(windows::families(&self.windows));
         families.extend(self.process());
         families.push(gate::family(&self.gate));
+        families.push(access_log::family(&self.access_log));
         families
     }
 }

@@ -303,11 +303,18 @@ impl Default for Sessions {
 pub(super) struct Logging {
     pub(super) level: Level,
     pub(super) format: Format,
+    pub(super) access_log: Placed<String>,
+    pub(super) access_log_format: Placed<String>,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { level: Level::Info, format: Format::Text }
+        Self {
+            level: Level::Info,
+            format: Format::Text,
+            access_log: placed(String::new()),
+            access_log_format: placed("json".to_owned()),
+        }
     }
 }
 

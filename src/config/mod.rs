@@ -10,6 +10,7 @@ mod egress;
 mod environment;
 mod error;
 mod file;
+mod logging;
 mod policy;
 mod rules;
 mod sections;
@@ -22,10 +23,11 @@ mod users;
 pub use changes::Changes;
 pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
 pub use error::ConfigError;
+pub use logging::{AccessLogSettings, LoggingSettings};
 pub use rules::{load_rules, parse_rules};
 pub use settings::{
-    AclSettings, AuthSettings, EgressSettings, ListenSettings, LoggingSettings, MetricsSettings,
-    ResolverSettings, ServerSettings, SessionSettings, Settings,
+    AclSettings, AuthSettings, EgressSettings, ListenSettings, MetricsSettings, ResolverSettings,
+    ServerSettings, SessionSettings, Settings,
 };
 pub use show::show;
 pub use users::parse_users;

@@ -13,10 +13,11 @@ use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
 use crate::target::HostName;
 
-use super::choice::{Family, Format, Level, ResolverKind, Storage, Synchronous, Workers};
+use super::choice::{Family, ResolverKind, Storage, Synchronous, Workers};
 use super::environment::{Environment, NONE};
 use super::error::{ConfigError, Place};
 use super::file::File;
+use super::logging::{self, LoggingSettings};
 use super::source::Source;
 use super::{egress, sections, server, users};
 
@@ -192,15 +193,6 @@ pub struct SessionSettings {
     pub ledger_path: PathBuf,
 }
 
-/// `[logging]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggingSettings {
-    /// The least important events that are logged.
-    pub level: Level,
-    /// JSON lines instead of text.
-    pub json: bool,
-}
-
 /// `[metrics]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsSettings {
@@ -262,10 +254,7 @@ impl Settings {
             resolver: sections::resolver(&source, &file.resolver)?,
             egress: egress::egress(&source, &file)?,
             sessions: sections::sessions(&source, &file)?,
-            logging: LoggingSettings {
-                level: file.logging.level,
-                json: file.logging.format == Format::Json,
-            },
+            logging: logging::logging(&source, &file)?,
             metrics: sections::metrics(&source, &file.metrics)?,
             file,
         };

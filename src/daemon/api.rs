@@ -139,6 +139,7 @@ fn metrics(
         admission: Arc::clone(&shared.admission),
         ledger: Arc::clone(&shared.ledger),
         gate: Arc::clone(gate),
+        access_log: Arc::clone(&shared.access_tally),
     };
     let exposition = admin::Exposition::new(sources)
         .map_err(|error| Failure::Other(format!("the metrics cannot be set up: {error}")))?;

@@ -8,6 +8,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod api;
 #[cfg_attr(not(feature = "database"), path = "no_database.rs")]
 mod claim;

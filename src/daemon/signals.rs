@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use crossbeam_channel::{Sender, TrySendError};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::reload::Wish;
@@ -19,7 +19,7 @@ pub(super) struct Forwarder {
 impl Forwarder {
     /// Takes the signals over from here on; to be done before other threads are started.
     pub(super) fn new(events: Sender<Event>, wishes: Sender<Wish>) -> io::Result<Self> {
-        Ok(Self { signals: Signals::new([SIGTERM, SIGINT, SIGHUP])?, events, wishes })
+        Ok(Self { signals: Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?, events, wishes })
     }
 
     /// What ends it.
@@ -27,11 +27,19 @@ impl Forwarder {
         self.signals.handle()
     }
 
-    /// The thread's body.
-    pub(super) fn run(mut self) {
+    /// The thread's body. `reopen` has log files opened anew.
+    pub(super) fn run(mut self, reopen: &Sender<()>) {
         for signal in self.signals.forever() {
             let taken = match signal {
                 SIGHUP => self.wishes.send(Wish { by: "SIGHUP".to_owned(), answer: None }).is_ok(),
+                SIGUSR1 => match reopen.try_send(()) {
+                    // One that waits will open what is there by then.
+                    Ok(()) | Err(TrySendError::Full(())) => true,
+                    Err(TrySendError::Disconnected(())) => {
+                        tracing::info!("SIGUSR1: there is no log file to open anew");
+                        true
+                    }
+                },
                 _ => self.events.send(Event::Stop).is_ok(),
             };
             if !taken {

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use mio::net::TcpListener;
 
+use super::access_log::AccessLog;
 use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
@@ -19,6 +20,7 @@ use super::reload::Reloader;
 use super::service::Service;
 use super::signals::Forwarder;
 use super::storage::Storage;
+use crate::access_log::AccessTally;
 use crate::acl::{OwnListeners, Rules};
 use crate::admin::Posts;
 use crate::config::{self, Settings, Workers};
@@ -92,13 +94,15 @@ pub fn run(
     let shared = Shared::new(settings, &plan, ledger);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     let storage = Storage::open(settings, &shared, claim)?;
+    let (access_log, log) =
+        AccessLog::start(settings.logging.access_log.as_ref(), &shared.node, &shared.access_tally)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(settings, &shared, &storage, wishes, &mut passed)?;
     passed.expect_none()?;
     let own = own_listeners(&plan.addresses, api.address());
     let policy = Arc::new(settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers));
     shared.in_force.set(Arc::clone(&policy));
-    storage.start_writer(settings, &shared, entries, events.clone())?;
+    storage.start_writer(settings, &shared, log, entries, events.clone())?;
     let hashes = Hashes::start(plan.workers)?;
     let mut posts = Vec::with_capacity(plan.workers);
     for (index, listeners) in plan.listeners.into_iter().enumerate() {
@@ -115,7 +119,8 @@ pub fn run(
     }
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
-    let signals = spawn("signals", move || signals.run())?;
+    let reopen = access_log.reopener();
+    let signals = spawn("signals", move || signals.run(&reopen))?;
     let reloader = Reloader::new(config, settings, &policy, own, &shared);
     // It ends when nobody is left who may wish, and is not waited for: a file may hang.
     spawn("reload", move || reloader.run(&wished))?;
@@ -134,6 +139,7 @@ pub fn run(
         (Err(_), None) => {}
     }
     // A thread that has not ended by now hangs in the system, and is left behind.
+    access_log.wait();
     api.stop();
     handle.close();
     drop(signals.join());
@@ -295,6 +301,7 @@ pub(super) struct Shared {
     pub(super) minutes: Arc<Minutes>,
     pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
+    pub(super) access_tally: Arc<AccessTally>,
     /// The policy, for those who are no workers.
     pub(super) in_force: Arc<InForce>,
     pub(super) node: String,
@@ -317,6 +324,7 @@ impl Shared {
             minutes: Arc::new(minutes),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
+            access_tally: Arc::default(),
             in_force: Arc::default(),
             node: node_name(settings),
         }

@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, Sender};
 use super::claim::Claim;
 use super::start::{Failure, Shared, spawn};
 use super::watch::{Ending, Event};
+use crate::access_log::AccessLog;
 use crate::config::{self, Settings};
 use crate::session::{Entry, Ledger};
 use crate::stats::{History, Ring};
-use crate::writer::{Keep, Options, Parts, Writer};
+use crate::writer::{Keep, Options, Parts, Witness, Writer};
 
 /// The opened place.
 pub(super) struct Storage {
@@ -75,6 +76,7 @@ impl Storage {
         self,
         settings: &Settings,
         shared: &Shared,
+        access_log: Option<AccessLog>,
         receiver: Receiver<Entry>,
         events: Sender<Event>,
     ) -> Result<(), Failure> {
@@ -89,6 +91,7 @@ impl Storage {
             minutes: Arc::clone(&shared.minutes),
             windows: Arc::clone(&shared.windows),
             gauges: Arc::clone(&shared.gauges),
+            witness: Witness { access_log },
             options: Options {
                 batch_size: sessions.batch_size,
                 batch_interval: sessions.batch_interval,

@@ -19,10 +19,12 @@ mod keep;
 mod known;
 mod retry;
 mod sweep;
+mod witness;
 #[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]
 mod writer;
 
 pub use batch::{BATCH_ROWS_MAX, Batch};
 pub use keep::{Cleaned, Keep, KeepError, Tended};
 pub use known::Known;
+pub use witness::Witness;
 pub use writer::{Options, Parts, Writer};

@@ -12,6 +12,7 @@ use super::keep::{Keep, KeepError, Tended};
 use super::known::Known;
 use super::retry::Retry;
 use super::sweep::Sweep;
+use super::witness::Witness;
 use crate::clock;
 use crate::session::{Entry, Ledger, Table};
 use crate::stats::{Change, Minutes, Ring, UserSums, Windows, WriterGauges};
@@ -36,6 +37,8 @@ pub struct Parts {
     pub minutes: Arc<Minutes>,
     /// How it is doing.
     pub gauges: Arc<WriterGauges>,
+    /// Who hears of sessions at once.
+    pub witness: Witness,
     /// When it does what.
     pub options: Options,
 }
@@ -161,6 +164,7 @@ impl Writer {
     }
 
     fn take_in(&mut self, entry: Entry, now: Instant) {
+        self.parts.witness.tell(entry, &self.parts.ledger);
         if self.batch.push(entry, now) {
             self.parts.gauges.openings_left_out.add(1);
         }

@@ -101,6 +101,7 @@ impl Scene {
             users: Arc::new(UserSums::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::clone(&gauges),
+            witness: Witness::default(),
             options,
         });
         let thread = thread::spawn(move || writer.run());
