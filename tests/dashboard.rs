@@ -212,6 +212,12 @@ fn rules_are_listed_explained_and_read_anew() {
 }
 
 #[test]
+fn the_api_is_shown_and_tried_on_a_page_of_its_own() {
+    let (proxy, origin) = (Proxy::start(), Origin::echo());
+    drive("docs.mjs", &scene(&proxy, &origin), no_order);
+}
+
+#[test]
 fn where_reading_wants_the_token_it_asks_for_it() {
     let proxy = Proxy::with_sections("api_require_token = true", "", "");
     let origin = Origin::echo();

@@ -79,6 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/completions.rs"]),
     ("clap_mangen", &["cli/man.rs"]),
     ("ureq", &["cli/api.rs"]),
+    ("utoipa", &["admin/", "stats/"]),
     ("csv", &["cli/sessions/"]),
     ("libc", &["linux/"]),
 ];

@@ -133,6 +133,12 @@ impl Access {
         Self { token, reading_wants_it }
     }
 
+    /// Whether reading wants the token, too.
+    #[must_use]
+    pub const fn reading_wants_token(&self) -> bool {
+        self.reading_wants_it
+    }
+
     /// Whether a request with this `Authorization` may do that.
     ///
     /// # Errors

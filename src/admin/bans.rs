@@ -3,29 +3,41 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
+use super::openapi::Address;
 use super::reply::ApiReply;
 use super::request::ApiRequest;
 use crate::clock;
 
-#[derive(Serialize)]
-struct Bans {
+/// Banned addresses.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Bans {
     /// Those that end first come first; a part of them, where there are many.
     data: Vec<OneBan>,
+    /// All that are banned.
     total: usize,
 }
 
-#[derive(Serialize)]
+/// One ban.
+#[derive(Serialize, ToSchema)]
 struct OneBan {
     /// The address; of IPv6 the first one of the /64 that is banned.
+    #[schema(value_type = Address)]
     address: IpAddr,
+    /// Wrong passwords that led to it.
     failures: u32,
+    /// When it ends, RFC 3339.
+    #[schema(format = DateTime)]
     until: String,
 }
 
-#[derive(Serialize)]
-struct Lifted {
+/// What became of a ban.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Lifted {
+    /// The address that may come again.
+    #[schema(value_type = Address)]
     lifted: IpAddr,
 }
 

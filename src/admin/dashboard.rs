@@ -1,5 +1,5 @@
-//! `GET /` and `GET /dashboard/…`: the pages for people. Their files are part of the binary, written by
-//! hand, and built by nothing: what lies beside this file is what a browser gets.
+//! `GET /`, `GET /docs` and `GET /dashboard/…`: the pages for people. Their files are part of the
+//! binary, written by hand, and built by nothing: what lies beside this file is what a browser gets.
 //!
 //! They hold nothing about any session, so they are given to anybody who reaches them, also where
 //! reading wants the token: a browser cannot show it for a page. What they show they ask the API for, as
@@ -13,7 +13,7 @@ use super::reply::ApiReply;
 pub struct Asset(usize);
 
 struct File {
-    /// Below `/dashboard/`; the first one is what `/` answers.
+    /// Below `/dashboard/`; the first one is what `/` answers, the second what `/docs` does.
     path: &'static str,
     content_type: &'static str,
     body: &'static [u8],
@@ -23,6 +23,9 @@ struct File {
 impl Asset {
     /// What `/` answers.
     pub(super) const PAGE: Self = Self(0);
+
+    /// What `/docs` answers.
+    pub(super) const DOCS: Self = Self(1);
 
     /// The file at this path below `/dashboard/`.
     pub(super) fn at(path: &str) -> Option<Self> {
@@ -70,8 +73,9 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 30] = files![
+static FILES: [File; 35] = files![
     HTML "index.html",
+    HTML "docs.html",
     PICTURE "mark.svg",
     STYLE "style/colours.css",
     STYLE "style/frame.css",
@@ -80,17 +84,21 @@ static FILES: [File; 30] = files![
     STYLE "style/charts.css",
     STYLE "style/session.css",
     STYLE "style/rules.css",
+    STYLE "style/docs.css",
     SCRIPT "main.js",
+    SCRIPT "docs.js",
     SCRIPT "api.js",
     SCRIPT "element.js",
     SCRIPT "feed.js",
     SCRIPT "format.js",
     SCRIPT "poll.js",
     SCRIPT "place.js",
+    SCRIPT "theme.js",
     SCRIPT "parts/banner.js",
     SCRIPT "parts/bars.js",
     SCRIPT "parts/chart.js",
     SCRIPT "parts/csv.js",
+    SCRIPT "parts/schema.js",
     SCRIPT "parts/sparkline.js",
     SCRIPT "parts/table.js",
     SCRIPT "parts/orders.js",

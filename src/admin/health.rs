@@ -3,23 +3,43 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::reply::ApiReply;
 use crate::clock;
 use crate::stats::{Counters, Stage};
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
+/// How the process is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    status: HealthStatus,
+    /// The version of the binary.
     version: &'static str,
     checks: Checks,
 }
 
-#[derive(Serialize)]
+/// Whether all is as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthStatus {
+    Ok,
+    Degraded,
+}
+
+/// How far the process is.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthStage {
+    Starting,
+    Ready,
+    Draining,
+}
+
+/// What was looked at: `ok`, or what is wrong.
+#[derive(Serialize, ToSchema)]
 struct Checks {
-    /// `starting`, `ready` or `draining`.
-    stage: &'static str,
+    stage: HealthStage,
     /// `ok`, or why rows are not being stored.
     writer: String,
     /// `ok`, or why the write-ahead log is too large.
@@ -31,8 +51,14 @@ struct Checks {
 }
 
 impl Api {
+    /// `GET /health`
     pub(super) fn health(&self) -> ApiReply {
         let stage = self.readiness.stage();
+        let status = if stage == Stage::Ready { 200 } else { 503 };
+        ApiReply::json(&self.look(stage)).with_status(status)
+    }
+
+    fn look(&self, stage: Stage) -> Health {
         let trouble = self.gauges.trouble().or_else(|| self.held());
         let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();
         // Before its first turn a worker has not said what it has.
@@ -46,14 +72,14 @@ impl Api {
             || volatile.is_some()
             || ledger_used_up
             || full.is_some();
-        let health = Health {
-            status: if degraded { "degraded" } else { "ok" },
+        Health {
+            status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
             version: env!("CARGO_PKG_VERSION"),
             checks: Checks {
                 stage: match stage {
-                    Stage::Starting => "starting",
-                    Stage::Ready => "ready",
-                    Stage::Draining => "draining",
+                    Stage::Starting => HealthStage::Starting,
+                    Stage::Ready => HealthStage::Ready,
+                    Stage::Draining => HealthStage::Draining,
                 },
                 writer: trouble.unwrap_or_else(|| "ok".to_owned()),
                 wal: wal_trouble.unwrap_or_else(|| "ok".to_owned()),
@@ -66,9 +92,7 @@ impl Api {
                 },
                 connections: full.unwrap_or_else(|| "ok".to_owned()),
             },
-        };
-        let status = if stage == Stage::Ready { 200 } else { 503 };
-        ApiReply::json(&health).with_status(status)
+        }
     }
 
     /// Why the next client would be turned away.

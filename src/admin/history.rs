@@ -1,8 +1,7 @@
 //! `GET /api/sessions/history` and `GET /api/users/{user}/sessions`: ended sessions in pages.
 
-use std::fmt::Write;
-
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::gate::bump;
@@ -12,12 +11,15 @@ use super::request::ApiRequest;
 use super::route::HistoryRequest;
 use crate::stats::{HistoryPage, Record, Unavailable};
 
-#[derive(Serialize)]
-struct Page {
+/// A page of ended sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndedSessions {
     data: Vec<Record>,
     /// Where to go on; `null` when nothing is left.
+    #[schema(required)]
     next_cursor: Option<String>,
     /// All that pass; `null` if nobody asked, or counting took too long.
+    #[schema(required)]
     total: Option<u64>,
     /// There if the time limit ended the search before the page was full: nothing behind has been
     /// looked at. It is `next_cursor` too, so that whoever follows that one misses nothing.
@@ -49,16 +51,13 @@ impl Api {
             bump(&self.gate.history_cut);
         }
         let next = next.map(|place| HistoryCursor { order: asked.query.order, place }.encode());
-        let reply = ApiReply::json(&Page {
+        ApiReply::json(&EndedSessions {
             data: records,
             next_cursor: next.clone(),
             total,
             scanned_until: next.clone().filter(|_| cut),
-        });
-        match next {
-            Some(cursor) => reply.with_header("Link", link(request, &cursor)),
-            None => reply,
-        }
+        })
+        .with_next(request, "cursor", next.as_deref())
     }
 
     /// The answer when a history does not answer.
@@ -71,67 +70,5 @@ impl Api {
             }
             Unavailable::TooLong | Unavailable::Failed(_) => reply,
         }
-    }
-}
-
-/// The next page as RFC 8288 has it: the same request with another cursor, by a reference that is
-/// relative to our own address.
-fn link(request: &ApiRequest, cursor: &str) -> String {
-    let mut link = String::from("<");
-    escape(&mut link, &request.path);
-    let pieces = request.query.as_deref().unwrap_or("").split('&');
-    let mut mark = '?';
-    for piece in pieces.filter(|piece| !piece.is_empty() && !piece.starts_with("cursor=")) {
-        link.push(mark);
-        escape(&mut link, piece);
-        mark = '&';
-    }
-    link.push(mark);
-    link.push_str("cursor=");
-    link.push_str(cursor);
-    link.push_str(">; rel=\"next\"");
-    link
-}
-
-/// What a URI may not hold as it is (RFC 3986 §2), and would end a reference in a header, is encoded.
-fn escape(link: &mut String, text: &str) {
-    for octet in text.bytes() {
-        if octet.is_ascii_graphic() && !br#"<>"\^`{|}"#.contains(&octet) {
-            link.push(char::from(octet));
-        } else {
-            // Invariant: writing to a String does not fail.
-            write!(link, "%{octet:02X}").expect("a String takes all");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admin::request::Method;
-
-    #[test]
-    fn a_link_is_the_same_request_with_another_cursor() {
-        let of = |path: &str, query: Option<&str>| {
-            let request = ApiRequest {
-                method: Method::Get,
-                path: path.to_owned(),
-                query: query.map(str::to_owned),
-                authorization: None,
-                origin: None,
-                host: None,
-                if_none_match: None,
-                body: Vec::new(),
-                client: [127, 0, 0, 1].into(),
-            };
-            link(&request, "02ab")
-        };
-        assert_eq!(of("/h", None), "</h?cursor=02ab>; rel=\"next\"");
-        assert_eq!(of("/h", Some("")), "</h?cursor=02ab>; rel=\"next\"");
-        assert_eq!(
-            of("/h%20x", Some("user=a%20b&cursor=01&limit=5")),
-            "</h%20x?user=a%20b&limit=5&cursor=02ab>; rel=\"next\""
-        );
-        assert_eq!(of("/h", Some("user=<\">")), "</h?user=%3C%22%3E&cursor=02ab>; rel=\"next\"");
     }
 }

@@ -2,23 +2,27 @@
 //! as far as it has come.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::reply::ApiReply;
+use super::request::ApiRequest;
 use super::route::MinutesQuery;
 use crate::clock;
 use crate::stats::MinuteRecord;
 
-#[derive(Serialize)]
-struct Page {
+/// A page of minutes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MinutesPage {
     /// Oldest first. A minute that is not there is one in which nothing ran.
     data: Vec<MinuteRecord>,
     /// The `since` of the next page; `null` when nothing is left.
+    #[schema(required)]
     next_since: Option<String>,
 }
 
 impl Api {
-    pub(super) fn minutes(&self, query: &MinutesQuery) -> ApiReply {
+    pub(super) fn minutes(&self, request: &ApiRequest, query: &MinutesQuery) -> ApiReply {
         let now = clock::utc_ms();
         let until = query.until_ms.unwrap_or(now);
         let since = query.since_ms.unwrap_or(until - SPAN_MS);
@@ -33,7 +37,12 @@ impl Api {
             Ok(mut data) => {
                 let next_since = data.get(limit).map(|next| next.minute.clone());
                 data.truncate(limit);
-                ApiReply::json(&Page { data, next_since })
+                let next = next_since.clone();
+                ApiReply::json(&MinutesPage { data, next_since }).with_next(
+                    request,
+                    "since",
+                    next.as_deref(),
+                )
             }
             Err(unavailable) => self.unavailable(&unavailable),
         }

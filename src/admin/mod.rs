@@ -21,7 +21,9 @@ mod dashboard;
 mod gate;
 mod health;
 mod history;
+mod link;
 mod minutes;
+mod openapi;
 mod page;
 mod policy;
 #[cfg(feature = "metrics")]

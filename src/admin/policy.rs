@@ -4,8 +4,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::api::Api;
+use super::openapi::Address;
 use super::reply::ApiReply;
 use super::request::ApiRequest;
 use super::route::RulesQuery;
@@ -19,7 +21,7 @@ use crate::target::{Host, Target};
 pub type Reload = Box<dyn Fn(String) -> Result<Reloaded, String> + Send + Sync>;
 
 /// What a reload did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reloaded {
     /// The number of the policy that is in force now.
     pub generation: u64,
@@ -35,111 +37,173 @@ pub struct Reloaded {
     pub warnings: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Rules {
+/// A page of the rules in force, in the order in which they are tried.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rules {
+    /// The number of the policy.
     generation: u64,
-    /// `allow` or `block`; what is decided where no rule holds.
+    /// `allow` or `block`: what is decided where no rule holds.
     default_policy: &'static str,
+    /// `auto` or `off`.
     guard: &'static str,
     data: Vec<OneRule>,
+    /// Where to go on; `null` when nothing is left.
+    #[schema(required)]
     next_cursor: Option<u32>,
+    /// All rules.
     total: usize,
 }
 
-/// What is empty is no condition.
-#[derive(Serialize)]
+/// One rule. What is empty is no condition.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rule)]
 struct OneRule {
+    /// Its number: rules are counted from 1 in the order of the file.
     rule_id: u32,
+    /// Its line in the rule file.
     line: u32,
+    /// Greater ones are tried first.
     priority: i32,
+    /// `allow`, `block` or `shadow-block`.
     action: &'static str,
+    /// How records speak of it.
     rule: String,
     users: Vec<String>,
     groups: Vec<String>,
+    /// The first of them, where there are many.
     destinations: Vec<String>,
+    /// How many are not shown.
     destinations_left_out: usize,
     ports: String,
     commands: Vec<&'static str>,
+    /// The first of them, where there are many.
     sources: Vec<String>,
     hours: String,
+    /// The way out of what it allows, by name; `null` where it is its user's.
+    #[schema(required)]
+    egress: Option<String>,
+    /// How often it has decided.
     hits: u64,
+    /// How often it would have refused, being on trial.
     shadow_hits: u64,
 }
 
-/// The body of a question.
-#[derive(Deserialize)]
+/// What somebody would want to do.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
+    /// `host:port`, IPv6 in brackets.
+    #[schema(examples("example.com:443"))]
     target: String,
+    /// The user; without one it is nobody who has logged in.
     #[serde(default)]
+    #[schema(examples("alice"))]
     user: Option<String>,
+    /// Groups of the user, beside those that the configuration gives.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     groups: Vec<Box<str>>,
+    /// The client's address; without one it is on this machine.
     #[serde(default)]
+    #[schema(value_type = Option<Address>)]
     source: Option<String>,
+    /// Without one it is `connect`.
     #[serde(default)]
+    #[schema(pattern = "^(connect|bind|udp_associate)$", examples("connect"))]
     command: Option<String>,
     /// Addresses that the name of the target has.
     #[serde(default)]
+    #[schema(value_type = Vec<Address>, max_items = 32)]
     addresses: Vec<IpAddr>,
-    /// When: RFC 3339.
+    /// When, RFC 3339; without it now.
     #[serde(default)]
+    #[schema(format = DateTime, examples("2026-01-31T08:00:00Z"))]
     at: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Answer {
+/// What would be decided, and why.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explanation)]
+pub(super) struct Answer {
+    /// The number of the policy.
     policy_generation: u64,
-    /// `null` when it depends on the address that the name has.
+    /// `allow` or `block`; `null` when it depends on the address that the name has.
+    #[schema(required)]
     decision: Option<&'static str>,
+    /// How records speak of what decided.
+    #[schema(required)]
     rule: Option<String>,
+    /// Its number, if it is a rule of the file.
+    #[schema(required)]
     rule_id: Option<u32>,
+    /// The first rule on trial that would have refused.
+    #[schema(required)]
     shadow_rule_id: Option<u32>,
+    /// Rule by rule.
     trace: Vec<TraceStep>,
     /// Rules passed over of which nothing is said.
     left_out: usize,
+    /// The same for each address of the name.
     addresses: Vec<AddressAnswer>,
 }
 
-#[derive(Serialize)]
+/// What would be decided on one address.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AddressExplanation)]
 struct AddressAnswer {
+    #[schema(value_type = Address)]
     address: IpAddr,
+    /// `allow` or `block`.
+    #[schema(required)]
     decision: Option<&'static str>,
+    /// How records speak of what decided.
+    #[schema(required)]
     rule: Option<String>,
+    /// Its number, if it is a rule of the file.
+    #[schema(required)]
     rule_id: Option<u32>,
+    /// The first rule on trial that would have refused.
+    #[schema(required)]
     shadow_rule_id: Option<u32>,
+    /// Rule by rule.
     trace: Vec<TraceStep>,
+    /// Rules passed over of which nothing is said.
     left_out: usize,
 }
 
-#[derive(Serialize)]
+/// What one rule said to it.
+#[derive(Serialize, ToSchema)]
 struct TraceStep {
     rule_id: u32,
     line: u32,
     priority: i32,
     action: &'static str,
     rule: String,
+    /// `decides`, `shadows`, `guarded` or `missed`.
     result: &'static str,
+    /// In a sentence.
     why: String,
 }
 
 impl Api {
     /// `GET /api/acl/rules`
-    pub(super) fn rules(&self, query: &RulesQuery) -> ApiReply {
+    pub(super) fn rules(&self, request: &ApiRequest, query: &RulesQuery) -> ApiReply {
         let Some(policy) = self.in_force.current() else { return not_yet() };
         let rules = policy.acl.rules();
         let all = rules.map_or(&[][..], |rules| rules.ordered());
         let first = (query.cursor as usize).min(all.len());
         let end = all.len().min(first + query.limit as usize);
         let next = (end < all.len()).then_some(end);
-        ApiReply::json(&Rules {
+        let next = next.and_then(|next| u32::try_from(next).ok());
+        let reply = ApiReply::json(&Rules {
             generation: policy.generation,
             default_policy: rules.map_or("allow", |rules| rules.otherwise().as_str()),
             guard: if policy.acl.is_guarded() { "auto" } else { "off" },
             data: all[first..end].iter().map(|rule| OneRule::of(rule, &policy)).collect(),
-            next_cursor: next.and_then(|next| u32::try_from(next).ok()),
+            next_cursor: next,
             total: all.len(),
-        })
+        });
+        reply.with_next(request, "cursor", next.map(|next| next.to_string()).as_deref())
     }
 
     /// `POST /api/acl/explain`
@@ -194,6 +258,7 @@ impl OneRule {
                 .collect(),
             sources: rule.sources.iter().take(SHOWN_MAX).map(ToString::to_string).collect(),
             hours: rule.hours.to_string(),
+            egress: rule.egress.as_deref().map(str::to_owned),
             hits: hits.hits,
             shadow_hits: hits.shadow_hits,
         }

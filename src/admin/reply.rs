@@ -1,6 +1,7 @@
 //! An answer as a handler makes it, and problem details (RFC 9457) for all that went wrong.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One answer.
 #[derive(Clone, Debug)]
@@ -112,12 +113,17 @@ pub(super) fn reason(status: u16) -> &'static str {
 
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Why a request was not answered as it was meant to be (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The same in words.
     title: &'a str,
+    /// The status of the answer.
     status: u16,
+    /// What is wrong with this very request.
     detail: &'a str,
 }
 

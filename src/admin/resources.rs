@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::reply::ApiReply;
@@ -13,16 +14,25 @@ use crate::linux::usage::Usage;
 use crate::session::Outcome;
 use crate::stats::{Count, Counters};
 
-#[derive(Serialize)]
-struct Resources {
+/// What this process uses and has done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Resources {
+    /// Since the start.
     uptime_seconds: f64,
+    /// Of all threads, in user and kernel mode.
     cpu_seconds: f64,
+    /// Memory that is in use.
     resident_bytes: u64,
+    /// Files and sockets that are open.
     open_descriptors: u64,
-    /// `null` where there is no limit.
+    /// How many may be; `null` where there is no limit.
+    #[schema(required)]
     open_descriptors_max: Option<u64>,
+    /// Threads of the process.
     threads: u64,
+    /// Client connections.
     connections: u32,
+    /// How many there may be.
     connections_max: u32,
     since_start: SinceStart,
     writer: Writer,
@@ -30,41 +40,60 @@ struct Resources {
 }
 
 /// Counts that only grow, of all workers together: who asks twice has what passed between.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SinceStart {
     /// Sessions that were given their permit.
     sessions_started: u64,
     /// Attempts that a rule or the guard refused.
     sessions_rejected: u64,
+    /// Logins that failed.
     auth_failures: u64,
+    /// Octets, client to target.
     bytes_sent: u64,
+    /// Octets, target to client.
     bytes_received: u64,
     /// Attempts that ended, by `close_code`; those that never happened are left out.
     endings: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Serialize)]
+/// How the writer is doing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WriterState)]
 struct Writer {
     /// Entries that wait.
     queue_entries: u64,
+    /// The age of the oldest one; 0 when none waits.
     oldest_unsaved_seconds: f64,
     /// RFC 3339; `null` before the first.
+    #[schema(required, format = DateTime)]
     last_commit: Option<String>,
+    /// Rows written.
     rows: u64,
+    /// Transactions committed.
     commits: u64,
+    /// Of those that failed and were tried again.
     retries: u64,
+    /// Octets of the write-ahead log; 0 without one.
     wal_bytes: u64,
     /// Sessions and refused attempts that are in no record.
     unrecorded: u64,
 }
 
-#[derive(Serialize)]
+/// How one worker is loaded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WorkerLoad)]
 struct Load {
+    /// Its number, from 0.
     worker: usize,
+    /// Live sessions of it.
     active_sessions: u64,
+    /// Connections that it has accepted.
     accepted: u64,
+    /// Turns of its loop.
     turns: u64,
+    /// What it has worked, and not waited.
     busy_seconds: f64,
+    /// The longest turn since the start.
     longest_turn_seconds: f64,
     /// The longest turn of this minute and the one before.
     loop_lag_seconds: f64,

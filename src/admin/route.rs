@@ -8,6 +8,8 @@ mod minutes;
 mod query;
 
 pub use self::history::HistoryRequest;
+pub(super) use self::history::STATUSES;
+pub(super) use self::minutes::LIMIT_MAX as MINUTES_MAX;
 pub use self::minutes::MinutesQuery;
 use std::net::IpAddr;
 
@@ -23,8 +25,10 @@ use crate::stats::{Filter, Order, TOP_MAX};
 /// What a request asks for, its parameters checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `GET /` and `GET /dashboard/{file}`.
+    /// `GET /`, `GET /docs` and `GET /dashboard/{file}`.
     Dashboard(Asset),
+    /// `GET /openapi.json`.
+    OpenApi,
     /// `GET /health`.
     Health,
     /// `GET /metrics`.
@@ -134,6 +138,7 @@ impl Route {
         let mut parameters = Parameters::parse(query)?;
         let route = match place {
             Place::Dashboard(asset) => Self::Dashboard(asset),
+            Place::OpenApi => Self::OpenApi,
             Place::Health => Self::Health,
             Place::Metrics => Self::Metrics,
             Place::Resources => Self::Resources,
@@ -164,7 +169,7 @@ impl Route {
     #[must_use]
     pub const fn need(&self) -> Need {
         match self {
-            Self::Dashboard(_) | Self::Health | Self::Metrics => Need::Probing,
+            Self::Dashboard(_) | Self::OpenApi | Self::Health | Self::Metrics => Need::Probing,
             Self::Resources
             | Self::ActiveSessions(_)
             | Self::History(_)
@@ -185,6 +190,7 @@ impl Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Dashboard(Asset),
+    OpenApi,
     Health,
     Metrics,
     Resources,
@@ -214,6 +220,8 @@ impl Place {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
             [""] => Ok(Self::Dashboard(Asset::PAGE)),
+            ["docs"] => Ok(Self::Dashboard(Asset::DOCS)),
+            ["openapi.json"] => Ok(Self::OpenApi),
             ["dashboard", file @ ..] => {
                 Asset::at(&file.join("/")).map(Self::Dashboard).ok_or(Miss::NotFound)
             }
@@ -246,6 +254,7 @@ impl Place {
     fn allow(&self) -> &'static str {
         match self {
             Self::Dashboard(_)
+            | Self::OpenApi
             | Self::Health
             | Self::Metrics
             | Self::Resources
@@ -353,12 +362,13 @@ impl Miss {
 const READ: &str = "GET, HEAD";
 const POST: &str = "POST";
 const DELETE: &str = "DELETE";
-const ORDERS: [(Order, &str); 2] = [(Order::Ascending, "asc"), (Order::Descending, "desc")];
+pub(super) const ORDERS: [(Order, &str); 2] =
+    [(Order::Ascending, "asc"), (Order::Descending, "desc")];
 /// Rows of a page when no limit is named, and at most.
-const LIMIT: u32 = 100;
-const LIMIT_MAX: u32 = 1000;
+pub(super) const LIMIT: u32 = 100;
+pub(super) const LIMIT_MAX: u32 = 1000;
 /// Entries of a list of sums when no number is named.
-const TOP: u32 = 10;
+pub(super) const TOP: u32 = 10;
 /// A UUID is spelled in one way, with hyphens.
 const UUID_LENGTH: usize = 36;
 

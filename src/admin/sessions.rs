@@ -3,24 +3,30 @@
 use std::cmp::Ordering;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::page::{Cursor, Sort, SortKey};
 use super::reply::ApiReply;
+use super::request::ApiRequest;
 use super::route::ActiveQuery;
 use crate::session::{SessionId, SessionRef, SessionView};
 use crate::stats::{Order, Record};
 
-#[derive(Serialize)]
-struct Page {
+/// A page of live sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LiveSessions {
     data: Vec<Record>,
+    /// Where to go on; `null` when nothing is left.
+    #[schema(required)]
     next_cursor: Option<String>,
+    /// All that pass.
     total: u64,
 }
 
 impl Api {
     /// `GET /api/sessions/active`
-    pub(super) fn active(&self, query: &ActiveQuery) -> ApiReply {
+    pub(super) fn active(&self, request: &ApiRequest, query: &ActiveQuery) -> ApiReply {
         let mut rows: Vec<(SortKey, SessionView)> = self
             .live()
             .into_iter()
@@ -42,7 +48,12 @@ impl Api {
             Cursor { sort, order, key: key.clone(), id: view.id }.encode()
         });
         let data = page.iter().map(|(_, view)| Record::of(view, &self.node)).collect();
-        ApiReply::json(&Page { data, next_cursor, total })
+        let next = next_cursor.clone();
+        ApiReply::json(&LiveSessions { data, next_cursor, total }).with_next(
+            request,
+            "cursor",
+            next.as_deref(),
+        )
     }
 
     /// `GET /api/sessions/{id}`

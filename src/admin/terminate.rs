@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::Api;
 use super::reply::ApiReply;
@@ -18,8 +19,9 @@ use crate::stats::Filter;
 /// The ways to the workers, once there are any.
 pub type Posts = OnceLock<Vec<Post>>;
 
-#[derive(Serialize)]
-struct Told {
+/// What became of an order to end sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Told {
     /// Sessions whose worker was told to end them.
     told: usize,
 }

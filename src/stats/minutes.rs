@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 
@@ -46,9 +47,10 @@ impl Minute {
 }
 
 /// One minute as it is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MinuteRecord {
     /// Its beginning, RFC 3339.
+    #[schema(format = DateTime)]
     pub minute: String,
     /// Sessions alive at its end.
     pub active: u64,

@@ -1,6 +1,7 @@
 //! Sums over a window, as `/api/sessions/stats` answers them, and where they come from.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::history::{Filter, HistoryPage, HistoryQuery};
 use super::minutes::MinuteRecord;
@@ -9,7 +10,7 @@ use super::windows::Shortfall;
 use crate::session::SessionId;
 
 /// The sums of a window: the reference's names first, then ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Report {
     /// The window's length that was asked for.
     pub window_hours: u32,
@@ -26,10 +27,13 @@ pub struct Report {
     /// The most wanted targets by sessions.
     pub top_destinations: Vec<TopDestination>,
     /// When the answer was made, RFC 3339.
+    #[schema(format = DateTime)]
     pub generated_at: String,
     /// The minute's edge at which the window begins, RFC 3339.
+    #[schema(format = DateTime)]
     pub window_start: String,
     /// The last commit that the answer contains, RFC 3339; `null` before the first one.
+    #[schema(required, format = DateTime)]
     pub as_of: Option<String>,
     /// Whether the whole window is covered; not yet after a start, while the rows of the past come
     /// in.
@@ -49,7 +53,7 @@ pub struct Report {
 }
 
 /// One user's share of a window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TopUser {
     /// The name.
     pub user: String,
@@ -60,7 +64,7 @@ pub struct TopUser {
 }
 
 /// One target's share of a window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TopDestination {
     /// `host:port`, IPv6 in brackets.
     pub dest: String,

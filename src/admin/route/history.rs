@@ -53,7 +53,7 @@ impl HistoryRequest {
 }
 
 /// Live sessions are no history.
-const STATUSES: [(Status, &str); 3] = [
+pub(in crate::admin) const STATUSES: [(Status, &str); 3] = [
     (Status::Closed, Status::Closed.as_str()),
     (Status::Failed, Status::Failed.as_str()),
     (Status::RejectedByAcl, Status::RejectedByAcl.as_str()),

@@ -31,4 +31,4 @@ impl MinutesQuery {
 }
 
 /// Minutes of one page at most: a day's.
-const LIMIT_MAX: u32 = 1440;
+pub(in crate::admin) const LIMIT_MAX: u32 = 1440;

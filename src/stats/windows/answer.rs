@@ -34,7 +34,7 @@ pub struct Answer {
 
 /// By how much any entry of a list may be short, at most. Whoever is not in the list has no more
 /// than its last entry and this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Shortfall {
     /// Sessions.
     pub sessions: u64,
