@@ -61,6 +61,8 @@ fn calls(live: &str, ended: &str) -> Vec<Call> {
         call("GET /api/sessions/stats", "/api/sessions/stats?window_hours=1", 200),
         call("GET /api/sessions/stats", "/api/sessions/stats?window_hours=9999", 400),
         call("GET /api/metrics/history", "/api/metrics/history", 200),
+        call("GET /api/events", "/api/events?for_secs=1", 200),
+        call("GET /api/events", "/api/events?event=nothing", 400),
         call("GET /api/acl/rules", "/api/acl/rules?limit=1", 200),
         explain(json!({ "target": "example.com:443", "addresses": ["192.0.2.1"] }), 200),
         explain(json!({ "target": "example.com" }), 400),

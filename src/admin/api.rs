@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::access::{Access, Need};
+use super::events::EventSource;
 use super::gate::{GateCounters, bump};
 use super::policy::Reload;
 #[cfg(feature = "metrics")]
@@ -11,12 +12,12 @@ use super::prometheus::Exposition;
 use super::reply::ApiReply;
 use super::request::ApiRequest;
 use super::route::{Bounds, Route};
-use super::server::Handler;
+use super::server::{Handler, Service};
 use super::terminate::Posts;
 use crate::limit::Admission;
 use crate::policy::InForce;
 use crate::session::{Ledger, Table};
-use crate::stats::{Counters, History, Minutes, Readiness, Windows, WriterGauges};
+use crate::stats::{Counters, History, Minutes, News, Readiness, Windows, WriterGauges};
 
 /// Everything that the API reads, and the ways to those who change something.
 pub struct Api {
@@ -36,6 +37,8 @@ pub struct Api {
     pub minutes: Arc<Minutes>,
     /// How the writer is doing.
     pub gauges: Arc<WriterGauges>,
+    /// What happens to sessions, for whoever listens.
+    pub news: Arc<News>,
     /// The policy in force.
     pub in_force: Arc<InForce>,
     /// Reloads configuration and rules, for whom it is told, and says what came of it.
@@ -62,10 +65,20 @@ pub struct Api {
 }
 
 impl Api {
-    /// As the handler of the server.
+    /// As what the server serves.
     #[must_use]
-    pub fn into_handler(self) -> Handler {
-        Arc::new(move |request| self.answer(request))
+    pub fn into_service(self) -> Service {
+        let api = Arc::new(self);
+        let source = EventSource {
+            news: Arc::clone(&api.news),
+            node: api.node.clone(),
+            health: {
+                let api = Arc::clone(&api);
+                Box::new(move || api.health_json())
+            },
+        };
+        let handler: Handler = Arc::new(move |request| api.answer(request));
+        Service { handler, events: Some(source) }
     }
 
     fn answer(&self, request: &ApiRequest) -> ApiReply {
@@ -100,6 +113,7 @@ impl Api {
             Route::Rules(query) => self.rules(request, query),
             Route::Explain => self.explain(request),
             Route::Reload => self.reload(request),
+            Route::Events(_) => self.events(request),
             Route::Bans => self.bans(),
             Route::LiftBan(address) => self.lift_ban(request, *address),
         }

@@ -73,7 +73,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 35] = files![
+static FILES: [File; 37] = files![
     HTML "index.html",
     HTML "docs.html",
     PICTURE "mark.svg",
@@ -93,6 +93,7 @@ static FILES: [File; 35] = files![
     SCRIPT "format.js",
     SCRIPT "poll.js",
     SCRIPT "place.js",
+    SCRIPT "stream.js",
     SCRIPT "theme.js",
     SCRIPT "parts/banner.js",
     SCRIPT "parts/bars.js",
@@ -102,6 +103,7 @@ static FILES: [File; 35] = files![
     SCRIPT "parts/sparkline.js",
     SCRIPT "parts/table.js",
     SCRIPT "parts/orders.js",
+    SCRIPT "pages/events.js",
     SCRIPT "pages/history.js",
     SCRIPT "pages/node.js",
     SCRIPT "pages/overview.js",

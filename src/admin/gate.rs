@@ -5,6 +5,7 @@ mod client;
 mod counters;
 pub mod head;
 mod limits;
+mod listening;
 mod reading;
 mod refusal;
 
@@ -23,8 +24,10 @@ pub(super) use self::counters::bump;
 pub use self::limits::Limits;
 pub use self::refusal::Refusal;
 use super::access::Hosts;
+use super::events::{Event, EventSource};
 use super::socket::Inner;
 use crate::clock;
+use crate::stats::NEWS_MAX;
 
 /// The gate, ready to run on a thread of its own.
 pub(super) struct Gate {
@@ -38,6 +41,21 @@ pub(super) struct Gate {
     counters: Arc<GateCounters>,
     stopping: Arc<AtomicBool>,
     scratch: Vec<u8>,
+    /// Where events come from; `None` where nobody may listen.
+    events: Option<EventSource>,
+    /// When those who listen are told next, and when health is looked at next.
+    tell_at: Instant,
+    health_at: Instant,
+    /// What was told of it last.
+    health: String,
+    /// Events told so far.
+    told: u64,
+}
+
+/// What a gate knows of the house that it stands before.
+pub(super) struct House {
+    pub(super) hosts: Hosts,
+    pub(super) events: Option<EventSource>,
 }
 
 /// Tells a gate to stop.
@@ -71,10 +89,12 @@ impl Gate {
     pub(super) fn new(
         listeners: Vec<std::net::TcpListener>,
         inner: Arc<Inner>,
-        hosts: Hosts,
+        house: House,
         limits: Limits,
         counters: Arc<GateCounters>,
     ) -> io::Result<(Self, Bell)> {
+        let House { hosts, events } = house;
+        let now = clock::mono();
         let poll = Poll::new()?;
         let mut doors = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -99,6 +119,11 @@ impl Gate {
             counters,
             stopping,
             scratch: vec![0; SCRATCH],
+            events,
+            tell_at: now,
+            health_at: now,
+            health: String::new(),
+            told: 0,
         };
         Ok((gate, bell))
     }
@@ -132,6 +157,7 @@ impl Gate {
                 self.accept(index, now);
             }
             self.expire(now);
+            self.tell(now);
         }
     }
 
@@ -166,6 +192,7 @@ impl Gate {
             limits: &self.limits,
             hosts: &self.hosts,
             counters: &self.counters,
+            events: self.events.as_ref(),
             scratch: &mut self.scratch,
         };
         match deed(client, &mut around) {
@@ -262,6 +289,60 @@ impl Gate {
         }
     }
 
+    /// Tells those who listen what has happened: a few times a second, so that a busy proxy does not wake
+    /// this thread for each session.
+    fn tell(&mut self, now: Instant) {
+        if now < self.tell_at || !self.is_listened_to() {
+            return;
+        }
+        self.tell_at = now + BETWEEN_TELLINGS;
+        let Some(source) = &self.events else { return };
+        let around = Surroundings {
+            registry: self.poll.registry(),
+            inner: &self.inner,
+            limits: &self.limits,
+            hosts: &self.hosts,
+            counters: &self.counters,
+            events: Some(source),
+            scratch: &mut self.scratch,
+        };
+        let mut tell = |event: &Event| {
+            self.clients.iter_mut().flatten().for_each(|client| client.hear(event, now, &around));
+        };
+        // As many as can wait: whoever tells at the same time does not keep us here.
+        for _ in 0..NEWS_MAX {
+            let Some(item) = source.news.take() else { break };
+            self.told += 1;
+            tell(&Event::of(item, self.told, &source.node));
+        }
+        if now >= self.health_at {
+            self.health_at = now + BETWEEN_HEALTHS;
+            let health = (source.health)();
+            if health != self.health {
+                // The first look only finds out what there is to compare with.
+                if !self.health.is_empty() {
+                    tell(&Event::health(&health));
+                }
+                self.health = health;
+            }
+        }
+        match source.news.take_missed() {
+            0 => {}
+            missed => {
+                self.clients.iter_mut().flatten().for_each(|client| client.miss(missed, &around));
+            }
+        }
+        for slot in 0..self.clients.len() {
+            if matches!(self.clients.get(slot), Some(Some(client)) if client.is_listening()) {
+                self.attend(slot, |client, around| client.advance(now, around));
+            }
+        }
+    }
+
+    fn is_listened_to(&self) -> bool {
+        self.clients.iter().flatten().any(Client::is_listening)
+    }
+
     /// No new clients, and none from whom we still wait for a request.
     fn close_doors(&mut self, now: Instant) -> Instant {
         self.doors.clear();
@@ -278,7 +359,8 @@ impl Gate {
         let doors = self.doors.iter().filter(|door| door.ready);
         let doors = doors.map(|door| door.rests_until.unwrap_or(now));
         let clients = self.clients.iter().flatten().map(Client::deadline);
-        let next = doors.chain(clients).chain(ends_at).min()?;
+        let telling = self.is_listened_to().then_some(self.tell_at);
+        let next = doors.chain(clients).chain(ends_at).chain(telling).min()?;
         Some(next.saturating_duration_since(now))
     }
 }
@@ -299,6 +381,9 @@ const GONE: [ErrorKind; 3] =
     [ErrorKind::Interrupted, ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
 const ACCEPTS_PER_TURN: usize = 8;
 const EVENTS: usize = 128;
+/// How late an event may come for want of a reason to look.
+const BETWEEN_TELLINGS: Duration = Duration::from_millis(100);
+const BETWEEN_HEALTHS: Duration = Duration::from_secs(1);
 const SCRATCH: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -58,6 +58,12 @@ impl Api {
         ApiReply::json(&self.look(stage)).with_status(status)
     }
 
+    /// What `/health` would answer now.
+    pub(super) fn health_json(&self) -> String {
+        // Health holds nothing that JSON cannot.
+        serde_json::to_string(&self.look(self.readiness.stage())).unwrap_or_default()
+    }
+
     fn look(&self, stage: Stage) -> Health {
         let trouble = self.gauges.trouble().or_else(|| self.held());
         let unrecorded: u64 = self.workers.iter().map(|counters| counters.unrecorded.get()).sum();

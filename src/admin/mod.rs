@@ -6,6 +6,7 @@
 //!                     one thread, one Poll:                       panics caught
 //!                     caps, deadlines, head and body      ◀── whole answer, ≤ 4 MiB
 //!                     limits, Host and Origin
+//!                    and all that listens to events
 //! ```
 //!
 //! tiny_http never owns a socket that a client can reach: an absurd `Content-Length` makes it
@@ -18,6 +19,7 @@ mod access;
 mod api;
 mod bans;
 mod dashboard;
+mod events;
 mod gate;
 mod health;
 mod history;
@@ -42,6 +44,7 @@ mod token_file;
 pub use access::{Access, Denied, Hosts, Need, Token};
 pub use api::Api;
 pub use dashboard::Asset;
+pub use events::{EventsQuery, Topic};
 pub use gate::{GateCounters, Limits, Refusal, head};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
 pub use policy::{Reload, Reloaded};
@@ -52,6 +55,6 @@ pub use request::{ApiRequest, Method};
 pub use route::{
     ActiveQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Route, RulesQuery, StatsQuery,
 };
-pub use server::{Admin, Handler, Options};
+pub use server::{Admin, Handler, Options, Service};
 pub use terminate::Posts;
 pub use token_file::TokenError;

@@ -101,6 +101,10 @@ fn describe(operation: &Operation, locked: bool) -> Value {
 fn answer(operation: &Operation) -> Value {
     let content = match &operation.answer {
         Answer::Json(schema) => json!({ "application/json": { "schema": schema } }),
+        // What a stream holds is no JSON itself, so its schemas stand beside.
+        Answer::Stream(schemas) => json!({
+            "text/event-stream": { "schema": { "type": "string" }, "x-event-data": schemas },
+        }),
         Answer::Text(kind) => json!({ *kind: { "schema": { "type": "string" } } }),
     };
     let mut answer = json!({ "description": reason(operation.status), "content": content });
@@ -145,7 +149,7 @@ const ABOUT: &str = "Names of a session's fields are the columns of the table `s
 const EVERYWHERE: [u16; 14] =
     [400, 401, 403, 405, 408, 411, 413, 421, 431, 500, 502, 503, 504, 505];
 /// What only some paths say.
-const SOMEWHERE: [u16; 2] = [404, 409];
+const SOMEWHERE: [u16; 3] = [404, 409, 429];
 
 #[cfg(test)]
 mod tests;

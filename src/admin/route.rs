@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use self::query::{Parameters, decode};
 use super::access::Need;
 use super::dashboard::Asset;
+use super::events::{EventsQuery, Topic};
 use super::page::{Cursor, Sort};
 use super::reply::ApiReply;
 use super::request::Method;
@@ -55,6 +56,8 @@ pub enum Route {
     Explain,
     /// `POST /api/admin/reload`.
     Reload,
+    /// `GET /api/events`.
+    Events(EventsQuery),
     /// `GET /api/bans`.
     Bans,
     /// `DELETE /api/bans/{address}`.
@@ -158,6 +161,7 @@ impl Route {
             }),
             Place::Explain => Self::Explain,
             Place::Reload => Self::Reload,
+            Place::Events => Self::Events(events(&mut parameters)?),
             Place::Bans => Self::Bans,
             Place::Ban(address) => Self::LiftBan(address),
         };
@@ -178,6 +182,7 @@ impl Route {
             | Self::Minutes(_)
             | Self::Rules(_)
             | Self::Explain
+            | Self::Events(_)
             | Self::Bans => Need::Reading,
             Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload | Self::LiftBan(_) => {
                 Need::Changing
@@ -205,6 +210,7 @@ enum Place {
     Rules,
     Explain,
     Reload,
+    Events,
     Bans,
     Ban(IpAddr),
 }
@@ -242,6 +248,7 @@ impl Place {
             ["api", "acl", "rules"] => Ok(Self::Rules),
             ["api", "acl", "explain"] => Ok(Self::Explain),
             ["api", "admin", "reload"] => Ok(Self::Reload),
+            ["api", "events"] => Ok(Self::Events),
             ["api", "bans"] => Ok(Self::Bans),
             ["api", "bans", address] => address.parse().map(Self::Ban).map_err(|_| Miss::NotFound),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
@@ -265,6 +272,7 @@ impl Place {
             | Self::Stats
             | Self::Minutes
             | Self::Rules
+            | Self::Events
             | Self::Bans => READ,
             Self::Ban(_) => DELETE,
             Self::Terminate(_) | Self::TerminateAll | Self::Explain | Self::Reload => POST,
@@ -314,6 +322,15 @@ fn live_filter(parameters: &mut Parameters) -> Result<Filter, Miss> {
         dest: parameters.dest()?,
         source: parameters.source()?,
         ..Filter::default()
+    })
+}
+
+/// What a listener wants to hear.
+fn events(parameters: &mut Parameters) -> Result<EventsQuery, Miss> {
+    Ok(EventsQuery {
+        filter: live_filter(parameters)?,
+        only: parameters.choice("event", &Topic::ALL)?,
+        for_secs: parameters.number("for_secs", 1, LISTENING_SECS_MAX)?,
     })
 }
 
@@ -369,6 +386,8 @@ pub(super) const LIMIT: u32 = 100;
 pub(super) const LIMIT_MAX: u32 = 1000;
 /// Entries of a list of sums when no number is named.
 pub(super) const TOP: u32 = 10;
+/// A day.
+pub(super) const LISTENING_SECS_MAX: u32 = 86_400;
 /// A UUID is spelled in one way, with hyphens.
 const UUID_LENGTH: usize = 36;
 

@@ -12,13 +12,27 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::access::Hosts;
-use super::gate::{Bell, Gate, GateCounters, Limits, bump};
+use super::events::EventSource;
+use super::gate::{Bell, Gate, GateCounters, House, Limits, bump};
 use super::reply::ApiReply;
 use super::request::{ApiRequest, Method};
 use super::socket::Inner;
 
 /// Answers a request. It runs on one of [`Limits::handlers`] threads, so several at once.
 pub type Handler = Arc<dyn Fn(&ApiRequest) -> ApiReply + Send + Sync>;
+
+/// Who answers, and what whoever listens is told.
+pub struct Service {
+    pub(super) handler: Handler,
+    pub(super) events: Option<EventSource>,
+}
+
+impl From<Handler> for Service {
+    /// One that has no events to tell.
+    fn from(handler: Handler) -> Self {
+        Self { handler, events: None }
+    }
+}
 
 /// How to start the API.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +58,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves `handler` on `listeners`. Threads that are pinned hand that on to threads they
+    /// Serves `service` on `listeners`. Threads that are pinned hand that on to threads they
     /// start, so this comes before any pinning; and after giving up privileges, because the
     /// directory that is made here is removed at the end.
     ///
@@ -53,14 +67,16 @@ impl Admin {
     pub fn start(
         listeners: Vec<TcpListener>,
         options: Options,
-        handler: Handler,
+        service: impl Into<Service>,
     ) -> io::Result<Self> {
+        let Service { handler, events } = service.into();
         let Options { limits, hosts, directory, counters } = options;
         let parent = directory.unwrap_or_else(runtime_directory);
         let threads = limits.handlers.max(1);
         let inner = Arc::new(Inner::new(parent, threads, Arc::clone(&counters))?);
+        let house = House { hosts, events };
         let (gate, bell) =
-            Gate::new(listeners, Arc::clone(&inner), hosts, limits, Arc::clone(&counters))?;
+            Gate::new(listeners, Arc::clone(&inner), house, limits, Arc::clone(&counters))?;
         let mut handlers = Ending::new();
         let mut started = Ok(());
         for index in 0..threads {

@@ -48,6 +48,7 @@ impl Api {
             windows: Arc::clone(&shared.windows),
             minutes: Arc::clone(&shared.minutes),
             gauges: Arc::clone(&shared.gauges),
+            news: Arc::clone(&shared.news),
             in_force: Arc::clone(&shared.in_force),
             reload: Box::new(move |by| reload(&wishes, by)),
             readiness: Arc::clone(&shared.readiness),
@@ -66,7 +67,7 @@ impl Api {
         };
         let hosts = Hosts::new(settings.server.api_hosts.iter().cloned());
         let options = Options { hosts, counters, ..Options::default() };
-        let admin = Admin::start(vec![listener], options, api.into_handler())
+        let admin = Admin::start(vec![listener], options, api.into_service())
             .map_err(|error| Failure::io("the API cannot be started", &error))?;
         Ok(Self { running: Some((admin, address)) })
     }

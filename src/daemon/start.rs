@@ -34,7 +34,7 @@ use crate::linux::socket::keepalive;
 use crate::policy::InForce;
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
-use crate::stats::{Counters, Minutes, Readiness, UserSums, Windows, WriterGauges};
+use crate::stats::{Counters, Minutes, News, Readiness, UserSums, Windows, WriterGauges};
 
 /// Why the proxy did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -301,6 +301,8 @@ pub(super) struct Shared {
     pub(super) minutes: Arc<Minutes>,
     pub(super) windows: Arc<Windows>,
     pub(super) gauges: Arc<WriterGauges>,
+    /// What happens to sessions, for whoever listens.
+    pub(super) news: Arc<News>,
     pub(super) access_tally: Arc<AccessTally>,
     /// The policy, for those who are no workers.
     pub(super) in_force: Arc<InForce>,
@@ -324,6 +326,7 @@ impl Shared {
             minutes: Arc::new(minutes),
             windows: Arc::new(Windows::new(sessions.window_hours, sessions.window_max_hours)),
             gauges: Arc::default(),
+            news: Arc::default(),
             access_tally: Arc::default(),
             in_force: Arc::default(),
             node: node_name(settings),

@@ -81,6 +81,8 @@ impl Storage {
         events: Sender<Event>,
     ) -> Result<(), Failure> {
         let sessions = &settings.sessions;
+        // Where single sessions are not shown nobody hears of them.
+        let news = if sessions.enabled { Arc::clone(&shared.news) } else { Arc::default() };
         let writer = Writer::new(Parts {
             receiver,
             ledger: Arc::clone(&shared.ledger),
@@ -91,7 +93,7 @@ impl Storage {
             minutes: Arc::clone(&shared.minutes),
             windows: Arc::clone(&shared.windows),
             gauges: Arc::clone(&shared.gauges),
-            witness: Witness { access_log },
+            witness: Witness { news, access_log },
             options: Options {
                 batch_size: sessions.batch_size,
                 batch_interval: sessions.batch_interval,

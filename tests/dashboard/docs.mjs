@@ -29,6 +29,13 @@ await run(async (visit) => {
       await page.getByLabel("Token", { exact: true }).fill(scene.token);
       await page.locator("#terminate").getByRole("button", { name: "Try it" }).click();
       await answer("404");
+
+      // A stream is shown while it comes.
+      await page.locator("#events > summary").click();
+      await page.locator("#events").getByRole("button", { name: "Try it" }).click();
+      await page.locator("#events .said pre", { hasText: "event: health" }).waitFor();
+      await page.locator("#events").getByRole("button", { name: "Stop" }).click();
+      await page.locator("#events .said", { hasText: "(stopped)" }).waitFor();
       await fits(page, `docs, ${shape}`);
       await page.context().close();
     }

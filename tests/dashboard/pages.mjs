@@ -7,7 +7,7 @@ import { open, split } from "./socks.mjs";
 
 const [host, port] = split(scene.origin);
 const PAGES = {
-  overview: "Overview", sessions: "Sessions", history: "History", users: "Users",
+  overview: "Overview", sessions: "Sessions", events: "Live", history: "History", users: "Users",
   destinations: "Destinations", rules: "Rules", node: "Node",
 };
 
@@ -22,6 +22,12 @@ const SHOWN = {
   sessions: async (page) => {
     await page.getByText("3 live").waitFor();
     assert.equal(await page.locator("tbody tr").count(), 3);
+  },
+  events: async (page) => {
+    await page.getByText("0 heard").waitFor();
+    (await open(scene.socks, host, port)).end("x");
+    await page.locator("tbody tr", { hasText: "client_closed" }).first().waitFor();
+    assert.equal(await page.locator("tbody .tag", { hasText: "opened" }).count(), 1);
   },
   history: async (page) => {
     await page.locator("tbody tr").nth(1).waitFor();

@@ -3,10 +3,20 @@
 use httparse::Status;
 
 use super::refusal::Refusal;
+use crate::admin::events::STREAM;
+
+/// What comes of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Finished {
+    /// It goes out as this.
+    Whole(Vec<u8>),
+    /// The client may listen to events.
+    Stream,
+}
 
 /// Makes of everything the server within sent the answer that the client gets: whole, and with
 /// `Connection: close` in its head. `bodyless` is the answer to a HEAD request.
-pub(super) fn finish(mut answer: Vec<u8>, bodyless: bool) -> Result<Vec<u8>, Refusal> {
+pub(super) fn finish(mut answer: Vec<u8>, bodyless: bool) -> Result<Finished, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let Ok(Status::Complete(head)) = response.parse(&answer) else {
@@ -17,6 +27,7 @@ pub(super) fn finish(mut answer: Vec<u8>, bodyless: bool) -> Result<Vec<u8>, Ref
         .iter()
         .find(|header| header.name.eq_ignore_ascii_case("content-length"))
         .and_then(|header| str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+    let stream = response.headers.iter().any(|header| header.name.eq_ignore_ascii_case(STREAM));
     let without_body = bodyless || matches!(response.code, Some(204 | 304));
     let followed = answer.len() - head;
     let whole = if without_body { followed == 0 } else { promised == Some(followed) };
@@ -26,8 +37,11 @@ pub(super) fn finish(mut answer: Vec<u8>, bodyless: bool) -> Result<Vec<u8>, Ref
     if !whole {
         return Err(Refusal::AnswerCut);
     }
+    if stream {
+        return Ok(Finished::Stream);
+    }
     answer.splice(line + 1..line + 1, CLOSE.iter().copied());
-    Ok(answer)
+    Ok(Finished::Whole(answer))
 }
 
 const HEADERS_MAX: usize = 32;
@@ -41,8 +55,10 @@ mod tests {
     fn a_whole_answer_says_that_the_connection_ends() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".to_vec();
         assert_eq!(
-            finish(answer, false).unwrap(),
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
+            finish(answer, false),
+            Ok(Finished::Whole(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi".to_vec()
+            ))
         );
     }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  Reading ──whole, lawful──▶ Asking ──whole answer──▶ Writing ──last octet──▶ Parting ──▶ closed
-//!     │                         │                        ▲
-//!     └───────── refused ───────┴────────────────────────┘
+//!     │                         │ │                      ▲
+//!     └───────── refused ───────┴─┼──────────────────────┤
+//!                                 └─ events ─▶ Listening ─┘
 //! ```
 //!
 //! Readiness is not remembered: an event of either socket makes the client try all that its stage
@@ -11,18 +12,21 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
-use super::answer;
+use super::answer::{self, Finished};
 use super::counters::{GateCounters, bump};
 use super::head::Vantage;
 use super::limits::Limits;
+use super::listening::{Hearing, Listening};
 use super::reading::{Judgement, Reading};
 use super::refusal::Refusal;
 use crate::admin::access::Hosts;
+use crate::admin::events::{Event, EventSource, EventsQuery};
 use crate::admin::socket::Inner;
 
 /// What a client needs of the gate to go on.
@@ -32,6 +36,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) limits: &'a Limits,
     pub(super) hosts: &'a Hosts,
     pub(super) counters: &'a GateCounters,
+    pub(super) events: Option<&'a EventSource>,
     pub(super) scratch: &'a mut [u8],
 }
 
@@ -67,6 +72,7 @@ enum Stage {
     Reading(Reading),
     Asking(Asking),
     Writing(Writing),
+    Listening(Box<Listening>),
     Parting { discarded: usize },
 }
 
@@ -132,7 +138,7 @@ impl Client {
         let rank = match self.stage {
             Stage::Parting { .. } => Rank::Served,
             Stage::Reading(_) | Stage::Writing(_) => Rank::Awaited,
-            Stage::Asking(_) => Rank::Waiting,
+            Stage::Asking(_) | Stage::Listening(_) => Rank::Waiting,
         };
         (rank, self.progress)
     }
@@ -149,6 +155,7 @@ impl Client {
                 Stage::Reading(_) => self.read(now, around),
                 Stage::Asking(_) => self.ask(now, around),
                 Stage::Writing(_) => self.write(now, around),
+                Stage::Listening(_) => self.listen(now, around),
                 Stage::Parting { .. } => self.part(around),
             };
             match turn {
@@ -188,6 +195,7 @@ impl Client {
                 bump(&around.counters.slow_readers);
                 return Fate::Ends;
             }
+            Stage::Listening(_) => return self.expire_listener(now, around),
             Stage::Parting { .. } => return Fate::Ends,
         }
         self.advance(now, around)
@@ -200,6 +208,8 @@ impl Client {
                 Stage::Reading(_) => limits.request,
                 Stage::Asking(_) => limits.answer,
                 Stage::Writing(_) => limits.write_idle,
+                // It says itself how long.
+                Stage::Listening(_) => Duration::ZERO,
                 Stage::Parting { .. } => limits.parting,
             };
         self.stage = stage;
@@ -277,12 +287,67 @@ impl Client {
             }
         }
         match answer::finish(std::mem::take(&mut asking.answer), asking.bodyless) {
-            Ok(answer) => {
+            Ok(Finished::Whole(answer)) => {
                 let until = now + around.limits.write_total;
                 Turn::Next(Stage::Writing(Writing { answer, sent: 0, until }))
             }
+            Ok(Finished::Stream) => {
+                begin_listening(EventsQuery::of_request(&asking.request), now, around)
+            }
             Err(refusal) => Turn::Refuse(refusal, asking.bodyless),
         }
+    }
+
+    /// Puts an event before a client that listens.
+    pub(super) fn hear(&mut self, event: &Event, now: Instant, around: &Surroundings<'_>) {
+        if let Stage::Listening(listening) = &mut self.stage
+            && !listening.hear(event, now, around.limits)
+        {
+            bump(&around.counters.events_missed);
+        }
+    }
+
+    /// Whether it listens to events.
+    pub(super) fn is_listening(&self) -> bool {
+        matches!(self.stage, Stage::Listening(_))
+    }
+
+    /// So many events are lost to a client that listens.
+    pub(super) fn miss(&mut self, count: u64, around: &Surroundings<'_>) {
+        if let Stage::Listening(listening) = &mut self.stage {
+            listening.miss(count);
+            around.counters.events_missed.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn listen(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Turn {
+        let Stage::Listening(listening) = &mut self.stage else { return Turn::Wait };
+        let hearing = listening.advance(&mut self.socket, around.scratch, now);
+        self.deadline = listening.deadline(around.limits);
+        self.progress = now;
+        if hearing == Hearing::GoesOn { Turn::Wait } else { Turn::End }
+    }
+
+    fn expire_listener(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Fate {
+        let Stage::Listening(listening) = &mut self.stage else { return Fate::Stays };
+        match listening.expire(now, around.limits) {
+            Hearing::GoesOn => {}
+            Hearing::Gone => return Fate::Ends,
+            Hearing::TooSlow => {
+                bump(&around.counters.listeners_dropped);
+                return Fate::Ends;
+            }
+            Hearing::Enough => {
+                let last = Stage::Parting { discarded: 0 };
+                let Stage::Listening(listening) = std::mem::replace(&mut self.stage, last) else {
+                    return Fate::Ends;
+                };
+                let until = now + around.limits.write_total;
+                let answer = listening.rest();
+                self.enter(Stage::Writing(Writing { answer, sent: 0, until }), now, around.limits);
+            }
+        }
+        self.advance(now, around)
     }
 
     fn write(&mut self, now: Instant, around: &Surroundings<'_>) -> Turn {
@@ -326,6 +391,20 @@ impl Client {
             }
         }
     }
+}
+
+/// Lets a client listen, if one more may.
+fn begin_listening(query: EventsQuery, now: Instant, around: &Surroundings<'_>) -> Turn {
+    let Some(source) = around.events else {
+        return Turn::Refuse(Refusal::Unavailable, false);
+    };
+    if source.news.followers() >= around.limits.listeners {
+        return Turn::Refuse(Refusal::TooManyListeners, false);
+    }
+    let health = Event::health(&(source.health)());
+    let follower = source.news.follow();
+    let listening = Listening::new(query, follower, &health, now, around.limits);
+    Turn::Next(Stage::Listening(Box::new(listening)))
 }
 
 /// Hands the request to the server within, building it anew once if it does not listen.

@@ -26,6 +26,12 @@ pub struct GateCounters {
     pub bodies_too_large: AtomicU64,
     /// 421: a `Host` that is not ours.
     pub foreign_hosts: AtomicU64,
+    /// 429: as many listen to events as may.
+    pub listeners_refused: AtomicU64,
+    /// Listeners that were given up because they took nothing, or never enough.
+    pub listeners_dropped: AtomicU64,
+    /// Events that a listener had no room for; it is told how many.
+    pub events_missed: AtomicU64,
     /// 431: a head over a limit.
     pub heads_too_large: AtomicU64,
     /// 505: neither HTTP/1.0 nor HTTP/1.1.
@@ -71,6 +77,7 @@ impl GateCounters {
             Refusal::TransferEncoding => &self.transfer_encodings,
             Refusal::BodyTooLarge => &self.bodies_too_large,
             Refusal::ForeignHost => &self.foreign_hosts,
+            Refusal::TooManyListeners => &self.listeners_refused,
             Refusal::HeadTooLarge => &self.heads_too_large,
             Refusal::Version => &self.versions,
             Refusal::AnswerTooLarge => &self.answers_too_large,

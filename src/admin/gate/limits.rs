@@ -33,6 +33,12 @@ pub struct Limits {
     pub stop_grace: Duration,
     /// Threads that run the handler.
     pub handlers: usize,
+    /// Listeners of `/api/events` at once.
+    pub listeners: usize,
+    /// Octets that may wait for one listener.
+    pub listener_max: usize,
+    /// After which a listener that has nothing to hear is told that we are still there.
+    pub listener_beat: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +58,9 @@ impl Default for Limits {
             accept_pause: ACCEPT_PAUSE,
             stop_grace: STOP_GRACE,
             handlers: HANDLERS,
+            listeners: LISTENERS,
+            listener_max: LISTENER_MAX,
+            listener_beat: LISTENER_BEAT,
         }
     }
 }
@@ -72,3 +81,7 @@ const STOP_GRACE: Duration = Duration::from_millis(400);
 /// One more than questions about the history may take up, so that health, metrics and what lives
 /// never wait for SQL.
 const HANDLERS: usize = 4;
+/// A quarter of the connections, so that there is always room for who asks once.
+const LISTENERS: usize = 8;
+const LISTENER_MAX: usize = 256 * 1024;
+const LISTENER_BEAT: Duration = Duration::from_secs(15);

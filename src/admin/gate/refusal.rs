@@ -13,6 +13,7 @@ pub enum Refusal {
     TransferEncoding,
     BodyTooLarge,
     ForeignHost,
+    TooManyListeners,
     HeadTooLarge,
     Version,
     AnswerTooLarge,
@@ -32,6 +33,7 @@ impl Refusal {
             Self::TransferEncoding => 411,
             Self::BodyTooLarge => 413,
             Self::ForeignHost => 421,
+            Self::TooManyListeners => 429,
             Self::HeadTooLarge => 431,
             Self::Version => 505,
             Self::AnswerTooLarge => 500,
@@ -71,6 +73,9 @@ impl Refusal {
             Self::BodyTooLarge => format!("a body has at most {} octets", limits.body_max),
             Self::ForeignHost => {
                 "Host is not a name or address of this server; see server.api_hosts".to_owned()
+            }
+            Self::TooManyListeners => {
+                format!("{} listen already, and no more may", limits.listeners)
             }
             Self::HeadTooLarge => format!(
                 "request line and headers have at most {} octets and {} headers",

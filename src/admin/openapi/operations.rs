@@ -6,6 +6,7 @@ use super::parameters as take;
 use super::schemas::Schemas;
 use crate::admin::access::Need;
 use crate::admin::bans::{Bans, Lifted};
+use crate::admin::events::MissedEvents;
 use crate::admin::health::Health;
 use crate::admin::history::EndedSessions;
 use crate::admin::minutes::MinutesPage;
@@ -45,6 +46,8 @@ pub(super) enum Answer {
     Json(Value),
     /// Text of this media type.
     Text(&'static str),
+    /// Server-Sent Events whose data is JSON of one of these schemas.
+    Stream(Vec<Value>),
 }
 
 impl Operation {
@@ -140,6 +143,7 @@ fn process(schemas: &mut Schemas) -> Vec<Operation> {
 
 fn sessions(bounds: &Bounds, schemas: &mut Schemas) -> Vec<Operation> {
     let user = "user";
+    let missed = schemas.of::<MissedEvents>();
     let of_user = |mut parameters: Vec<Value>, first: Value| {
         parameters.insert(0, first);
         parameters
@@ -213,6 +217,18 @@ fn sessions(bounds: &Bounds, schemas: &mut Schemas) -> Vec<Operation> {
                 "minutes",
                 SESSIONS,
                 Answer::Json(schemas.of::<MinutesPage>()),
+            )
+        },
+        Operation {
+            summary: "What happens, as Server-Sent Events",
+            more: EVENTS,
+            parameters: take::events(),
+            errors: &[429],
+            ..Operation::get(
+                "/api/events",
+                "events",
+                SESSIONS,
+                Answer::Stream(vec![schemas.of::<Record>(), schemas.of::<Health>(), missed]),
             )
         },
         Operation {
@@ -296,6 +312,11 @@ fn policy(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
+const EVENTS: &str = "`event: opened`, `closed` and `refused` (an attempt that was given no permit) have a \
+    session as `data`, `event: health` what `/health` answers: at the beginning and whenever it is \
+    another. `event: missed` tells how many events a listener did not take in time; one that takes \
+    nothing for 5 seconds is cut. A few listen at once, and one more gets a 429. Nothing is told of \
+    sessions where `sessions.enabled` is false.";
 const PROCESS: &str = "process";
 const SESSIONS: &str = "sessions";
 const POLICY: &str = "policy";

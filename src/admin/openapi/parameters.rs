@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::admin::events::Topic;
 use crate::admin::page::Sort;
 use crate::admin::route::{
-    Bounds, LIMIT, LIMIT_MAX, MINUTES_MAX, ORDERS, STATUSES, TOP,
+    Bounds, LIMIT, LIMIT_MAX, LISTENING_SECS_MAX, MINUTES_MAX, ORDERS, STATUSES, TOP,
 };
 use crate::session::Outcome;
 use crate::stats::TOP_MAX;
@@ -96,6 +97,16 @@ pub(super) fn address() -> Value {
         "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }],
         "examples": ["192.0.2.7"],
     })
+}
+
+pub(super) fn events() -> Vec<Value> {
+    let mut all = live_filter();
+    let secs = json!({ "type": "integer", "minimum": 1, "maximum": LISTENING_SECS_MAX });
+    all.extend([
+        query("event", "Only these.", json!({ "enum": Topic::ALL.map(|(_, word)| word) })),
+        query("for_secs", "End the stream after so many seconds; without it, never.", secs),
+    ]);
+    all
 }
 
 fn dest() -> Value {

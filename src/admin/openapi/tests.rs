@@ -40,6 +40,7 @@ fn template(route: &Route) -> &'static str {
         Route::Rules(_) => "/api/acl/rules",
         Route::Explain => "/api/acl/explain",
         Route::Reload => "/api/admin/reload",
+        Route::Events(_) => "/api/events",
         Route::Bans => "/api/bans",
         Route::LiftBan(_) => "/api/bans/{address}",
     }

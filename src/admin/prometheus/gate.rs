@@ -18,6 +18,9 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         transfer_encodings,
         bodies_too_large,
         foreign_hosts,
+        listeners_refused,
+        listeners_dropped,
+        events_missed,
         heads_too_large,
         versions,
         answers_too_large,
@@ -36,7 +39,7 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         denied,
         handler_panics,
     } = counters;
-    let events: [(&str, &AtomicU64); 26] = [
+    let events: [(&str, &AtomicU64); 29] = [
         ("accepted", accepted),
         ("passed", passed),
         ("answered", answered),
@@ -46,6 +49,9 @@ pub(super) fn family(counters: &GateCounters) -> MetricFamily {
         ("transfer_encoding", transfer_encodings),
         ("body_too_large", bodies_too_large),
         ("foreign_host", foreign_hosts),
+        ("listener_refused", listeners_refused),
+        ("listener_dropped", listeners_dropped),
+        ("event_missed", events_missed),
         ("head_too_large", heads_too_large),
         ("version", versions),
         ("answer_too_large", answers_too_large),

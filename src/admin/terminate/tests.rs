@@ -47,6 +47,7 @@ impl Scene {
             windows: Arc::new(Windows::new(1, 1)),
             minutes: Arc::new(Minutes::new(1)),
             gauges: Arc::default(),
+            news: Arc::default(),
             in_force: Arc::default(),
             reload: Box::new(|_| Err("there is nothing to be reloaded here".to_owned())),
             readiness: Arc::new(Readiness::default()),

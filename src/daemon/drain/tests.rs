@@ -36,6 +36,7 @@ impl Scene {
             minutes: Arc::new(Minutes::new(1)),
             windows: Arc::new(Windows::new(1, 1)),
             gauges: Arc::default(),
+            news: Arc::default(),
             access_tally: Arc::default(),
             in_force: Arc::default(),
             node: String::new(),
