@@ -212,6 +212,16 @@ fn rules_are_listed_explained_and_read_anew() {
 }
 
 #[test]
+fn a_ban_is_lifted_by_a_click() {
+    let proxy = Proxy::with(
+        "[auth]\nmax_failures = 1\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n\
+         [[auth.users]]\nusername = \"alice\"\npassword = \"secret\"\n",
+    );
+    let origin = Origin::echo();
+    drive("limits.mjs", &scene(&proxy, &origin), no_order);
+}
+
+#[test]
 fn the_api_is_shown_and_tried_on_a_page_of_its_own() {
     let (proxy, origin) = (Proxy::start(), Origin::echo());
     drive("docs.mjs", &scene(&proxy, &origin), no_order);

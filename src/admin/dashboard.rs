@@ -73,7 +73,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 37] = files![
+static FILES: [File; 38] = files![
     HTML "index.html",
     HTML "docs.html",
     PICTURE "mark.svg",
@@ -105,6 +105,7 @@ static FILES: [File; 37] = files![
     SCRIPT "parts/orders.js",
     SCRIPT "pages/events.js",
     SCRIPT "pages/history.js",
+    SCRIPT "pages/limits.js",
     SCRIPT "pages/node.js",
     SCRIPT "pages/overview.js",
     SCRIPT "pages/rules.js",

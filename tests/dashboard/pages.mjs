@@ -8,7 +8,7 @@ import { open, split } from "./socks.mjs";
 const [host, port] = split(scene.origin);
 const PAGES = {
   overview: "Overview", sessions: "Sessions", events: "Live", history: "History", users: "Users",
-  destinations: "Destinations", rules: "Rules", node: "Node",
+  destinations: "Destinations", rules: "Rules", limits: "Limits", node: "Node",
 };
 
 /** What shows that a page has what it is for. */
@@ -39,6 +39,7 @@ const SHOWN = {
   users: (page) => page.locator("td a", { hasText: "anonymous" }).waitFor(),
   destinations: (page) => page.locator("td a", { hasText: scene.origin }).waitFor(),
   rules: (page) => page.getByText("There are no rules").waitFor(),
+  limits: (page) => page.getByText("Nobody is banned").waitFor(),
   node: async (page) => {
     await page.locator(".check[data-state=ok]").nth(4).waitFor();
     assert.equal(await page.locator(".check[data-state=ill]").count(), 0);

@@ -65,6 +65,11 @@ export function post(path, params, shown, body) {
   return ask("POST", withQuery(path, params), shown, null, body && JSON.stringify(body));
 }
 
+/** What it answers to DELETE, with this token. */
+export function remove(path, shown) {
+  return ask("DELETE", path, shown);
+}
+
 async function ask(method, path, shown, signal, body) {
   const late = AbortSignal.timeout(PATIENCE_MS);
   const headers = {};

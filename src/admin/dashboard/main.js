@@ -7,6 +7,7 @@ import { change, here } from "./place.js";
 import { keepBanner, summary } from "./parts/banner.js";
 import * as events from "./pages/events.js";
 import * as history from "./pages/history.js";
+import * as limits from "./pages/limits.js";
 import * as node from "./pages/node.js";
 import * as overview from "./pages/overview.js";
 import * as rules from "./pages/rules.js";
@@ -16,7 +17,7 @@ import { destinations, users } from "./pages/top.js";
 import { keepTheme } from "./theme.js";
 
 // `{title, mount(place) → {update(params), unmount()}}`. A page is there when what it shows is.
-const PAGES = { overview, sessions, events, history, users, destinations, rules, node };
+const PAGES = { overview, sessions, events, history, users, destinations, rules, limits, node };
 
 const main = document.getElementById("main");
 const aside = document.getElementById("aside");

@@ -1,6 +1,6 @@
 // Orders to the proxy: each asks whether it is meant, and for the token if this tab has none.
 
-import { post, token } from "../api.js";
+import { post, remove, token } from "../api.js";
 import { h, toast } from "../element.js";
 
 /** Shows a dialog; `submit` may throw to keep it open and say why. Answers whether it was done. */
@@ -104,6 +104,15 @@ export function terminateAll(filter, total) {
   return end("End all of these?", [h("p", null, `At this moment ${total} live ${total === 1 ? "session passes" : "sessions pass"} `,
     ...named, ". All that pass when the order arrives are cut at once.")],
   "End them all", "/api/sessions/terminate", filter);
+}
+
+/** Lifts the ban of this address, if that is confirmed. */
+export async function liftBan(address) {
+  const done = await confirmed({ title: "Lift this ban?", action: "Lift it", body: [h("p", null, "Whoever is at ",
+    h("b", null, address), " may try passwords again at once.")],
+  act: (shown) => remove(`/api/bans/${encodeURIComponent(address)}`, shown) });
+  if (done) toast(`${address} may come again.`);
+  return done;
 }
 
 /** Has the configuration and the rules read anew, if that is confirmed; says what has changed. */
