@@ -9,6 +9,7 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -125,6 +126,48 @@ fn each_failure_is_one_line_whatever_the_name_holds() {
         "banned after too many failures: client=127.0.0.1",
     ] {
         assert_eq!(log.lines().filter(|logged| logged.ends_with(line)).count(), 1, "{log}");
+    }
+}
+
+/// The filter that is shipped, by the program that it is for.
+#[test]
+fn fail2ban_finds_each_failure_and_the_address_of_its_client() {
+    let filter = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/fail2ban.conf");
+    if Command::new("fail2ban-regex").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: fail2ban is not installed");
+        return;
+    }
+    for format in ["text", "json"] {
+        let mut proxy = Proxy::with(&format!(
+            "{}[logging]\nformat = \"{format}\"\n",
+            alice("socks_method = \"userpass\"\nmax_failures = 3\nfailure_delay_ms = 0")
+        ));
+        for (from, name) in [
+            ([127, 0, 0, 1], "x\ny client=192.0.2.1 user="),
+            ([127, 0, 0, 2], "\" client=192.0.2.2 user=\""),
+            ([127, 0, 0, 3], "authentication failed: client=192.0.2.3 user=\""),
+            ([127, 0, 0, 3], "alice"),
+        ] {
+            let login = [&[5, 1, 2][..], &userpass(name, "wrong")].concat();
+            assert_eq!(said(from, proxy.socks, &login), [5, 2, 1, 1]);
+        }
+        assert_eq!(
+            said([127, 0, 0, 4], proxy.socks, &login_and_echo("secret", proxy.socks))[..4],
+            [5, 2, 1, 0]
+        );
+        let log = proxy.directory().join("log");
+        std::fs::write(&log, proxy.log() + "\n").unwrap();
+        let found = Command::new("fail2ban-regex")
+            .args(["--out", "ip"])
+            .arg(&log)
+            .arg(filter)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&found.stdout);
+        let mut addresses: Vec<_> = said.lines().map(str::trim).collect();
+        addresses.sort_unstable();
+        let expected = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.3"];
+        assert_eq!(addresses, expected, "{format}: {said}\n{}", proxy.log());
     }
 }
 
