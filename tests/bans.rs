@@ -62,7 +62,7 @@ fn sum(proxy: &Proxy, name: &str) -> f64 {
 
 #[test]
 fn whoever_tries_passwords_is_banned_counted_and_harms_nobody_else() {
-    let attempts = size("WRONG_PASSWORDS", 2000);
+    let attempts = size("WRONG_PASSWORDS", 10_000);
     let proxy = Proxy::with(&alice("socks_method = \"userpass\""));
     let (origin, api) = (Origin::echo(), proxy.api.unwrap());
     let (wrong, right) =

@@ -255,5 +255,5 @@ impl Drop for Proxy {
 
 fn after<'a>(line: &'a str, what: &str) -> Option<&'a str> {
     let rest = line.split_once(what)?.1;
-    rest.split(|c: char| c.is_whitespace() || c == ',').next()
+    rest.split(|c: char| c.is_whitespace() || matches!(c, ',' | '"')).next()
 }
