@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::acl::Acl;
+use crate::acl::{Acl, Ruling};
 use crate::auth::{Identity, Users};
+use crate::clock::Now;
 use crate::egress::Egresses;
-use crate::limit::BanTerms;
+use crate::limit::{BanTerms, LimitPolicy, Limits, Throttle};
 use crate::socks::{CommandSet, Method, MethodSet};
 
 /// One policy.
@@ -37,11 +38,32 @@ pub struct Policy {
     pub egress: Arc<Egresses>,
     /// What becomes of addresses from which passwords are tried.
     pub bans: BanTerms,
+    /// How much of everything.
+    pub limits: LimitPolicy,
     /// Limits of patience.
     pub timeouts: Timeouts,
 }
 
 impl Policy {
+    /// The same policy, whose limits count with these counts.
+    #[must_use]
+    pub fn counting_in(mut self, limits: &Arc<Limits>) -> Self {
+        self.limits.limits = Arc::clone(limits);
+        self
+    }
+
+    /// What holds a session of this client back that was decided on so; `None` if nothing does.
+    #[must_use]
+    pub fn throttle(
+        &self,
+        identity: &Identity,
+        ruling: Option<&Ruling>,
+        now: Now,
+    ) -> Option<Box<Throttle>> {
+        let named = ruling.and_then(|ruling| self.acl.bandwidth_of(ruling));
+        self.limits.throttle(identity, named.map(|name| &**name), now)
+    }
+
     /// The same client under this policy; `None` if nobody by that name may use us any more, or if
     /// everybody has to log in now and this one has not.
     #[must_use]

@@ -85,7 +85,9 @@ fn the_full_file_has_every_key_and_no_other() {
     let full = format!(
         "{}[[server.listen]]\naddress = \"::1\"\nport = 1\n[[auth.users]]\nusername = \"a\"\n\
          password_hash = \"{HASH}\"\n[resolver.hosts]\nnas = [\"::1\"]\n\
-         [[egress.named]]\nname = \"second\"\n",
+         [[egress.named]]\nname = \"second\"\n\
+         [[limits.bandwidth]]\nname = \"home\"\nupload_kbit = 1\n\
+         [[limits.quotas]]\nname = \"a\"\nusers = [\"*\"]\nperiod = \"day\"\nlimit_mib = 1\n",
         memory(),
     );
     let mut known = keys(&load(&full).unwrap().0.to_toml());

@@ -82,7 +82,7 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 35] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 37] = [
     ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
     ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
@@ -91,6 +91,8 @@ const FURTHER_FAMILIES: [(&str, &str, &[&str]); 35] = [
     ("rustsocks_policy_reloads_total", "counter", &["result"]),
     ("rustsocks_auth_failures_total", "counter", &[]),
     ("rustsocks_over_limit_total", "counter", &[]),
+    ("rustsocks_limit_refusals_total", "counter", &["limit"]),
+    ("rustsocks_quota_marks_total", "counter", &["mark"]),
     ("rustsocks_connections", "gauge", &[]),
     ("rustsocks_connections_limit", "gauge", &[]),
     ("rustsocks_worker_accepted_total", "counter", &["worker"]),

@@ -27,7 +27,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("limit", "clock auth"),
     ("session", "target key clock linux socks auth acl"),
     // Floor 2: assembled parts.
-    ("policy", "socks auth egress acl limit"),
+    ("policy", "clock socks auth egress acl limit"),
     ("resolve", "target key clock"),
     ("mailbox", "key auth resolve policy session clock"),
     ("udp", "target clock socks auth acl limit session policy resolve"),
@@ -47,7 +47,7 @@ const IMPORTS: &[(&str, &str)] = &[
          connection udp offload",
     ),
     ("writer", "target key clock session stats access_log"),
-    ("store", "target clock session stats writer"),
+    ("store", "target clock limit session stats writer"),
     (
         "admin",
         "target key clock linux socks auth acl limit session policy resolve mailbox stats udp access_log",

@@ -116,6 +116,7 @@ fn policy() -> Policy {
         acl: Acl::new(Guard::Off),
         egress: Arc::default(),
         bans: rustsocks::limit::BanTerms::NONE,
+        limits: rustsocks::limit::LimitPolicy::default(),
         timeouts: Timeouts {
             handshake: 600 * second,
             connect: second,

@@ -20,6 +20,7 @@ pub(crate) fn plain_policy() -> Arc<Policy> {
         acl: Acl::new(Guard::Auto(OwnListeners::default())),
         egress: Arc::default(),
         bans: rustsocks::limit::BanTerms::NONE,
+        limits: rustsocks::limit::LimitPolicy::default(),
         timeouts: Timeouts {
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(10),

@@ -68,6 +68,12 @@ impl Acl {
         self.rules.as_ref()?.egress_of(ruling)
     }
 
+    /// The limit on bandwidth of what this has decided, by name, if the rule names one.
+    #[must_use]
+    pub fn bandwidth_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
+        self.rules.as_ref()?.bandwidth_of(ruling)
+    }
+
     /// Whether the guard stands.
     #[must_use]
     pub const fn is_guarded(&self) -> bool {

@@ -62,6 +62,8 @@ pub struct Rule {
     pub hours: Hours,
     /// The way out of what it allows, by name, where it is another than its user's; only for streams.
     pub egress: Option<Arc<str>>,
+    /// The limit on bandwidth of what it allows, by name, beside those of its user.
+    pub bandwidth: Option<Arc<str>>,
 }
 
 /// Users and groups: any of them.

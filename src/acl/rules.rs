@@ -28,6 +28,8 @@ pub struct Rules {
     has_hours: bool,
     /// Ways out by the number of the rule that names them.
     egresses: HashMap<u32, Arc<str>>,
+    /// The same of limits on bandwidth.
+    bandwidths: HashMap<u32, Arc<str>>,
 }
 
 /// What a rule file says beside its rules.
@@ -90,10 +92,8 @@ impl Rules {
         Self {
             index: Index::new(&rules),
             has_hours: rules.iter().any(|rule| !rule.hours.are_all()),
-            egresses: rules
-                .iter()
-                .filter_map(|rule| Some((rule.id, rule.egress.clone()?)))
-                .collect(),
+            egresses: named(&rules, |rule| rule.egress.as_ref()),
+            bandwidths: named(&rules, |rule| rule.bandwidth.as_ref()),
             ordered: rules,
             otherwise: beside.otherwise,
             default_policy: DEFAULT_POLICY.into(),
@@ -114,6 +114,14 @@ impl Rules {
             return None;
         }
         self.egresses.get(&ruling.rule_id?)
+    }
+
+    /// The limit on bandwidth of what this has decided, if the rule names one.
+    pub(super) fn bandwidth_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
+        if self.bandwidths.is_empty() {
+            return None;
+        }
+        self.bandwidths.get(&ruling.rule_id?)
     }
 
     /// What is decided where no rule holds.
@@ -229,6 +237,11 @@ impl Rules {
         };
         Ruling { decision, rule, rule_id, shadow: verdict.shadow.map(|rule| rule.id) }
     }
+}
+
+/// What rules name, by their numbers.
+fn named(rules: &[Rule], name: impl Fn(&Rule) -> Option<&Arc<str>>) -> HashMap<u32, Arc<str>> {
+    rules.iter().filter_map(|rule| Some((rule.id, Arc::clone(name(rule)?)))).collect()
 }
 
 fn decision_of(rule: &Rule) -> Decision {

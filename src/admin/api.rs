@@ -114,6 +114,7 @@ impl Api {
             Route::Explain => self.explain(request),
             Route::Reload => self.reload(request),
             Route::Events(_) => self.events(request),
+            Route::Quotas => self.quotas(),
             Route::Bans => self.bans(),
             Route::LiftBan(address) => self.lift_ban(request, *address),
         }

@@ -30,6 +30,7 @@ mod page;
 mod policy;
 #[cfg(feature = "metrics")]
 mod prometheus;
+mod quotas;
 mod reply;
 mod request;
 mod resources;

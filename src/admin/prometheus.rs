@@ -8,6 +8,7 @@ mod access_log;
 mod datagrams;
 mod family;
 mod gate;
+mod limits;
 mod lookups;
 mod records;
 mod sessions;
@@ -99,6 +100,9 @@ impl Collector for Sources {
         families.extend(lookups::families(&self.workers));
         families.extend(records::families(self, now.mono));
         families.extend(windows::families(&self.windows));
+        // A family without a series would have a name and no value.
+        let limits = limits::families(self.admission.limits(), now.utc_ms);
+        families.extend(limits.into_iter().filter(|family| !family.get_metric().is_empty()));
         families.extend(self.process());
         families.push(gate::family(&self.gate));
         families.push(access_log::family(&self.access_log));

@@ -58,6 +58,8 @@ pub enum Route {
     Reload,
     /// `GET /api/events`.
     Events(EventsQuery),
+    /// `GET /api/quotas`.
+    Quotas,
     /// `GET /api/bans`.
     Bans,
     /// `DELETE /api/bans/{address}`.
@@ -162,6 +164,7 @@ impl Route {
             Place::Explain => Self::Explain,
             Place::Reload => Self::Reload,
             Place::Events => Self::Events(events(&mut parameters)?),
+            Place::Quotas => Self::Quotas,
             Place::Bans => Self::Bans,
             Place::Ban(address) => Self::LiftBan(address),
         };
@@ -183,6 +186,7 @@ impl Route {
             | Self::Rules(_)
             | Self::Explain
             | Self::Events(_)
+            | Self::Quotas
             | Self::Bans => Need::Reading,
             Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload | Self::LiftBan(_) => {
                 Need::Changing
@@ -211,6 +215,7 @@ enum Place {
     Explain,
     Reload,
     Events,
+    Quotas,
     Bans,
     Ban(IpAddr),
 }
@@ -249,6 +254,7 @@ impl Place {
             ["api", "acl", "explain"] => Ok(Self::Explain),
             ["api", "admin", "reload"] => Ok(Self::Reload),
             ["api", "events"] => Ok(Self::Events),
+            ["api", "quotas"] => Ok(Self::Quotas),
             ["api", "bans"] => Ok(Self::Bans),
             ["api", "bans", address] => address.parse().map(Self::Ban).map_err(|_| Miss::NotFound),
             ["api", "sessions", id] if id.len() == UUID_LENGTH => {
@@ -273,6 +279,7 @@ impl Place {
             | Self::Minutes
             | Self::Rules
             | Self::Events
+            | Self::Quotas
             | Self::Bans => READ,
             Self::Ban(_) => DELETE,
             Self::Terminate(_) | Self::TerminateAll | Self::Explain | Self::Reload => POST,

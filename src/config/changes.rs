@@ -57,10 +57,11 @@ fn is_live(key: &str) -> bool {
 }
 
 /// What a reload applies: all that stands in the policy.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "acl.*",
     "auth.*",
     "egress.*",
+    "limits.*",
     "server.handshake_timeout_ms",
     "server.connect_timeout_ms",
     "server.attempt_delay_ms",

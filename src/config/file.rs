@@ -14,6 +14,8 @@ use super::choice::{
     Workers,
 };
 
+pub(super) use super::limits_file::Limits;
+
 /// A value that knows where it stands; one that was not written stands nowhere.
 pub(super) type Placed<T> = Spanned<T>;
 
@@ -24,6 +26,7 @@ pub(super) struct File {
     pub(super) server: Server,
     pub(super) auth: Auth,
     pub(super) acl: Acl,
+    pub(super) limits: Limits,
     pub(super) resolver: Resolver,
     pub(super) egress: Egress,
     pub(super) sessions: Sessions,

@@ -10,6 +10,8 @@ mod egress;
 mod environment;
 mod error;
 mod file;
+mod limits;
+mod limits_file;
 mod logging;
 mod policy;
 mod rules;

@@ -9,6 +9,7 @@ use super::settings::{AclSettings, Settings};
 use crate::acl::{Acl, Guard, OwnListeners, Rules};
 use crate::auth::Identity;
 use crate::egress::Egresses;
+use crate::limit::{LimitPolicy, LimitTerms};
 use crate::policy::{Policy, Timeouts};
 use crate::socks::MethodSet;
 
@@ -26,24 +27,36 @@ impl Settings {
     /// The rules of the configured file; `None` where there are to be none.
     ///
     /// # Errors
-    /// As [`AclSettings::load_rules`]; and of a rule whose way out is not configured.
+    /// As [`AclSettings::load_rules`]; and of a rule whose way out or limit is not configured.
     pub fn load_rules(&self) -> Result<Option<Arc<Rules>>, ConfigError> {
         let rules = self.acl.load_rules()?;
-        let known = |name: &str| self.egress.named.iter().any(|named| named.name == name);
+        let egress = |name: &str| self.egress.named.iter().any(|named| named.name == name);
+        let bandwidth =
+            |name: &str| self.limits.bandwidths.iter().any(|limit| *limit.name == *name);
         for rule in rules.iter().flat_map(|rules| rules.ordered()) {
-            if let Some(name) = rule.egress.as_deref()
-                && !known(name)
-            {
+            let unknown = |key: &str, name: &str, section: &str| {
                 let line = usize::try_from(rule.line).unwrap_or_default();
-                return Err(ConfigError {
+                ConfigError {
                     place: Place { file: self.acl.rule_file.clone(), position: Some((line, 1)) },
-                    key: format!("rule {}: egress", rule.id),
-                    message: format!("got {name:?}, expected the name of an `[[egress.named]]`"),
+                    key: format!("rule {}: {key}", rule.id),
+                    message: format!("got {name:?}, expected the name of an `[[{section}]]`"),
                     nearest: None,
-                });
+                }
+            };
+            if let Some(name) = rule.egress.as_deref().filter(|name| !egress(name)) {
+                return Err(unknown("egress", name, "egress.named"));
+            }
+            if let Some(name) = rule.bandwidth.as_deref().filter(|name| !bandwidth(name)) {
+                return Err(unknown("bandwidth", name, "limits.bandwidth"));
             }
         }
         Ok(rules)
+    }
+
+    /// What is limited, of whom.
+    #[must_use]
+    pub fn limit_terms(&self) -> LimitTerms {
+        LimitTerms { users: Arc::clone(&self.auth.users), ..self.limits.clone() }
     }
 
     /// The policy of this number, with rules, and with counts for so many workers.
@@ -71,6 +84,7 @@ impl Settings {
             acl: acl.counting_for(workers),
             egress: Arc::new(Egresses::new(&self.egress.default, &self.egress.named)),
             bans: self.auth.bans,
+            limits: LimitPolicy { terms: Arc::new(self.limit_terms()), limits: Arc::default() },
             timeouts: Timeouts {
                 handshake: server.handshake_timeout,
                 connect: server.connect_timeout,

@@ -203,7 +203,14 @@ impl Reader<'_> {
             })?),
             hours: self.hours(&entry)?,
             egress: entry.egress.as_ref().map(|name| name.get_ref().as_str().into()),
+            bandwidth: entry.bandwidth.as_ref().map(|name| name.get_ref().as_str().into()),
         };
+        if let Some(bandwidth) = &entry.bandwidth
+            && rule.action != Action::Allow
+        {
+            let message = "goes only with `action = \"allow\"`: nothing else has any";
+            return Err(self.error(bandwidth.span(), "bandwidth", message));
+        }
         if let Some(egress) = &entry.egress {
             let datagrams = rule.commands.contains(Command::UdpAssociate);
             if rule.action != Action::Allow || datagrams {

@@ -25,7 +25,7 @@ pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<
         warnings.push(source.warning(pool.span(), "server.pool", message));
     }
     if let Some(qos) = file.qos.take() {
-        let message = "has no effect; use `server.max_connections` to limit connections";
+        let message = "has no effect; use `server.max_connections` and `[limits]`";
         warnings.push(source.warning(qos.span(), "qos", message));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::auth::{User, Users};
 use crate::egress::{Egress, Named};
-use crate::limit::BanTerms;
+use crate::limit::{BanTerms, LimitTerms};
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
@@ -19,7 +19,7 @@ use super::error::{ConfigError, Place};
 use super::file::File;
 use super::logging::{self, LoggingSettings};
 use super::source::Source;
-use super::{egress, sections, server, users};
+use super::{egress, limits, sections, server, users};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// What they may reach.
     pub acl: AclSettings,
+    /// How much of everything; but for the users, who are those of `auth`.
+    pub limits: LimitTerms,
     /// How names become addresses.
     pub resolver: ResolverSettings,
     /// Which way sockets towards targets leave.
@@ -251,6 +253,7 @@ impl Settings {
             server,
             auth,
             acl: sections::acl(&source, &file.acl, &mut warnings)?,
+            limits: limits::limits(&source, &file, &mut warnings)?,
             resolver: sections::resolver(&source, &file.resolver)?,
             egress: egress::egress(&source, &file)?,
             sessions: sections::sessions(&source, &file)?,

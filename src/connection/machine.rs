@@ -3,6 +3,7 @@
 
 mod binding;
 mod dialing;
+mod limits;
 mod login;
 mod renewal;
 mod request;
@@ -21,6 +22,7 @@ use super::next::Next;
 use super::stage::{Stage, Then};
 use crate::acl::Denial;
 use crate::egress::Outlet;
+use crate::limit::Stays;
 use crate::policy::Policy;
 use crate::session::Outcome;
 use crate::socks::{Outbox, Version};
@@ -42,6 +44,8 @@ pub struct Machine {
     gone_at: Option<Instant>,
     /// BIND for anybody: who has come.
     peer: Option<SocketAddr>,
+    /// The places that the session has among those of its user.
+    stays: Stays,
 }
 
 impl Machine {
@@ -55,7 +59,8 @@ impl Machine {
         let facts = Facts { policy_generation: policy.generation, ..Facts::default() };
         let dialect = Dialect::Socks(Version::V5);
         let (exit, finished, gone_at, peer) = (Exit::default(), false, None, None);
-        Self { client, policy, stage, dialect, facts, exit, finished, gone_at, peer }
+        let stays = Stays::default();
+        Self { client, policy, stage, dialect, facts, exit, finished, gone_at, peer, stays }
     }
 
     /// The same of a connection that begins with a load balancer's announcement of the client.

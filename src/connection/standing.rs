@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::acl::Ruling;
 use crate::auth::Identity;
 use crate::policy::Policy;
 use crate::socks::Request;
@@ -18,6 +19,8 @@ pub struct Standing {
     pub request: Request,
     /// The address that was dialled.
     pub address: Option<IpAddr>,
+    /// What was decided about it.
+    pub ruling: Option<Ruling>,
 }
 
 impl Standing {
@@ -27,8 +30,15 @@ impl Standing {
         let Some(identity) = policy.renewed(&self.identity) else { return false };
         self.identity = identity;
         let judged = policy.acl.on_request(&self.identity, self.client, &self.request, now);
-        judged.is_ok_and(|permit| {
-            self.address.is_none_or(|address| policy.acl.on_address(&permit, address).is_ok())
-        })
+        let Ok(permit) = judged else { return false };
+        self.ruling = permit.ruling().cloned();
+        let Some(address) = self.address else { return true };
+        match policy.acl.on_address(&permit, address) {
+            Ok(permit) => {
+                self.ruling = Some(permit.ruling().clone());
+                true
+            }
+            Err(_) => false,
+        }
     }
 }

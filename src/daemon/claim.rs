@@ -49,6 +49,7 @@ impl Claim {
             retention_days: settings.sessions.retention_days,
             wal_limit_bytes: settings.sessions.wal_limit_bytes,
             node: shared.node.clone(),
+            limits: Arc::clone(shared.admission.limits()),
         };
         let reader = Reader::new(self.0.location());
         let opened = rebuild(self.0.location(), shared)?;

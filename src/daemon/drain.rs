@@ -20,6 +20,7 @@ use super::start::{Failure, Shared};
 use super::storage::STOP_PATIENCE;
 use super::watch::Event;
 use crate::clock;
+use crate::limit::{News, Subject};
 use crate::mailbox::{Letter, Post};
 use crate::session::{Chunk, Journal, SLOTS_PER_CHUNK};
 use crate::stats::Sampler;
@@ -95,6 +96,7 @@ impl Running<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     progress.sampler.tick(clock::utc_ms());
+                    self.tell_of_quotas();
                     self.tend_ledger(&mut progress);
                     progress.service.tick(clock::mono(), self.shared);
                 }
@@ -172,6 +174,18 @@ impl Running<'_> {
         for post in self.posts {
             if post.order(letter()).is_err() {
                 tracing::debug!("a worker takes no more orders: it has ended");
+            }
+        }
+    }
+
+    /// Logs which quotas have come to a mark: once for each mark and period.
+    fn tell_of_quotas(&self) {
+        for News { subject, exhausted } in self.shared.admission.limits().news() {
+            let how = if exhausted { "used up" } else { "nearly used up" };
+            let Subject { quota, user, .. } = subject;
+            match user {
+                Some(user) => tracing::warn!("quota {how}: quota={quota:?} user={user:?}"),
+                None => tracing::warn!("quota {how}: quota={quota:?}"),
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::acl::{OwnListeners, Rule, Rules};
 use crate::admin::{Posts, Reloaded};
 use crate::clock;
 use crate::config::{Changes, Settings};
+use crate::limit::Limits;
 use crate::linux::interfaces::local_addresses;
 use crate::mailbox::Letter;
 use crate::policy::{InForce, Policy};
@@ -54,6 +55,7 @@ pub(super) struct Reloader {
     posts: Arc<Posts>,
     counters: Arc<[Arc<Counters>]>,
     in_force: Arc<InForce>,
+    limits: Arc<Limits>,
     watched_rules: Watched,
     watched_users: Watched,
 }
@@ -76,6 +78,7 @@ impl Reloader {
             posts: Arc::clone(&shared.posts),
             counters: Arc::clone(&shared.counters),
             in_force: Arc::clone(&shared.in_force),
+            limits: Arc::clone(shared.admission.limits()),
             watched_rules: Watched::rules(settings),
             watched_users: Watched::users(settings),
         }
@@ -192,8 +195,10 @@ impl Reloader {
             return Err(format!("worker {busy} takes no more orders now; ask again"));
         }
         let generation = self.generation + 1;
-        let policy =
-            Arc::new(settings.policy(generation, self.own.clone(), rules.clone(), posts.len()));
+        let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
+        let policy = Arc::new(policy.counting_in(&self.limits));
+        // Before any worker counts by it, so that nothing it counts goes unstored.
+        self.limits.adopt(&policy.limits.terms, clock::utc_ms());
         for (worker, post) in posts.iter().enumerate() {
             if post.order(Letter::Policy(Arc::clone(&policy))).is_err() {
                 // There was room, so it has ended, and with it the process does.

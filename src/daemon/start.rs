@@ -23,6 +23,7 @@ use super::storage::Storage;
 use crate::access_log::AccessTally;
 use crate::acl::{OwnListeners, Rules};
 use crate::admin::Posts;
+use crate::clock;
 use crate::config::{self, Settings, Workers};
 use crate::limit::Admission;
 use crate::linux::affinity::{allowed_cores, allowed_parallelism};
@@ -93,6 +94,8 @@ pub fn run(
     let (claim, ledger) = Storage::claim(settings)?;
     let shared = Shared::new(settings, &plan, ledger);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
+    // Before the database is opened, which says what has been used of quotas.
+    shared.admission.limits().adopt(&Arc::new(settings.limit_terms()), clock::utc_ms());
     let storage = Storage::open(settings, &shared, claim)?;
     let (access_log, log) =
         AccessLog::start(settings.logging.access_log.as_ref(), &shared.node, &shared.access_tally)?;
@@ -100,7 +103,8 @@ pub fn run(
     let api = Api::start(settings, &shared, &storage, wishes, &mut passed)?;
     passed.expect_none()?;
     let own = own_listeners(&plan.addresses, api.address());
-    let policy = Arc::new(settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers));
+    let policy = settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers);
+    let policy = Arc::new(policy.counting_in(shared.admission.limits()));
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
     let hashes = Hashes::start(plan.workers)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bans::Bans;
+use super::limits::Limits;
 use super::turned_away::TurnedAway;
 
 /// The bounds, and what is taken.
@@ -22,6 +23,7 @@ pub struct Admission {
     sockets_max: u32,
     turned_away: TurnedAway,
     bans: Arc<Bans>,
+    limits: Arc<Limits>,
 }
 
 /// The right of one connection to exist, and to its sockets; given back when dropped.
@@ -51,6 +53,7 @@ impl Admission {
             sockets_max: sockets_max.min(COUNT_MAX),
             turned_away: TurnedAway::default(),
             bans: Arc::default(),
+            limits: Arc::default(),
         })
     }
 
@@ -79,6 +82,12 @@ impl Admission {
     #[must_use]
     pub const fn bans(&self) -> &Arc<Bans> {
         &self.bans
+    }
+
+    /// What is counted for limits.
+    #[must_use]
+    pub const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// How many seats are taken.

@@ -14,13 +14,14 @@
 //! Nobody pays for this who does not log in: while nobody is banned, a new client costs one load.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::block::block;
 use crate::clock::Now;
 
 /// When an address is banned, and for how long.
@@ -256,14 +257,6 @@ impl Drop for Check {
                 by_block.remove(&block);
             }
         }
-    }
-}
-
-/// What is counted as one: an IPv4 address, or the /64 of an IPv6 address.
-fn block(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Why {
     NoRoom,
     /// Its address is banned.
     Banned,
+    /// Its address has as many connections as it may, or opens them too fast.
+    AddressLimit,
 }
 
 /// What became of a client in the count.

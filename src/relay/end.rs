@@ -22,6 +22,11 @@ pub trait End: Read + Write {
     /// kernel.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
+    /// Whether anything may have come to be read; `false` only where reading would block.
+    fn may_read(&self) -> bool {
+        true
+    }
+
     /// Moves at most `most` octets from this end into a pipe that is empty. Answers as `read` does.
     ///
     /// # Errors

@@ -46,5 +46,5 @@ mod stash;
 pub use carrier::{BYTES_PER_TURN, Carrier, HEAVY_BYTES_PER_TURN, SCRATCH_OCTETS};
 pub use end::{Direction, End, Meter, RelayEnd, Side};
 pub use pipes::{PipeSums, Pipes};
-pub use relay::{Advance, Relay};
+pub use relay::{Advance, Budget, Relay};
 pub use stash::{BLOCK_OCTETS, FREE_BLOCKS_MAX, LENT_BLOCKS_PLENTY, StashPool};

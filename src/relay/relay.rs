@@ -17,6 +17,24 @@ pub struct Relay {
     closed_first: Option<Side>,
     /// The first failure of a socket; it decides how the relay ends.
     fault: Option<RelayEnd>,
+    /// Whether its last portion of each direction was cut short by its budget.
+    spent: [bool; 2],
+}
+
+/// Octets that may be read in each direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// From the client.
+    pub upload: usize,
+    /// From the upstream.
+    pub download: usize,
+}
+
+impl From<usize> for Budget {
+    /// So many in each.
+    fn from(octets: usize) -> Self {
+        Self { upload: octets, download: octets }
+    }
 }
 
 /// What [`Relay::advance`] achieved.
@@ -40,6 +58,7 @@ impl Relay {
             download: Flow::new(None),
             closed_first: None,
             fault: None,
+            spent: [false; 2],
         }
     }
 
@@ -54,21 +73,23 @@ impl Relay {
         client: &mut C,
         upstream: &mut U,
         carrier: &mut Carrier,
-        budget: usize,
+        budget: impl Into<Budget>,
         meter: &mut M,
     ) -> Advance {
+        let budget = budget.into();
         let ends = (&mut *client, &mut *upstream);
-        let upload = carry(&mut self.upload, ends, carrier, budget, |octets| {
+        let upload = carry(&mut self.upload, ends, carrier, budget.upload, |octets| {
             meter.moved(Direction::Upload, octets);
         });
         let upload = self.judge(upload, Side::Client, Side::Upstream, carrier);
 
         let ends = (upstream, client);
-        let download = carry(&mut self.download, ends, carrier, budget, |octets| {
+        let download = carry(&mut self.download, ends, carrier, budget.download, |octets| {
             meter.moved(Direction::Download, octets);
         });
         let download = self.judge(download, Side::Upstream, Side::Client, carrier);
 
+        self.spent = [upload, download].map(|pause| pause == Pause::Again);
         if let Some(end) = self.end() {
             Advance::Ended(end)
         } else if upload == Pause::Again || download == Pause::Again {
@@ -76,6 +97,12 @@ impl Relay {
         } else {
             Advance::Waiting
         }
+    }
+
+    /// Whether the last portion of upload and of download were cut short by the budget.
+    #[must_use]
+    pub const fn spent(&self) -> [bool; 2] {
+        self.spent
     }
 
     /// Octets have come in large portions for a while, in one direction at least.

@@ -21,6 +21,7 @@ mod retention;
 mod rows;
 mod schema;
 mod snapshot;
+mod usage;
 
 pub use backup::backup;
 pub use cleanup::Cleanup;

@@ -114,6 +114,10 @@ impl Owner {
             );
         }
         if let Some(opened) = self.opened.take() {
+            if let Err(error) = store.restore_usage() {
+                self.opened = Some(opened);
+                return Err(sqlite(error));
+            }
             opened();
         }
         self.store = Some(store);

@@ -1,5 +1,6 @@
 //! The owner's connection: rows in, old rows out, the file where it belongs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -12,7 +13,9 @@ use super::log::Log;
 use super::minutes;
 use super::place::Place;
 use super::retention::Slices;
+use super::usage::{self, Booked};
 use crate::clock::{self, moment, rfc3339};
+use crate::limit::Limits;
 use crate::session::{Outcome, SessionView};
 use crate::stats::{Change, Minute};
 use crate::writer::{Cleaned, Keep, KeepError, Tended};
@@ -28,6 +31,8 @@ pub struct StoreOptions {
     pub wal_limit_bytes: u64,
     /// The name of this node; empty for none.
     pub node: String,
+    /// What is told how much has been used of quotas, and asked what rows count for.
+    pub limits: Arc<Limits>,
 }
 
 impl Default for StoreOptions {
@@ -37,6 +42,7 @@ impl Default for StoreOptions {
             retention_days: 0,
             wal_limit_bytes: 64 * 1024 * 1024,
             node: String::new(),
+            limits: Arc::default(),
         }
     }
 }
@@ -88,6 +94,7 @@ impl Store {
     pub(super) fn recover(&mut self, sessions: &[SessionView]) -> rusqlite::Result<()> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new(&mut self.connection, behavior)?;
+        Booked::of_left(sessions, &self.options.limits, &transaction)?.write(&transaction)?;
         {
             let mut upsert = Upsert::new(&transaction, &self.options.node)?;
             for session in sessions {
@@ -103,6 +110,11 @@ impl Store {
             include_str!("../../sql/query/settle_crashed.sql"),
             params![Outcome::Crash.close_code(), Outcome::Crash.close_reason()],
         )
+    }
+
+    /// Tells the limits what has been used of quotas.
+    pub(super) fn restore_usage(&self) -> rusqlite::Result<()> {
+        usage::restore(&self.connection, &self.options.limits, clock::utc_ms())
     }
 
     fn set_full_sync(&mut self, full: bool) -> rusqlite::Result<()> {
@@ -130,6 +142,7 @@ impl Store {
                 }
             }
         }
+        Booked::of(rows, &self.options.limits).write(&transaction)?;
         transaction.commit()
     }
 
@@ -161,6 +174,7 @@ impl Store {
 
     fn clean(&mut self, now_ms: i64) -> rusqlite::Result<Cleaned> {
         let mut cleaned = Cleaned::default();
+        usage::delete_old(&self.connection, now_ms)?;
         if self.options.retention_days > 0 {
             self.set_full_sync(false)?;
             let before = rfc3339(now_ms - i64::from(self.options.retention_days) * DAY_MS);

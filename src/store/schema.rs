@@ -78,9 +78,10 @@ fn version(path: &Path, connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// Forward only, by number.
-const MIGRATIONS: [M<'static>; 2] = [
+const MIGRATIONS: [M<'static>; 3] = [
     M::up(include_str!("../../sql/001_sessions.sql")),
     M::up(include_str!("../../sql/002_minutes.sql")),
+    M::up(include_str!("../../sql/003_quota_usage.sql")),
 ];
 #[cfg(test)]
 mod tests;

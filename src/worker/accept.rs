@@ -26,7 +26,7 @@ use super::socket::Socket;
 use super::token::{Role, Token};
 use crate::connection::Machine;
 use crate::key::Key;
-use crate::limit::{Admission, Seat, Why};
+use crate::limit::{Admission, Seat, Stays, Why};
 use crate::proxy_protocol::Announcers;
 
 /// The listeners of one worker.
@@ -124,9 +124,22 @@ impl Door {
                     self.turn_away(address, Why::Banned, kit);
                     return;
                 }
+                let door = if announced {
+                    None
+                } else {
+                    match kit.policy.limits.at_door(address.ip(), kit.now.mono) {
+                        Ok(door) => door,
+                        Err(_) => {
+                            drop(stream);
+                            return self.turn_away(address, Why::AddressLimit, kit);
+                        }
+                    }
+                };
                 match self.admission.seat() {
                     Some(seat) => {
-                        let connection = connection(stream, address, announced, seat, kit);
+                        let stays = Stays { door, session: None };
+                        let inside = (seat, stays);
+                        let connection = connection(stream, address, announced, inside, kit);
                         if !admit(connection, slots, kit) {
                             self.turn_away(address, Why::NoRoom, kit);
                         }
@@ -145,6 +158,8 @@ impl Door {
     fn turn_away(&mut self, address: SocketAddr, why: Why, kit: &Kit) {
         match why {
             Why::NoRoom => kit.counters.over_limit.add(1),
+            // The limits count it themselves.
+            Why::AddressLimit => {}
             Why::Banned => kit.counters.banned.add(1),
         }
         kit.counters.released.add(1);
@@ -204,7 +219,7 @@ fn connection(
     stream: TcpStream,
     address: SocketAddr,
     announced: bool,
-    seat: Seat,
+    (seat, stays): (Seat, Stays),
     kit: &Kit,
 ) -> Connection {
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -221,6 +236,7 @@ fn connection(
         alarm: Alarm::default(),
         queued: false,
         seat,
+        stays,
     }
 }
 

@@ -12,9 +12,9 @@ use super::token::Role;
 use super::udp::Associated;
 use crate::auth::Identity;
 use crate::clock::Now;
-use crate::connection::{Attempt, Facts};
+use crate::connection::{Attempt, Facts, Standing};
 use crate::key::Key;
-use crate::limit::Seat;
+use crate::limit::{Seat, Stays};
 use crate::session::{Detail, Outcome, SessionId, SessionSlot};
 
 /// A connection of this worker.
@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Gives the place back when the connection is dropped, and its sockets.
     pub(super) seat: Seat,
+    /// Its places among those of its address and of its user, where those are limited.
+    pub(super) stays: Stays,
 }
 
 /// A session that is in the table.
@@ -162,17 +164,32 @@ impl Connection {
 
     /// Judges it by the policy that has come into force, and ends it if that forbids it.
     pub(super) fn renew(&mut self, key: Key, kit: &mut Kit) -> Fate {
+        let mut throttled = false;
         let may_go_on = match &mut self.link {
             Link::Front(_) => return self.renew_front(key, kit).unwrap_or(Fate::Wait),
             Link::Relaying(relaying) => match &mut relaying.standing {
-                Some(standing) => standing.renew(&kit.policy, kit.now.mono),
+                Some(standing) => {
+                    let may_go_on = standing.renew(&kit.policy, kit.now.mono);
+                    let Standing { identity, client, ruling, .. } = &*standing;
+                    self.stays.renew(&kit.policy.limits, *client, identity);
+                    let throttle = kit.policy.throttle(identity, ruling.as_ref(), kit.now);
+                    throttled = relaying.passage.set_throttle(throttle, kit.now);
+                    may_go_on
+                }
                 None => true,
             },
-            Link::Associated(associated) => associated.renew(&kit.policy, kit.now.mono),
+            Link::Associated(associated) => {
+                let may_go_on = associated.renew(&kit.policy, kit.now);
+                throttled = associated.is_throttled();
+                let (client, identity) = associated.whose();
+                self.stays.renew(&kit.policy.limits, client, identity);
+                may_go_on
+            }
             Link::Parting(_) => true,
         };
         if may_go_on {
-            return Fate::Wait;
+            // One that has waited for its turn may have another now.
+            return if throttled { Fate::Again } else { Fate::Wait };
         }
         self.cut(Outcome::PolicyChanged, kit);
         Fate::Release

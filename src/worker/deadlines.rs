@@ -3,7 +3,9 @@
 //! A relay's deadline moves with every octet, so nothing is moved in the queue: an entry that comes
 //! due makes the worker ask the connection, and one whose true deadline is later is armed anew. Each
 //! connection keeps an [`Alarm`], the earliest entry it has in the queue; only an earlier deadline
-//! pushes another. What it supersedes stays and is recognised when it comes due.
+//! pushes another. What it supersedes stays, and is the connection's alarm again when the earlier one
+//! has rung; one that is superseded beside it is recognised when it comes due. So a relay that often
+//! waits for milliseconds, and may be silent for minutes, pushes one entry for each wait and no more.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -66,26 +68,31 @@ impl Deadlines {
     }
 }
 
-/// A connection's hold on the queue: the time of its earliest entry that still counts.
+/// A connection's hold on the queue: the times of the earliest entry that still counts, and of one
+/// behind it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Alarm(Option<Instant>);
+pub struct Alarm {
+    next: Option<Instant>,
+    later: Option<Instant>,
+}
 
 impl Alarm {
     /// Makes sure that `key` is asked at `at` or before.
     pub fn arm(&mut self, at: Instant, key: Key, deadlines: &mut Deadlines) {
-        if self.0.is_none_or(|armed| at < armed) {
+        if self.next.is_none_or(|armed| at < armed) {
             deadlines.push(at, key);
-            self.0 = Some(at);
+            self.later = self.later.or(self.next);
+            self.next = Some(at);
         }
     }
 
-    /// Whether the entry of time `at` is the one that counts. It is then disarmed; otherwise the entry
-    /// was superseded and means nothing.
+    /// Whether the entry of time `at` is the one that counts. It is then disarmed, and the one behind it
+    /// counts; otherwise the entry was superseded and means nothing.
     #[must_use]
     pub fn rings(&mut self, at: Instant) -> bool {
-        let rings = self.0 == Some(at);
+        let rings = self.next == Some(at);
         if rings {
-            self.0 = None;
+            self.next = self.later.take();
         }
         rings
     }
@@ -136,7 +143,23 @@ mod tests {
         assert_eq!(deadlines.pop_due(late), Some((soon, key(1))));
         assert!(alarm.rings(soon));
         assert_eq!(deadlines.pop_due(late), Some((late, key(1))));
-        assert!(!alarm.rings(late));
+        assert!(alarm.rings(late) && !alarm.rings(late));
+    }
+
+    #[test]
+    fn many_short_waits_beside_a_long_one_leave_nothing_behind() {
+        let mut now = origin();
+        let patience = Duration::from_secs(600);
+        let (mut deadlines, mut alarm) = (Deadlines::new(), Alarm::default());
+        for _ in 0..1000 {
+            alarm.arm(now + patience, key(1), &mut deadlines);
+            let soon = now + Duration::from_millis(10);
+            alarm.arm(soon, key(1), &mut deadlines);
+            now = soon;
+            assert_eq!(deadlines.pop_due(now), Some((soon, key(1))));
+            assert!(alarm.rings(soon));
+            assert_eq!(deadlines.len(), 1);
+        }
     }
 
     #[test]

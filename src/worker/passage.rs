@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Now;
 use crate::connection::Patience;
+use crate::limit::{Exhausted, Throttle};
 use crate::policy::Timeouts;
 use crate::relay::{
-    Advance, BYTES_PER_TURN, Carrier, Direction, End, HEAVY_BYTES_PER_TURN, Meter, Relay, RelayEnd,
-    Side, StashPool,
+    Advance, BYTES_PER_TURN, Budget, Carrier, Direction, End, HEAVY_BYTES_PER_TURN, Meter, Relay,
+    RelayEnd, Side, StashPool,
 };
 use crate::session::{Outcome, SessionRef, Traffic};
 
@@ -24,6 +25,17 @@ pub struct Passage {
     first_byte_since: Option<Instant>,
     /// Since when one socket has failed while the other still takes the rest.
     failing_since: Option<Instant>,
+    /// What holds it back, if anything does.
+    throttled: Option<Box<Throttled>>,
+}
+
+/// A passage that is held back.
+struct Throttled {
+    throttle: Box<Throttle>,
+    /// When a direction that waits has its turn.
+    resumes_at: Option<Instant>,
+    /// What was held of each direction after the last portion: read and not yet delivered.
+    held: [usize; 2],
 }
 
 /// What a portion of a passage is lent.
@@ -47,6 +59,8 @@ pub struct Portion {
     pub moved: Traffic,
     /// How long the target took to answer, once, when it has.
     pub first_byte: Option<Duration>,
+    /// A quota is used up, so nothing was moved: the session is to be cut.
+    pub exhausted: bool,
 }
 
 impl Passage {
@@ -61,7 +75,22 @@ impl Passage {
             unpublished: 0,
             first_byte_since: Some(now),
             failing_since: None,
+            throttled: None,
         }
+    }
+
+    /// Holds it back by this from now on, or by nothing; what it holds undelivered is paid for at once.
+    /// Whether that changes anything.
+    pub fn set_throttle(&mut self, throttle: Option<Box<Throttle>>, now: Now) -> bool {
+        let before = self.throttled.take();
+        let changes = before.is_some() || throttle.is_some();
+        let Some(mut throttle) = throttle else { return changes };
+        let held = self.helds();
+        if before.is_none() {
+            throttle.charge(held.map(|octets| octets as u64), [false; 2], now);
+        }
+        self.throttled = Some(Box::new(Throttled { throttle, resumes_at: None, held }));
+        changes
     }
 
     /// Carries both directions on, a turn's portion of each, and books what moved.
@@ -73,6 +102,18 @@ impl Passage {
     ) -> Portion {
         let Lent { carrier, session, publish_every, now } = lent;
         let before = self.traffic;
+        let most = if self.relay.is_heavy() { HEAVY_BYTES_PER_TURN } else { BYTES_PER_TURN };
+        let mut budget = Budget::from(most);
+        let wants = [client.may_read(), upstream.may_read()];
+        if let Some(throttled) = &mut self.throttled {
+            match throttled.throttle.allow(most as u64, wants, now) {
+                Ok(allowed) => budget = within(most, allowed),
+                Err(Exhausted) => {
+                    let (advance, moved) = (Advance::Waiting, Traffic::default());
+                    return Portion { advance, moved, first_byte: None, exhausted: true };
+                }
+            }
+        }
         let mut booking = Booking {
             traffic: &mut self.traffic,
             unpublished: &mut self.unpublished,
@@ -80,8 +121,7 @@ impl Passage {
             session,
             now_ms: now.utc_ms,
         };
-        let budget = if self.relay.is_heavy() { HEAVY_BYTES_PER_TURN } else { BYTES_PER_TURN };
-        let advance = self.relay.advance(client, upstream, carrier, budget, &mut booking);
+        let mut advance = self.relay.advance(client, upstream, carrier, budget, &mut booking);
         // At the end of each turn in which it moved anything, so that a stalled session never
         // shows old figures.
         if *booking.unpublished > 0 {
@@ -99,7 +139,43 @@ impl Passage {
         if advance == Advance::Waiting && self.relay.failing().is_some() {
             self.failing_since.get_or_insert(now.mono);
         }
-        Portion { advance, moved: moved(&before, &self.traffic), first_byte }
+        let moved = moved(&before, &self.traffic);
+        let rests = self.throttled.is_some() && self.charge(&moved, wants, now);
+        if rests && advance == Advance::Again {
+            advance = Advance::Waiting;
+        }
+        Portion { advance, moved, first_byte, exhausted: false }
+    }
+
+    /// Pays for what was read. Whether each direction that has more must wait for it.
+    fn charge(&mut self, moved: &Traffic, wanted: [bool; 2], now: Now) -> bool {
+        let (held, spent) = (self.helds(), self.relay.spent());
+        // One that was given nothing because nothing had come has no more.
+        let more = [0, 1].map(|way| spent[way] && wanted[way]);
+        let Some(throttled) = &mut self.throttled else { return false };
+        let delivered = [moved.bytes_sent, moved.bytes_received];
+        let read = [0, 1].map(|way| {
+            (delivered[way] + held[way] as u64).saturating_sub(throttled.held[way] as u64)
+        });
+        throttled.held = held;
+        throttled.throttle.charge(read, more, now);
+        throttled.resumes_at = throttled.throttle.resumes_at(now.mono);
+        let goes_on = |way: usize| more[way] && throttled.throttle.is_ready(way, now.mono);
+        !goes_on(0) && !goes_on(1)
+    }
+
+    /// Whether a direction that has waited may go on.
+    pub fn resumes(&mut self, now: Instant) -> bool {
+        let Some(throttled) = &mut self.throttled else { return false };
+        let resumes = throttled.resumes_at.is_some_and(|at| at <= now);
+        if resumes {
+            throttled.resumes_at = None;
+        }
+        resumes
+    }
+
+    fn helds(&self) -> [usize; 2] {
+        [Direction::Upload, Direction::Download].map(|direction| self.relay.held(direction))
     }
 
     /// Whether it moves much, and so has larger portions and others before it.
@@ -108,12 +184,16 @@ impl Passage {
         self.relay.is_heavy()
     }
 
-    /// When its patience ends, if nothing moves till then.
+    /// When its patience ends, if nothing moves till then; or when a direction may go on that waits for
+    /// its turn, which is no silence.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        match self.failing_since {
-            Some(since) => since + self.timeouts.linger,
-            None => self.patience.deadline(),
+        let resumes_at = self.throttled.as_ref().and_then(|throttled| throttled.resumes_at);
+        match (self.failing_since, resumes_at) {
+            (Some(since), None) => since + self.timeouts.linger,
+            (Some(since), Some(resumes_at)) => resumes_at.min(since + self.timeouts.linger),
+            (None, Some(resumes_at)) => resumes_at,
+            (None, None) => self.patience.deadline(),
         }
     }
 
@@ -140,6 +220,9 @@ impl Passage {
 
     /// Gives it up: what it borrowed goes back.
     pub fn release(self, carrier: &mut Carrier) {
+        if let Some(throttled) = &self.throttled {
+            throttled.throttle.undelivered(throttled.held.map(|octets| octets as u64));
+        }
         self.relay.release(carrier);
     }
 }
@@ -194,6 +277,12 @@ pub const fn relay_outcome(end: RelayEnd) -> (Outcome, Option<Side>) {
             (Outcome::TargetLost, Some(Side::Upstream))
         }
     }
+}
+
+/// What of a turn's portions is allowed.
+fn within(most: usize, [upload, download]: [u64; 2]) -> Budget {
+    let least = |allowed: u64| usize::try_from(allowed).map_or(most, |allowed| allowed.min(most));
+    Budget { upload: least(upload), download: least(download) }
 }
 
 /// What was moved between two readings.

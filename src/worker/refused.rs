@@ -85,7 +85,7 @@ fn record(address: IpAddr, why: Why, book: &TurnedAway, kit: &mut Kit) {
 
 const fn outcome(why: Why) -> Outcome {
     match why {
-        Why::NoRoom => Outcome::OverLimit,
+        Why::NoRoom | Why::AddressLimit => Outcome::OverLimit,
         Why::Banned => Outcome::Banned,
     }
 }

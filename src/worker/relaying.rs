@@ -9,10 +9,11 @@ use super::parting::Parting;
 use super::passage::{Lent, Passage, relay_outcome};
 use super::socket::Socket;
 use crate::connection::Standing;
+use crate::limit::Throttle;
 use crate::linux;
 use crate::policy::Timeouts;
 use crate::relay::{Advance, Side};
-use crate::session::{SessionRef, Stages};
+use crate::session::{Outcome, SessionRef, Stages};
 use crate::stats::Counters;
 
 /// The relay with its upstream socket.
@@ -31,11 +32,14 @@ impl Relaying {
         upstream: Socket,
         early: &[u8],
         timeouts: Timeouts,
-        standing: Option<Standing>,
+        (standing, throttle): (Option<Standing>, Option<Box<Throttle>>),
         kit: &mut Kit,
     ) -> Self {
         let now = kit.now.mono;
-        let passage = Passage::new(early, timeouts, now, kit.carrier.pool());
+        let mut passage = Passage::new(early, timeouts, now, kit.carrier.pool());
+        if throttle.is_some() {
+            passage.set_throttle(throttle, kit.now);
+        }
         let keepalive_secs = timeouts.keepalive_secs;
         let keepalive_at =
             (keepalive_secs > 0).then(|| now + Duration::from_secs(keepalive_secs.into()));
@@ -75,6 +79,10 @@ impl Connection {
         if let Some(waited) = portion.first_byte {
             first_byte(session, waited, &kit.counters);
         }
+        if portion.exhausted {
+            self.cut(Outcome::QuotaExceeded, kit);
+            return Fate::Release;
+        }
         match portion.advance {
             Advance::Waiting => Fate::Wait,
             Advance::Again => {
@@ -95,6 +103,9 @@ impl Connection {
         let Link::Relaying(relaying) = &mut self.link else { return Fate::Again };
         if relaying.keepalive_at.is_some_and(|at| at <= kit.now.mono) {
             relaying.keep_alive();
+        }
+        if relaying.passage.resumes(kit.now.mono) {
+            return Fate::Again;
         }
         if kit.now.mono < relaying.passage.deadline() {
             return Fate::Wait;

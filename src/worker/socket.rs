@@ -182,6 +182,10 @@ impl End for Socket {
         (!self.urgent).then(|| self.stream.as_fd())
     }
 
+    fn may_read(&self) -> bool {
+        self.readable
+    }
+
     fn splice_into(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
         if !self.readable {
             return Err(io::ErrorKind::WouldBlock.into());

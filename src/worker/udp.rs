@@ -5,7 +5,7 @@
 //! counted, by reason.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +21,12 @@ use super::socket::Socket;
 use super::token::{Role, Token};
 use super::udp_end::UdpEnd;
 use super::udp_targets::{FAMILIES, Targets};
+use crate::auth::Identity;
+use crate::clock::Now;
 use crate::connection::{Facts, Patience, Standing};
 use crate::egress::Outlet;
 use crate::key::Key;
+use crate::limit::{Exhausted, Throttle};
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
@@ -47,6 +50,9 @@ pub(super) struct Associated {
     first_byte_since: Option<Instant>,
     /// When the kernel is asked next what it had no room for.
     overflow_at: Instant,
+    /// What holds it back, if anything does, and when a direction that waits has its turn.
+    throttle: Option<Box<Throttle>>,
+    resumes_at: Option<Instant>,
 }
 
 impl Associated {
@@ -69,6 +75,46 @@ impl Associated {
             unpublished: 0,
             first_byte_since: None,
             overflow_at: now + OVERFLOW_EVERY,
+            throttle: None,
+            resumes_at: None,
+        }
+    }
+
+    /// Holds it back by this from now on, or by nothing.
+    pub(super) fn set_throttle(&mut self, throttle: Option<Box<Throttle>>) {
+        self.throttle = throttle;
+        self.resumes_at = None;
+    }
+
+    pub(super) const fn is_throttled(&self) -> bool {
+        self.throttle.is_some()
+    }
+
+    /// Where its client is, and who.
+    pub(super) fn whose(&self) -> (IpAddr, &Identity) {
+        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
+        (self.association.client(), identity)
+    }
+
+    /// Octets of a portion, upload and download.
+    fn allowed(&mut self, now: Now) -> Result<[u64; 2], Exhausted> {
+        match &mut self.throttle {
+            Some(throttle) => {
+                let wants = [self.client.may_read(), self.targets.ends().any(|end| end.may_read())];
+                throttle.allow(OCTETS_PER_TURN, wants, now)
+            }
+            None => Ok([OCTETS_PER_TURN; 2]),
+        }
+    }
+
+    /// Pays for what has passed. A direction that has `more` and has to wait is left alone till its turn:
+    /// the kernel keeps its datagrams, and drops those that it has no room for.
+    fn charge(&mut self, passed: &Traffic, more: &mut [bool; 2], now: Now) {
+        let Some(throttle) = &mut self.throttle else { return };
+        throttle.charge([passed.bytes_sent, passed.bytes_received], *more, now);
+        self.resumes_at = throttle.resumes_at(now.mono);
+        for (way, more) in more.iter_mut().enumerate() {
+            *more &= throttle.is_ready(way, now.mono);
         }
     }
 
@@ -91,7 +137,7 @@ impl Associated {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.patience.deadline()
+        self.resumes_at.unwrap_or_else(|| self.patience.deadline())
     }
 
     /// Sockets for datagrams.
@@ -109,18 +155,28 @@ impl Associated {
 
     /// Judges the session by another policy: its client, and the target that it began with. Other targets
     /// are judged with the next datagram to them. Whether it may go on.
-    pub(super) fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> bool {
+    pub(super) fn renew(&mut self, policy: &Arc<Policy>, now: Now) -> bool {
         let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
+        let mut ruling = None;
         let permitted = match (&self.facts.target, self.facts.resolved) {
-            (Some(target), Some(address)) => Standing {
-                identity: identity.clone(),
-                client: self.association.client(),
-                request: Request { command: Command::UdpAssociate, target: target.clone() },
-                address: Some(address),
+            (Some(target), Some(address)) => {
+                let mut standing = Standing {
+                    identity: identity.clone(),
+                    client: self.association.client(),
+                    request: Request { command: Command::UdpAssociate, target: target.clone() },
+                    address: Some(address),
+                    ruling: None,
+                };
+                let permitted = standing.renew(policy, now.mono);
+                ruling = standing.ruling;
+                permitted
             }
-            .renew(policy, now),
             (_, _) => true,
         };
+        let identity = policy.renewed(identity);
+        let throttle =
+            identity.and_then(|identity| policy.throttle(&identity, ruling.as_ref(), now));
+        self.set_throttle(throttle);
         permitted && self.association.renew(policy)
     }
 
@@ -169,7 +225,7 @@ impl Associated {
 
 impl Connection {
     pub(super) fn advance_association(&mut self, key: Key, kit: &mut Kit) -> Fate {
-        let mut more = match drop_control(&mut self.client) {
+        let control = match drop_control(&mut self.client) {
             Ok(more) => more,
             Err(outcome) => {
                 self.settle(outcome, kit);
@@ -184,44 +240,53 @@ impl Connection {
         if associated.overflow_at <= kit.now.mono {
             associated.count_overflow(kit.now.mono, &kit.counters);
         }
+        let Ok(allowed) = associated.allowed(kit.now) else {
+            self.cut(Outcome::QuotaExceeded, kit);
+            return Fate::Release;
+        };
         let before = associated.traffic;
         let mut buffer = kit.datagrams.take();
-        more |= self.upload(&mut buffer.0, key, kit);
+        let upload = self.upload(allowed[0], &mut buffer.0, key, kit);
+        let mut download = false;
+        let mut left = allowed[1];
         for family in 0..FAMILIES {
-            more |= self.download(family, &mut buffer.0, kit);
+            download |= self.download(family, &mut left, &mut buffer.0, kit);
         }
         kit.datagrams = buffer;
-        self.publish(&before, kit);
-        if more { Fate::Again } else { Fate::Wait }
+        let [upload, download] = self.publish(&before, [upload, download], kit);
+        if control || upload || download { Fate::Again } else { Fate::Wait }
     }
 
-    /// Carries a portion of the client's datagrams; whether there may be more.
-    fn upload(&mut self, buffer: &mut [u8], key: Key, kit: &mut Kit) -> bool {
-        let mut octets = 0;
+    /// Carries a portion of the client's datagrams, until so many octets have come; whether there may be
+    /// more.
+    fn upload(&mut self, allowed: u64, buffer: &mut [u8], key: Key, kit: &mut Kit) -> bool {
+        let mut left = allowed;
         for _ in 0..DATAGRAMS_PER_TURN {
             let Link::Associated(associated) = &mut self.link else { return false };
+            if left == 0 {
+                return associated.client.may_read();
+            }
             match associated.client.receive(buffer) {
                 None => return false,
                 Some(Ok((length, source))) => {
                     self.forward(Some(source), &buffer[..length], key, kit);
-                    octets += length;
+                    left = left.saturating_sub(length as u64);
                 }
                 // About one datagram that was lost, or sent by us.
                 Some(Err(_)) => {}
-            }
-            if octets >= OCTETS_PER_TURN {
-                break;
             }
         }
         true
     }
 
-    /// Carries a portion of what came from targets; whether there may be more.
-    fn download(&mut self, family: usize, buffer: &mut [u8], kit: &Kit) -> bool {
-        let mut octets = 0;
+    /// Carries a portion of what came from targets, until no octets are `left`; whether there may be more.
+    fn download(&mut self, family: usize, left: &mut u64, buffer: &mut [u8], kit: &Kit) -> bool {
         for _ in 0..DATAGRAMS_PER_TURN {
             let Link::Associated(associated) = &mut self.link else { return false };
             let Some(end) = associated.targets.end(family) else { return false };
+            if *left == 0 {
+                return end.may_read();
+            }
             let Some((room, payload)) = buffer.split_first_chunk_mut() else { return false };
             match end.receive(payload) {
                 None => return false,
@@ -240,13 +305,10 @@ impl Connection {
                         }
                         Err(dropped) => count(dropped, kit),
                     }
-                    octets += length;
+                    *left = left.saturating_sub(length as u64);
                 }
                 // About one datagram that was lost, or sent by us.
                 Some(Err(_)) => {}
-            }
-            if octets >= OCTETS_PER_TURN {
-                break;
             }
         }
         true
@@ -275,6 +337,11 @@ impl Connection {
                         let came = (self.address, self.accepted.utc_ms);
                         let anonymous = &associated.policy.anonymous;
                         self.session = Live::open(facts, anonymous, came, key, kit);
+                        if kit.policy.acl.bandwidth_of(ruling).is_some() {
+                            let identity = facts.identity.as_ref().unwrap_or(anonymous);
+                            associated.throttle =
+                                kit.policy.throttle(identity, Some(ruling), kit.now);
+                        }
                         if let Some(live) = &self.session {
                             close::set_late_facts(live.slot.reference(), facts);
                         }
@@ -315,14 +382,17 @@ impl Connection {
         for kept in associated.association.answered(query, answer, more, kit.now.mono) {
             self.forward(None, &kept, key, kit);
         }
-        self.publish(&before, kit);
+        // Whether more has come is seen when that is looked for.
+        let [_, _] = self.publish(&before, [false; 2], kit);
     }
 
     /// At the end of each portion in which anything moved, so that a session that has gone quiet never
-    /// shows old figures.
-    fn publish(&mut self, before: &Traffic, kit: &Kit) {
-        let Link::Associated(associated) = &mut self.link else { return };
-        close::count_traffic(&kit.counters, &moved(before, &associated.traffic));
+    /// shows old figures. Which directions have `more` that need not wait.
+    fn publish(&mut self, before: &Traffic, mut more: [bool; 2], kit: &Kit) -> [bool; 2] {
+        let Link::Associated(associated) = &mut self.link else { return more };
+        let passed = moved(before, &associated.traffic);
+        close::count_traffic(&kit.counters, &passed);
+        associated.charge(&passed, &mut more, kit.now);
         let shadowed = associated.association.count_judged(kit.index);
         if shadowed > 0 {
             kit.counters.shadow_blocks.add(shadowed);
@@ -333,10 +403,14 @@ impl Connection {
                 live.slot.reference().publish(associated.traffic, kit.now.utc_ms);
             }
         }
+        more
     }
 
     pub(super) fn expire_association(&mut self, kit: &mut Kit) -> Fate {
-        let Link::Associated(associated) = &self.link else { return Fate::Again };
+        let Link::Associated(associated) = &mut self.link else { return Fate::Again };
+        if associated.resumes_at.take().is_some() {
+            return Fate::Again;
+        }
         let outcome = associated.patience.outcome();
         self.cut(outcome, kit);
         Fate::Release
@@ -409,7 +483,7 @@ impl DatagramBuffer {
 /// Datagrams of one association carried per turn, from each side.
 const DATAGRAMS_PER_TURN: usize = 64;
 /// Octets after which no further datagram is begun in a turn, from each side.
-const OCTETS_PER_TURN: usize = 256 * 1024;
+const OCTETS_PER_TURN: u64 = 256 * 1024;
 /// The longest datagram that there can be (RFC 768), and room in front for the header of an answer, so
 /// that none is copied.
 const BUFFER_OCTETS: usize = DATAGRAM_HEADER_OCTETS_MAX + 65_536;

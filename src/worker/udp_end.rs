@@ -61,6 +61,11 @@ impl UdpEnd {
         self.socket.local_addr()
     }
 
+    /// Whether a datagram may have come.
+    pub(super) const fn may_read(&self) -> bool {
+        self.readable
+    }
+
     /// Takes the next datagram: its length and its source. `None` if there is none now; an error is
     /// about one datagram only.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {

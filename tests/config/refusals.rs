@@ -110,6 +110,26 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:16: server.bind_address: got \"localhost\", expected an IP address"],
         ),
         (
+            "[limits]\nconnections_per_user = -1\n",
+            &[":2:24: limits.connections_per_user: got -1, expected 0 to 1000000"],
+        ),
+        (
+            "[[limits.bandwidth]]\nname = \"a\"\n",
+            &[":2:8: limits.bandwidth: limits nothing, expected `upload_kbit`"],
+        ),
+        (
+            "[[limits.bandwidth]]\nname = \"a/b\"\nupload_kbit = 1\n",
+            &[":2:8: limits.bandwidth.name: got \"a/b\", expected a name without slashes"],
+        ),
+        (
+            "[[limits.quotas]]\nname = \"a\"\nperiod = \"day\"\nlimit_mib = 1\n",
+            &[":2:8: limits.quotas: is nobody's, expected `users`"],
+        ),
+        (
+            "[[limits.quotas]]\nname = \"a\"\nperiod = \"year\"\nlimit_mib = 1\n",
+            &[":3:10: limits.quotas.period: got \"year\", expected \"hour\" or \"day\""],
+        ),
+        (
             "[egress]\naddresses = [\"eth0\"]\n",
             &[":2:14: egress.addresses: got \"eth0\", expected an IP address"],
         ),

@@ -30,6 +30,7 @@ impl Policies {
                 acl: Acl::new(Guard::Auto(OwnListeners::default())),
                 egress: Arc::default(),
                 bans: rustsocks::limit::BanTerms::NONE,
+                limits: rustsocks::limit::LimitPolicy::default(),
                 timeouts: Timeouts {
                     handshake: Duration::from_secs(10),
                     connect: Duration::from_secs(10),

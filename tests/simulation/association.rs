@@ -54,7 +54,8 @@ impl Associated {
         {
             let request = Request { command: Command::UdpAssociate, target: target.clone() };
             let (client, identity) = (self.association.client(), identity.clone());
-            let mut standing = Standing { identity, client, request, address: self.facts.resolved };
+            let (address, ruling) = (self.facts.resolved, None);
+            let mut standing = Standing { identity, client, request, address, ruling };
             permitted = standing.renew(policy, now);
         }
         permitted && self.association.renew(policy)

@@ -36,6 +36,7 @@ pub(crate) fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
         users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
         anonymous: Identity::anonymous("anonymous"),
         bans: BanTerms::NONE,
+        limits: rustsocks::limit::LimitPolicy::default(),
         acl: Acl::new(guard),
         timeouts: Timeouts {
             handshake: dice.pick(&[ms(1_000), HANDSHAKE_MAX]),

@@ -23,6 +23,7 @@ fn rule(id: u32, action: Action, priority: i32) -> Rule {
         sources: Vec::new(),
         hours: Hours::default(),
         egress: None,
+        bandwidth: None,
     }
 }
 

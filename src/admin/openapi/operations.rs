@@ -11,6 +11,7 @@ use crate::admin::health::Health;
 use crate::admin::history::EndedSessions;
 use crate::admin::minutes::MinutesPage;
 use crate::admin::policy::{Answer as Explanation, Question, Reloaded, Rules};
+use crate::admin::quotas::Quotas;
 use crate::admin::resources::Resources;
 use crate::admin::route::Bounds;
 use crate::admin::sessions::LiveSessions;
@@ -291,6 +292,10 @@ fn policy(schemas: &mut Schemas) -> Vec<Operation> {
                 POLICY,
                 Answer::Json(schemas.of::<Reloaded>()),
             )
+        },
+        Operation {
+            summary: "What has been used of each quota in its running period",
+            ..Operation::get("/api/quotas", "quotas", POLICY, Answer::Json(schemas.of::<Quotas>()))
         },
         Operation {
             summary: "Addresses that are banned after too many wrong passwords",

@@ -41,6 +41,7 @@ fn template(route: &Route) -> &'static str {
         Route::Explain => "/api/acl/explain",
         Route::Reload => "/api/admin/reload",
         Route::Events(_) => "/api/events",
+        Route::Quotas => "/api/quotas",
         Route::Bans => "/api/bans",
         Route::LiftBan(_) => "/api/bans/{address}",
     }

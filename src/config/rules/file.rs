@@ -78,6 +78,8 @@ pub(super) struct Entry {
     pub(super) hours: Listed<String>,
     #[serde(default)]
     pub(super) egress: Option<Placed<String>>,
+    #[serde(default)]
+    pub(super) bandwidth: Option<Placed<String>>,
 }
 
 /// A port as a number, or ports as a text.

@@ -98,6 +98,7 @@ impl Machine {
             client: self.client,
             request: Request { command: self.facts.command?, target },
             address: self.facts.resolved,
+            ruling: self.facts.ruling.clone(),
         })
     }
 }

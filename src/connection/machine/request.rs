@@ -4,6 +4,7 @@
 use std::mem;
 use std::time::Instant;
 
+use super::limits::refused;
 use super::{Machine, micros};
 use crate::acl::RequestPermit;
 use crate::connection::bind::{Binding, is_anybody};
@@ -21,6 +22,13 @@ impl Machine {
         self.exit = Exit::of(&self.policy, identity, self.client);
         let Request { command, target } = &request;
         self.facts.command = Some(*command);
+        if let Err(refusal) = self.enter(now) {
+            if *command != Command::UdpAssociate {
+                self.facts.target = Some(target.clone());
+            }
+            return self.reject(refused(refusal), now, out);
+        }
+        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
         if *command == Command::UdpAssociate && self.policy.commands.contains(*command) {
             // The target says where the client will send from, and each datagram is judged by itself.
             self.stage = Stage::Associating { until: now + self.policy.timeouts.connect };

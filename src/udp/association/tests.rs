@@ -23,6 +23,7 @@ fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
         acl: Acl::new(guard),
         egress: Arc::default(),
         bans: crate::limit::BanTerms::NONE,
+        limits: crate::limit::LimitPolicy::default(),
         timeouts: Timeouts {
             handshake: second,
             connect: second,

@@ -144,6 +144,7 @@ pub fn policy_with(methods: MethodSet, commands: CommandSet, guarded: bool) -> A
         egress: Arc::default(),
         anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
+        limits: rustsocks::limit::LimitPolicy::default(),
         timeouts: Timeouts {
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(10),

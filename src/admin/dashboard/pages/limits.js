@@ -14,14 +14,14 @@ const EVERY_MS = 3000;
 const BANS_MAX = 200;
 const QUOTAS_MAX = 200;
 const COLOURS = { ok: "c-good", warned: "c-warn", exhausted: "c-bad" };
-const PERIODS = { day: "a day", week: "a week", month: "a month" };
+const PERIODS = { hour: "an hour", day: "a day", week: "a week", month: "a month" };
 
 export function mount(place) {
   const note = h("span", { class: "note" });
   const bans = h("div");
   const quotas = h("div");
   const quotaCard = h("section", { class: "card", hidden: true }, h("header", null, h("h2", null, "Quotas"),
-    h("span", { class: "note" }, "of the running period, as of the last commit")), quotas);
+    h("span", { class: "note" }, "of the running period")), quotas);
   place.append(
     h("div", { class: "page-head" }, h("h1", null, title), note),
     h("section", { class: "card" }, h("header", null, h("h2", null, "Banned addresses"),

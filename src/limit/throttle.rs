@@ -1,0 +1,201 @@
+//! What holds one session back: its buckets and its quotas. Pure but for the words that it shares.
+//!
+//! Before each portion it says how much may be read of each way, and afterwards it is told how much
+//! was. A way that has to wait has asked for its next quantum already, and knows when its turn comes:
+//! until then nobody looks at it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::bucket::Bucket;
+use super::limits::Limits;
+use super::usage::{Counted, Usage};
+use crate::clock::Now;
+
+/// Of one session.
+#[derive(Debug)]
+pub struct Throttle {
+    /// Upload, download.
+    ways: [Way; 2],
+    quotas: SmallVec<[Metered; 1]>,
+    limits: Arc<Limits>,
+}
+
+/// What may be moved of one way.
+#[derive(Debug, Default)]
+struct Way {
+    buckets: SmallVec<[Arc<Bucket>; 2]>,
+    /// Octets that were asked for and are not used.
+    granted: u64,
+    /// From when on they may be.
+    from: Option<Instant>,
+}
+
+/// A quota that the session's octets count for.
+#[derive(Debug)]
+pub(super) struct Metered {
+    pub(super) usage: Arc<Usage>,
+    pub(super) counted: Counted,
+    pub(super) octets: u64,
+    pub(super) warn_octets: u64,
+    /// What goes on when it is used up; nothing cuts the session.
+    pub(super) brake: Option<Arc<Bucket>>,
+    /// Whether the brake is on.
+    pub(super) braked: bool,
+}
+
+/// A quota is used up: the session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Throttle {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self { ways: Default::default(), quotas: SmallVec::new(), limits }
+    }
+
+    pub(super) fn draw_from(&mut self, buckets: &[Option<Arc<Bucket>>; 2]) {
+        for (way, bucket) in self.ways.iter_mut().zip(buckets) {
+            way.buckets.extend(bucket.clone());
+        }
+    }
+
+    pub(super) fn count_for(&mut self, quota: Metered) {
+        self.quotas.push(quota);
+    }
+
+    /// Whether it holds nothing back.
+    pub(super) fn is_idle(&self) -> bool {
+        self.quotas.is_empty() && self.ways.iter().all(|way| way.buckets.is_empty())
+    }
+
+    /// Octets that may be read of each way now, `most` at most; of a way that waits, none. One in which
+    /// nothing is known to have come `wants` none, and takes no turn from others.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn allow(&mut self, most: u64, wants: [bool; 2], now: Now) -> Result<[u64; 2], Exhausted> {
+        let mut caps = [most; 2];
+        for quota in &mut self.quotas {
+            let left = quota.octets.saturating_sub(quota.usage.used(now.utc_ms));
+            let counted = quota.counted.ways();
+            let counts = |index: &usize| counted[*index];
+            match &quota.brake {
+                None if left == 0 => return Err(Exhausted),
+                None => (0..2).filter(counts).for_each(|way| caps[way] = caps[way].min(left)),
+                Some(brake) if quota.braked != (left == 0) => {
+                    quota.braked = left == 0;
+                    (0..2).filter(counts).for_each(|way| self.ways[way].brake(brake, left == 0));
+                }
+                Some(_) => {}
+            }
+        }
+        let [upload, download] = &mut self.ways;
+        Ok([upload.allow(caps[0], wants[0], now.mono), download.allow(caps[1], wants[1], now.mono)])
+    }
+
+    /// So much was `read` of each way. One that has `more`, or may have, asks for its next quantum; what
+    /// another has not used goes back.
+    pub fn charge(&mut self, read: [u64; 2], more: [bool; 2], now: Now) {
+        for ((way, read), more) in self.ways.iter_mut().zip(read).zip(more) {
+            way.charge(read, more, now.mono);
+        }
+        for quota in &self.quotas {
+            let octets = quota.counted.of(read[0], read[1]);
+            if octets > 0 {
+                let (before, after) = quota.usage.add(octets, now.utc_ms);
+                let passed = |mark: u64| before < mark && mark <= after;
+                if passed(quota.octets) || passed(quota.warn_octets) {
+                    self.limits.passed(&quota.usage, passed(quota.octets));
+                }
+            }
+        }
+    }
+
+    /// When a way that waits has its turn, the sooner of both.
+    #[must_use]
+    pub fn resumes_at(&self, now: Instant) -> Option<Instant> {
+        self.ways.iter().filter_map(|way| way.waits(now)).min()
+    }
+
+    /// Whether a way need not wait.
+    #[must_use]
+    pub fn is_ready(&self, way: usize, now: Instant) -> bool {
+        self.ways[way].waits(now).is_none()
+    }
+
+    /// So much that was read of each way was never delivered, and counts for no quota.
+    pub fn undelivered(&self, octets: [u64; 2]) {
+        for quota in &self.quotas {
+            quota.usage.take_off(quota.counted.of(octets[0], octets[1]));
+        }
+    }
+}
+
+impl Way {
+    fn allow(&mut self, most: u64, wants: bool, now: Instant) -> u64 {
+        if self.buckets.is_empty() || most == 0 {
+            return most;
+        }
+        if self.granted == 0 {
+            if !wants {
+                return 0;
+            }
+            self.reserve(now);
+        }
+        if self.waits(now).is_some() { 0 } else { self.granted.min(most) }
+    }
+
+    /// Asks each bucket for a quantum of the slowest one.
+    fn reserve(&mut self, now: Instant) {
+        let quantum = self.buckets.iter().map(|bucket| bucket.quantum()).min();
+        self.granted = quantum.unwrap_or(0);
+        self.from = self.buckets.iter().map(|bucket| bucket.reserve(self.granted, now)).max();
+    }
+
+    fn charge(&mut self, read: u64, more: bool, now: Instant) {
+        if self.buckets.is_empty() {
+            return;
+        }
+        if let Some(beyond) = read.checked_sub(self.granted).filter(|beyond| *beyond > 0) {
+            // A datagram is moved whole; whoever comes next waits for it.
+            for bucket in &self.buckets {
+                let _from = bucket.reserve(beyond, now);
+            }
+        }
+        self.granted = self.granted.saturating_sub(read);
+        if more && self.granted == 0 {
+            self.reserve(now);
+        } else if !more && self.waits(now).is_none() {
+            self.give_back();
+        }
+    }
+
+    fn waits(&self, now: Instant) -> Option<Instant> {
+        self.from.filter(|from| self.granted > 0 && *from > now)
+    }
+
+    fn give_back(&mut self) {
+        let granted = std::mem::take(&mut self.granted);
+        self.buckets.iter().for_each(|bucket| bucket.give_back(granted));
+    }
+
+    /// Puts another bucket before the way, or takes it away.
+    fn brake(&mut self, brake: &Arc<Bucket>, on: bool) {
+        self.give_back();
+        self.buckets.retain(|bucket| !Arc::ptr_eq(bucket, brake));
+        if on {
+            self.buckets.push(Arc::clone(brake));
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests;

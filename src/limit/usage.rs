@@ -1,0 +1,245 @@
+//! What has been used of a quota in its running period. Shared by the workers: one atomic word, which
+//! says of which period it speaks, so that a new one begins with nothing, whoever is the first to see it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::period::Period;
+
+/// Which way octets count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// Client to target.
+    Upload,
+    /// Target to client.
+    Download,
+    /// Both.
+    Both,
+}
+
+impl Counted {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Both];
+
+    /// The word as it stands in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Both => "both",
+        }
+    }
+
+    /// Whether octets of each way count: upload, download.
+    #[must_use]
+    pub const fn ways(self) -> [bool; 2] {
+        match self {
+            Self::Upload => [true, false],
+            Self::Download => [false, true],
+            Self::Both => [true, true],
+        }
+    }
+
+    /// What counts of so many octets sent and received.
+    #[must_use]
+    pub const fn of(self, sent: u64, received: u64) -> u64 {
+        match self {
+            Self::Upload => sent,
+            Self::Download => received,
+            Self::Both => sent.saturating_add(received),
+        }
+    }
+}
+
+impl FromStr for Counted {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|counted| counted.as_str() == word).ok_or(())
+    }
+}
+
+/// Of what is counted: a quota, and the user who has it for himself; or all together.
+///
+/// Its text is what the table has. A quota that counts otherwise than before is another one, and begins
+/// anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The quota's name; without a slash.
+    pub quota: Arc<str>,
+    /// Over how long it counts.
+    pub period: Period,
+    /// What it counts.
+    pub counted: Counted,
+    /// Whose octets, where each user has the quota for himself.
+    pub user: Option<Box<str>>,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.quota, self.period.as_str(), self.counted.as_str())?;
+        match &self.user {
+            Some(user) => write!(f, "/{user}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.splitn(4, '/');
+        let mut next = || parts.next().ok_or(());
+        Ok(Self {
+            quota: next()?.into(),
+            period: next()?.parse()?,
+            counted: next()?.parse()?,
+            user: parts.next().map(Into::into),
+        })
+    }
+}
+
+/// Octets of one subject.
+#[derive(Debug)]
+pub struct Usage {
+    subject: Subject,
+    /// The low bits of the period's number, and octets.
+    word: AtomicU64,
+}
+
+impl Usage {
+    /// Nothing yet, at this moment (milliseconds since the epoch).
+    #[must_use]
+    pub fn new(subject: Subject, utc_ms: i64) -> Self {
+        let word = AtomicU64::new(pack(tag(subject.period, utc_ms), 0));
+        Self { subject, word }
+    }
+
+    /// Of what.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Octets in the period of this moment (milliseconds since the epoch).
+    #[must_use]
+    pub fn used(&self, utc_ms: i64) -> u64 {
+        octets_in(self.word.load(Relaxed), self.tag(utc_ms))
+    }
+
+    /// Adds octets at this moment: how many there were before, and are now. What comes from a period
+    /// that is over, or by a clock that was set back, counts in the newer one.
+    pub fn add(&self, octets: u64, utc_ms: i64) -> (u64, u64) {
+        let now = self.tag(utc_ms);
+        let add = |word: u64| {
+            let tag = if is_newer(now, tag_of(word)) { now } else { tag_of(word) };
+            let before = octets_in(word, now);
+            Some(pack(tag, before.saturating_add(octets).min(OCTETS_MAX)))
+        };
+        let word = self.word.fetch_update(Relaxed, Relaxed, add).unwrap_or_else(|same| same);
+        let before = octets_in(word, now);
+        (before, before.saturating_add(octets).min(OCTETS_MAX))
+    }
+
+    /// Takes octets off again that were added and came to nothing.
+    pub fn take_off(&self, octets: u64) {
+        let less = |word: u64| {
+            let left = (word & OCTETS_MAX).saturating_sub(octets);
+            Some(pack(tag_of(word), left))
+        };
+        // It always has a value to be stored.
+        let stored = self.word.fetch_update(Relaxed, Relaxed, less);
+        debug_assert!(stored.is_ok());
+    }
+
+    fn tag(&self, utc_ms: i64) -> u16 {
+        tag(self.subject.period, utc_ms)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+fn tag(period: Period, utc_ms: i64) -> u16 {
+    period.number(utc_ms) as u16
+}
+
+/// The octets in a word, none if a newer period than the word's is asked for.
+const fn octets_in(word: u64, tag: u16) -> u64 {
+    if is_newer(tag, tag_of(word)) { 0 } else { word & OCTETS_MAX }
+}
+
+const fn is_newer(tag: u16, than: u16) -> bool {
+    let ahead = tag.wrapping_sub(than);
+    ahead != 0 && ahead < 1 << 15
+}
+
+const fn tag_of(word: u64) -> u16 {
+    (word >> OCTETS_BITS) as u16
+}
+
+const fn pack(tag: u16, octets: u64) -> u64 {
+    (tag as u64) << OCTETS_BITS | octets
+}
+
+const OCTETS_BITS: u32 = 48;
+/// The most that is counted: 256 TiB.
+pub const OCTETS_MAX: u64 = (1 << OCTETS_BITS) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::moment;
+
+    fn usage(period: Period) -> Usage {
+        let subject = Subject { quota: "q".into(), period, counted: Counted::Both, user: None };
+        Usage::new(subject, at("2026-05-01T00:00:00Z"))
+    }
+
+    fn at(text: &str) -> i64 {
+        moment(text).unwrap()
+    }
+
+    #[test]
+    fn a_new_period_begins_with_nothing_and_a_clock_set_back_changes_nothing() {
+        for period in Period::ALL {
+            let usage = usage(period);
+            let (last, next) = (at("2026-05-31T23:59:59Z"), at("2026-06-01T00:00:00Z"));
+            assert_eq!(usage.add(5, last), (0, 5));
+            assert_eq!(usage.add(7, last), (5, 12));
+            assert_eq!(usage.used(next), 0);
+            assert_eq!(usage.add(1, next), (0, 1));
+            assert_eq!((usage.used(next), usage.used(last)), (1, 1));
+            assert_eq!(usage.add(1, last), (1, 2));
+            assert_eq!(usage.used(next), 2);
+            usage.take_off(1);
+            assert_eq!(usage.used(next), 1);
+        }
+    }
+
+    #[test]
+    fn it_is_full_and_does_not_flow_over() {
+        let usage = usage(Period::Month);
+        let now = at("2026-05-31T23:59:59Z");
+        usage.add(OCTETS_MAX - 1, now);
+        assert_eq!(usage.add(9, now), (OCTETS_MAX - 1, OCTETS_MAX));
+        assert_eq!(usage.used(now), OCTETS_MAX);
+    }
+
+    #[test]
+    fn a_subject_is_read_as_it_is_written() {
+        for user in [None, Some("alice"), Some("a/b /c"), Some("")] {
+            let subject = Subject {
+                quota: "monthly".into(),
+                period: Period::Week,
+                counted: Counted::Download,
+                user: user.map(Into::into),
+            };
+            assert_eq!(subject.to_string().parse(), Ok(subject));
+        }
+        assert_eq!("monthly/year/both".parse::<Subject>(), Err(()));
+        assert_eq!("monthly".parse::<Subject>(), Err(()));
+    }
+}
