@@ -204,6 +204,10 @@ impl Gate {
     /// Accepts a few, so that those who are inside get their turn between.
     fn accept(&mut self, index: usize, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN {
+            // Whoever waits for us is not sent away for who comes later; the kernel keeps that one's place.
+            if self.is_full_of_waiting() {
+                return;
+            }
             let Some(door) = self.doors.get_mut(index) else { return };
             if door.rests_until.is_some_and(|until| now < until) || !door.ready {
                 return;
@@ -247,6 +251,12 @@ impl Gate {
         }
         // Its request has often come already; whoever can be served is not displaced unread.
         self.attend(slot, |client, around| client.advance(now, around));
+    }
+
+    /// Whether everybody who is in waits for us.
+    fn is_full_of_waiting(&self) -> bool {
+        let waits = |client: &Client| client.standing().0 == Rank::Waiting;
+        self.clients.iter().all(|place| place.as_ref().is_some_and(waits))
     }
 
     fn count_of(&self, address: IpAddr) -> usize {
@@ -356,7 +366,9 @@ impl Gate {
 
     /// How long there is nothing to do but wait for events.
     fn patience(&self, now: Instant, ends_at: Option<Instant>) -> Option<Duration> {
-        let doors = self.doors.iter().filter(|door| door.ready);
+        // An answer makes room, and is an event.
+        let open = !self.is_full_of_waiting();
+        let doors = self.doors.iter().filter(|door| door.ready && open);
         let doors = doors.map(|door| door.rests_until.unwrap_or(now));
         let clients = self.clients.iter().flatten().map(Client::deadline);
         let telling = self.is_listened_to().then_some(self.tell_at);
