@@ -103,6 +103,15 @@ fn round_trips(client: &mut Client, count: u32) -> (Duration, Duration) {
     (began.elapsed() / count, longest)
 }
 
+/// Sends the crowd home, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[test]
 fn a_crowd_of_slow_readers_keeps_neither_scrapes_nor_the_relay_waiting() {
     let (count, secs) = (size("SLOW_READERS", 200), size("SLOW_READERS_SECS", 5));
@@ -115,6 +124,7 @@ fn a_crowd_of_slow_readers_keeps_neither_scrapes_nor_the_relay_waiting() {
     let over = AtomicBool::new(false);
     let (mut scrapes, mut trips) = (Vec::new(), Vec::new());
     let cut = thread::scope(|scope| {
+        let _over = Over(&over);
         let crowd = scope.spawn(|| crowd(api, count, &over));
         let until = Instant::now() + Duration::from_secs(secs as u64);
         while Instant::now() < until {
