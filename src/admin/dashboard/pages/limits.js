@@ -17,6 +17,7 @@ const COLOURS = { ok: "c-good", warned: "c-warn", exhausted: "c-bad" };
 const PERIODS = { hour: "an hour", day: "a day", week: "a week", month: "a month" };
 
 export function mount(place) {
+  let described = null;
   const note = h("span", { class: "note" });
   const bans = h("div");
   const quotas = h("div");
@@ -46,6 +47,9 @@ export function mount(place) {
         : banTable(page, lift));
     }),
     poll(EVERY_MS, async (signal) => {
+      // A proxy without quotas has no such path, and says so in its description.
+      described ??= Boolean((await get("/openapi.json", {}, signal)).paths["/api/quotas"]);
+      if (!described) return;
       try {
         const page = await get("/api/quotas", {}, signal);
         quotas.replaceChildren(page.total === 0
@@ -53,8 +57,7 @@ export function mount(place) {
           : quotaTable(page));
         quotaCard.hidden = false;
       } catch (error) {
-        // A proxy without quotas has no such path.
-        if (!signal.aborted && error.status !== 404 && !error.isForBanner) {
+        if (!signal.aborted && !error.isForBanner) {
           quotas.replaceChildren(empty("Not to be had", error.message));
           quotaCard.hidden = false;
         }
