@@ -68,6 +68,7 @@ fn calls(live: &str, ended: &str) -> Vec<Call> {
         explain(json!({ "target": "example.com" }), 400),
         explain(json!({}), 400),
         call("GET /api/bans", "/api/bans", 200),
+        call("GET /api/quotas", "/api/quotas", 200),
         call("DELETE /api/bans/{address}", "/api/bans/127.0.0.1", 200),
         call("DELETE /api/bans/{address}", "/api/bans/127.0.0.1", 404),
         call("POST /api/admin/reload", "/api/admin/reload", 200),
