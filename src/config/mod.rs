@@ -33,3 +33,6 @@ pub use settings::{
 };
 pub use show::show;
 pub use users::parse_users;
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::file::{Entry, File, Listed};
+pub(super) use self::words::port;
 use super::error::{ConfigError, Place};
 use super::file::Placed;
 use super::source::{Source, closest};

@@ -10,8 +10,10 @@ use ipnet::IpNet;
 use super::choice::SocksMethod;
 use super::error::ConfigError;
 use super::file::{self, File};
+use super::rules::port;
 use super::settings::{ListenSettings, ServerSettings};
 use super::source::{Source, closest};
+use crate::acl::normal_net;
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::{Command, CommandSet};
@@ -164,8 +166,7 @@ fn ports(
         return Ok(None);
     }
     let ports = got.split_once('-').and_then(|(first, last)| {
-        let first: u16 = first.parse().ok()?;
-        let last: u16 = last.parse().ok()?;
+        let (first, last) = (port(first)?, port(last)?);
         (0 < first && first <= last).then_some(first..=last)
     });
     ports.map(Some).ok_or_else(|| {
@@ -215,7 +216,8 @@ fn announcers(
     let networks = networks.iter().map(|network| {
         let text = network.get_ref();
         let address = || text.parse::<IpAddr>().map(IpNet::from);
-        text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+        // A client's address is unwrapped before it is compared.
+        text.parse::<IpNet>().or_else(|_| address()).map(normal_net).map_err(|_| {
             let message =
                 format!("got {text:?}, expected a network such as \"192.0.2.0/24\" or an address");
             source.error(network.span(), key, message)

@@ -35,8 +35,22 @@ pub(super) fn parse(text: &str) -> Result<Target, BadHead> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Any target that a CONNECT can name.
+    pub(in crate::http) fn any_target() -> impl Strategy<Value = Target> {
+        let name = "[a-zA-Z0-9_-]{1,40}(\\.[a-zA-Z0-9_-]{1,40}){0,3}";
+        let host = prop_oneof![
+            any::<IpAddr>().prop_map(Host::from),
+            name.prop_map(|name| Host::from_name(name.as_bytes()).unwrap()),
+        ];
+        (host, 1..=u16::MAX).prop_map(|(host, port)| Target::new(host, port))
+    }
 
     #[test]
     fn hosts_and_ports_are_read() {
@@ -65,6 +79,21 @@ mod tests {
             "exa mple:80",
         ] {
             assert_eq!(parse(text), Err(BadHead::Target), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_target_is_read_back(target in any_target()) {
+            prop_assert_eq!(parse(&target.to_string()), Ok(target));
+        }
+
+        #[test]
+        fn any_text_is_judged_and_what_passes_is_read_back(text in "[\\[\\]a-fA-F0-9x:.@/ *-]{0,40}|.{0,40}") {
+            if let Ok(target) = parse(&text) {
+                prop_assert!(target.port > 0);
+                prop_assert_eq!(parse(&target.to_string()), Ok(target));
+            }
         }
     }
 }

@@ -100,6 +100,10 @@ const FIELDS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use base64ct::{Base64, Encoding};
+    use proptest::prelude::*;
+
+    use super::super::authority::tests::any_target;
     use super::*;
 
     fn bad(head: &str) -> BadHead {
@@ -150,5 +154,62 @@ mod tests {
         assert_eq!(bad(&long), BadHead::TooLarge);
         let many = format!("CONNECT a:80 HTTP/1.0\r\n{}\r\n", "X: y\r\n".repeat(FIELDS_MAX + 1));
         assert_eq!(bad(&many), BadHead::TooLarge);
+    }
+
+    /// A head of a client, and what it says: its target, and its name and password if it has any.
+    fn any_head() -> impl Strategy<Value = (Vec<u8>, Target, Option<(String, String)>)> {
+        let field = ("X-[A-Za-z0-9-]{1,12}", "[ -~]{0,20}")
+            .prop_map(|(name, value)| format!("{name}: {value}\r\n"));
+        let login = prop::option::of(("[ -9;-~]{0,20}", "[ -~]{0,20}"));
+        let fields = prop::collection::vec(field, 0..6);
+        (any_target(), 0..=1_u8, login, fields, any::<prop::sample::Index>()).prop_map(
+            |(target, minor, login, mut fields, place)| {
+                if minor == 1 {
+                    fields.insert(place.index(fields.len() + 1), format!("hOST: {target}\r\n"));
+                }
+                if let Some((name, password)) = &login {
+                    let coded = Base64::encode_string(format!("{name}:{password}").as_bytes());
+                    let field = format!("Proxy-Authorization: Basic {coded}\r\n");
+                    fields.insert(place.index(fields.len() + 1), field);
+                }
+                let fields = fields.concat();
+                let head = format!("CONNECT {target} HTTP/1.{minor}\r\n{fields}\r\n");
+                (head.into_bytes(), target, login)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_head_is_read_back_and_every_prefix_goes_on(
+            (octets, target, login) in any_head(),
+            behind: Vec<u8>,
+        ) {
+            for length in 0..octets.len() {
+                prop_assert!(matches!(parse(&octets[..length]), Ok(None)), "{length}");
+            }
+            let (head, length) = parse(&[&octets[..], &behind].concat()).unwrap().unwrap();
+            prop_assert_eq!((head.target, length), (target, octets.len()));
+            let read = head.credentials.map(|read| (read.username, read.password.to_vec()));
+            let said = login.map(|(name, password)| (name.as_bytes().into(), password.into_bytes()));
+            prop_assert_eq!(read, said);
+        }
+
+        #[test]
+        fn no_octets_panic_and_none_are_read_that_are_not_there(
+            (octets, _, _) in any_head(),
+            places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            noise: Vec<u8>,
+        ) {
+            drop(parse(&noise));
+            let mut mutant = octets;
+            for (place, octet) in places {
+                let place = place.index(mutant.len());
+                mutant[place] = octet;
+            }
+            if let Ok(Some((_, length))) = parse(&mutant) {
+                prop_assert!(length <= mutant.len());
+            }
+        }
     }
 }

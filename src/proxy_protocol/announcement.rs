@@ -106,6 +106,9 @@ const V1_OCTETS_MAX: usize = 107;
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use ppp::v2::{Builder, Command, Protocol, Version};
     use proptest::prelude::*;
 
     use super::*;
@@ -161,7 +164,73 @@ mod tests {
         assert_eq!(parse(&long), Err(BadAnnouncement::TooLong));
     }
 
+    /// A client and the address that it reached, of one family.
+    fn any_pair() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
+        let four = any::<([[u8; 4]; 2], [u16; 2])>().prop_map(|([from, to], ports)| {
+            (SocketAddr::from((from, ports[0])), SocketAddr::from((to, ports[1])))
+        });
+        let six =
+            any::<([[u16; 8]; 2], [u16; 2], bool)>().prop_map(|([from, to], ports, mapped)| {
+                let from = if mapped { [0, 0, 0, 0, 0, 0xffff, from[6], from[7]] } else { from };
+                (SocketAddr::from((from, ports[0])), SocketAddr::from((to, ports[1])))
+            });
+        prop_oneof![four, six]
+    }
+
+    /// Header and client of either version; with whatever fields behind the addresses in the second.
+    fn any_header() -> impl Strategy<Value = (Vec<u8>, Announcement)> {
+        let first = any_pair().prop_map(|(from, to)| {
+            let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+            let (ips, ports) = ((from.ip(), to.ip()), (from.port(), to.port()));
+            let line = format!("PROXY {family} {} {} {} {}\r\n", ips.0, ips.1, ports.0, ports.1);
+            (line.into_bytes(), Announcement::Client(canonical(from)))
+        });
+        let kinds = prop_oneof![Just(1_u8), Just(2), Just(5), 0xe0..=0xff_u8];
+        let field = (kinds, prop::collection::vec(any::<u8>(), 0..40));
+        let fields = prop::collection::vec(field, 0..4);
+        let second = (any_pair(), any::<bool>(), fields).prop_map(|(pair, local, fields)| {
+            let command = if local { Command::Local } else { Command::Proxy };
+            let mut builder =
+                Builder::with_addresses(Version::Two | command, Protocol::Stream, pair);
+            for (kind, value) in fields {
+                builder = builder.write_tlv(kind, &value).unwrap();
+            }
+            let client = Announcement::Client(canonical(pair.0));
+            (builder.build().unwrap(), if local { Announcement::Itself } else { client })
+        });
+        prop_oneof![first, second]
+    }
+
     proptest! {
+        #[test]
+        fn any_header_is_read_back_and_every_prefix_goes_on(
+            (header, announced) in any_header(),
+            behind: Vec<u8>,
+        ) {
+            for length in 0..header.len() {
+                prop_assert_eq!(parse(&header[..length]), Ok(None), "{}", length);
+            }
+            let whole = [&header[..], &behind].concat();
+            prop_assert_eq!(parse(&whole), Ok(Some((announced, header.len()))));
+        }
+
+        #[test]
+        fn no_damaged_header_makes_it_panic_or_read_what_is_not_there(
+            (mut header, _) in any_header(),
+            place: prop::sample::Index,
+            octet: u8,
+        ) {
+            let place = place.index(header.len());
+            header[place] = octet;
+            if let Ok(Some((announced, length))) = parse(&header) {
+                prop_assert!(length <= header.len());
+                if let Announcement::Client(client) = announced {
+                    let plain: IpAddr = client.ip().to_canonical();
+                    prop_assert_eq!(client.ip(), plain);
+                }
+            }
+        }
+
         #[test]
         fn no_octets_make_it_panic(octets: Vec<u8>, second: bool) {
             let prefix = if second { v2::PROTOCOL_PREFIX } else { b"PROXY " };

@@ -128,3 +128,6 @@ pub(super) fn decode(text: &str) -> Option<String> {
 fn digit(octet: u8) -> Option<u8> {
     u8::try_from(char::from(octet).to_digit(16)?).ok()
 }
+
+#[cfg(test)]
+mod tests;

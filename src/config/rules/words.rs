@@ -43,10 +43,15 @@ pub(super) fn ports(text: &str) -> Option<Vec<(u16, u16)>> {
                 return Some((0, u16::MAX));
             }
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            let (first, last) = (port(first.trim())?, port(last.trim())?);
             (first <= last).then_some((first, last))
         })
         .collect()
+}
+
+/// A port in digits; the standard library would take a sign.
+pub(in crate::config) fn port(text: &str) -> Option<u16> {
+    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// `+02:00`, `-05:30`, `Z`; minutes.
@@ -83,6 +88,8 @@ pub(super) const A_DESTINATION: &str = concat!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -119,6 +126,56 @@ mod tests {
         assert_eq!(utc_offset("Z"), Some(0));
         for text in ["", "2", "+2:00", "+15:00", "+02:60", "CET"] {
             assert_eq!(utc_offset(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_ranges_of_ports_are_read_back(
+            ranges in prop::collection::vec(any::<(u16, u16)>(), 1..6),
+            blanks in "[ ]{0,2}",
+        ) {
+            let ranges: Vec<_> = ranges.into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
+            let written = ranges.iter().map(|(first, last)| match first == last {
+                true => format!("{blanks}{first}{blanks}"),
+                false => format!("{blanks}{first}{blanks}-{blanks}{last}"),
+            });
+            prop_assert_eq!(ports(&written.collect::<Vec<_>>().join(",")), Some(ranges));
+        }
+
+        #[test]
+        fn any_network_is_read_back_as_its_first_address(ip: IpAddr, length in 0..=128_u8) {
+            let most = if ip.is_ipv4() { 32 } else { 128 };
+            let net = IpNet::new(ip, length.min(most)).unwrap();
+            let expected = Ok(Destination::Net(normal_net(net.trunc())).to_string());
+            let read = |text: String| destination(&text).map(|read| read.to_string());
+            prop_assert_eq!(read(net.to_string()), expected.clone());
+            prop_assert_eq!(read(net.trunc().to_string()), expected);
+            let one = Ok(Destination::Net(normal_net(ip.into())).to_string());
+            prop_assert_eq!(read(ip.to_string()), one.clone());
+            prop_assert_eq!(read(format!("[{ip}]")), one);
+        }
+
+        #[test]
+        fn any_offset_is_read_back(minutes in -14 * 60 - 59..=14 * 60 + 59_i32) {
+            let (sign, apart) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+            let text = format!("{sign}{:02}:{:02}", apart / 60, apart % 60);
+            prop_assert_eq!(utc_offset(&text), Some(minutes));
+        }
+
+        #[test]
+        fn no_word_panics_and_what_passes_is_read_back(
+            word in "[\\[\\]a-z0-9.*:/,+ -]{0,24}|.{0,24}",
+        ) {
+            if let Ok(read) = destination(&word) {
+                let again = destination(&read.to_string()).map(|read| read.to_string());
+                prop_assert_eq!(again, Ok(read.to_string()));
+            }
+            for (first, last) in ports(&word).unwrap_or_default() {
+                prop_assert!(first <= last);
+                prop_assert!(!word.contains('+'), "a sign in {}", word);
+            }
+            prop_assert!(utc_offset(&word).is_none_or(|minutes| minutes.abs() < 15 * 60));
         }
     }
 }
