@@ -36,6 +36,7 @@ impl World {
             listed += usize::from(connection.session.is_some());
             stashed += connection.check_nobody_waits_in_vain();
             connection.check_patience(now);
+            connection.check_who_has_asked_is_understood(&self.kit.parties[number]);
         }
         if let Some(earliest) = earliest {
             let next = self.kit.deadlines.next();
@@ -214,6 +215,23 @@ impl Connection {
                 assert!(!silent, "{number} gets no reply");
                 0
             }
+        }
+    }
+
+    /// Whoever has said all that a request takes is not listened to for more of it, but while a reply is on
+    /// its way. (What is being verified is not listened to either.)
+    fn check_who_has_asked_is_understood(&self, party: &Party) {
+        let Link::Front(front) = &self.link else { return };
+        let said = self.client.line().read >= party.script.octets.len() as u64;
+        let waits = front.flushing || !front.outbox.is_empty();
+        if said && !waits && party.wants().is_some() {
+            assert!(
+                !front.machine.wants_bytes(),
+                "{} has asked, and is waited for: {:?} {:?}",
+                self.number,
+                front.machine,
+                front.inbox.unused()
+            );
         }
     }
 
