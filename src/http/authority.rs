@@ -89,7 +89,9 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_text_is_judged_and_what_passes_is_read_back(text in "[\\[\\]a-fA-F0-9x:.@/ *-]{0,40}|.{0,40}") {
+        fn any_text_is_judged_and_what_passes_is_read_back(
+            text in "[\\[\\]a-fA-F0-9x:.@/ *-]{0,40}|.{0,40}",
+        ) {
             if let Ok(target) = parse(&text) {
                 prop_assert!(target.port > 0);
                 prop_assert_eq!(parse(&target.to_string()), Ok(target));
