@@ -11,6 +11,7 @@ mod harness;
 use harness::client::{self, Client};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
+use harness::scrape::Scrape;
 
 fn proxy() -> Proxy {
     let hash = rustsocks::auth::hash(b"secret").unwrap();
@@ -93,6 +94,32 @@ fn the_longest_greeting_login_and_request_in_one_segment_are_read_to_their_end()
     all.extend(origin.address.port().to_be_bytes());
     assert_eq!((host.len(), all.len()), (255, 1032));
     gets_its_echo(&proxy, all);
+}
+
+#[test]
+fn a_start_proves_that_logins_are_wanted_and_leaves_no_record_of_it() {
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    let mut proxy = Proxy::with_sections(
+        "[[server.listen]]\naddress = \"127.0.0.2\"\nport = 0\n\
+         proxy_protocol_from = [\"127.0.0.0/8\"]\n",
+        "",
+        &format!(
+            "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\n\
+             password_hash = \"{hash}\"\n"
+        ),
+    );
+    let log = proxy.log();
+    let proved = |line: &&str| line.contains(" turns away whoever has none");
+    assert_eq!(log.lines().filter(proved).count(), 2, "{log}");
+    assert!(!log.contains("it could not be proved"), "{log}");
+    // Whoever comes next is the first in the books.
+    let mut client = Client::to(proxy.socks);
+    client.send(b"PROXY UNKNOWN\r\n");
+    assert!(!client.login("alice", "wrong"));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'auth_failed'", 1);
+    assert_eq!(proxy.count("SELECT count(*) FROM sessions"), 1);
+    let scrape = Scrape::of(proxy.api.unwrap());
+    assert_eq!(scrape.sum("rustsocks_sessions_ended_total"), 1.0);
 }
 
 #[test]

@@ -82,6 +82,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["admin/", "stats/"]),
     ("csv", &["cli/sessions/"]),
     ("libc", &["linux/"]),
+    ("landlock", &["linux/paths.rs"]),
+    ("seccompiler", &["linux/calls.rs"]),
 ];
 
 /// Names that say nothing.
@@ -95,13 +97,13 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("Utc::now", &["clock.rs"], "only clock.rs reads a clock"),
     (
         "thread::Builder",
-        &["daemon/start.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
-        "threads are started in daemon/start.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
+        &["daemon/sandbox.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
+        "threads are started in daemon/sandbox.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
     ),
     (
         "thread::spawn",
-        &["daemon/start.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
-        "threads are started in daemon/start.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
+        &["daemon/sandbox.rs", "offload/pool.rs", "admin/", "cli/top/inquirer.rs"],
+        "threads are started in daemon/sandbox.rs, offload/pool.rs, admin/ and cli/top/inquirer.rs",
     ),
     ("unsafe", &["linux/"], "unsafe only in linux/"),
 ];

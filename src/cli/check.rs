@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::failure::{Failure, print};
 use crate::config::Settings;
+use crate::daemon::{Finding, inspect};
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
@@ -12,6 +13,21 @@ pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     for warning in &warnings {
         writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
             .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;
+    }
+    let mut bad = None;
+    for finding in inspect(&settings, config) {
+        match finding {
+            Finding::Fine(line) => print(&format!("{line}\n"))?,
+            Finding::Poor(line) => print(&format!("warning: {line}\n"))?,
+            // The first one decides about the exit status, and is the last line.
+            Finding::Bad(failure) => match &bad {
+                None => bad = Some(failure),
+                Some(_) => print(&format!("error: {failure}\n"))?,
+            },
+        }
+    }
+    if let Some(failure) = bad {
+        return Err(failure.into());
     }
     let what = config.map_or("the defaults".to_owned(), |path| path.display().to_string());
     print(&format!("{what}: ok\n"))

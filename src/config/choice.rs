@@ -67,6 +67,19 @@ pub(super) enum GuardMode {
     Off,
 }
 
+/// What the process keeps itself from doing, where the kernel can hold it to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// It reaches its own files only, and each thread makes the system calls of its kind only; any
+    /// other fails.
+    On,
+    /// The same, and another system call ends the process.
+    Strict,
+    /// Nothing; and whoever runs it may look into it.
+    Off,
+}
+
 /// Who looks names up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

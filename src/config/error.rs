@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, and where.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a configuration cannot be used.
 ///
@@ -22,6 +22,16 @@ impl ConfigError {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The same of a file that this key names, with the whole of its path: whoever reads the line need
+    /// not know the working directory of the process.
+    pub(super) fn named_by(mut self, key: &str, file: &Path) -> Self {
+        if self.key.is_empty() {
+            key.clone_into(&mut self.key);
+        }
+        self.place.file = Some(std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf()));
+        self
     }
 
     /// The known key or word that was probably meant.

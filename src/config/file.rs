@@ -10,8 +10,8 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::choice::{
-    Family, Format, GuardMode, Level, ResolverKind, SocksMethod, Spread, Storage, Synchronous,
-    Workers,
+    Family, Format, GuardMode, Level, ResolverKind, Sandbox, SocksMethod, Spread, Storage,
+    Synchronous, Workers,
 };
 
 pub(super) use super::limits_file::Limits;
@@ -61,6 +61,9 @@ pub(super) struct Server {
     #[serde(skip_serializing)]
     pub(super) pool: Option<Placed<IgnoredAny>>,
     pub(super) proxy_protocol_from: Vec<Placed<String>>,
+    pub(super) user: Placed<String>,
+    pub(super) group: Placed<String>,
+    pub(super) sandbox: Sandbox,
     pub(super) listen: Vec<Listen>,
 }
 
@@ -91,6 +94,9 @@ impl Default for Server {
             api_require_token: false,
             pool: None,
             proxy_protocol_from: Vec::new(),
+            user: placed(String::new()),
+            group: placed(String::new()),
+            sandbox: Sandbox::On,
             listen: Vec::new(),
         }
     }

@@ -23,7 +23,7 @@ mod source;
 mod users;
 
 pub use changes::Changes;
-pub use choice::{Family, Level, ResolverKind, Storage, Synchronous, Workers};
+pub use choice::{Family, Level, ResolverKind, Sandbox, Storage, Synchronous, Workers};
 pub use error::ConfigError;
 pub use logging::{AccessLogSettings, LoggingSettings};
 pub use rules::{load_rules, parse_rules};

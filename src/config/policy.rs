@@ -1,5 +1,6 @@
 //! From settings and rules to the [`Policy`] that workers judge by.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ impl AclSettings {
     /// # Errors
     /// One line that says what is wrong, where, and what was expected.
     fn load_rules(&self) -> Result<Option<Arc<Rules>>, ConfigError> {
-        self.rule_file.as_deref().map(|path| load_rules(path).map(Arc::new)).transpose()
+        let Some(path) = &self.rule_file else { return Ok(None) };
+        let load = |path: &Path| load_rules(path).map(Arc::new);
+        load(path).map(Some).map_err(|error| error.named_by("acl.config_file", path))
     }
 }
 

@@ -52,6 +52,13 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             let message = format!("got {address} twice, expected each listener once");
             return Err(source.error(span, key, message));
         }
+        if let Some(other) = checked.iter().find(|other| overlap(other.address, address)) {
+            let message = format!(
+                "got {address} beside {}, of which one holds the other; expected each port once",
+                other.address
+            );
+            return Err(source.error(span, key, message));
+        }
         checked.push(ListenSettings { address, announcers });
     }
     for host in &server.api_hosts {
@@ -61,6 +68,7 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
             return Err(source.error(host.span(), "server.api_hosts", message));
         }
     }
+    let (user, group) = account(source, server)?;
     let number = |key, value, most| source.number(key, value, 1..=most);
     Ok(ServerSettings {
         listen: checked,
@@ -121,7 +129,56 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
         api_hosts: server.api_hosts.iter().map(|host| host.get_ref().clone()).collect(),
         api_token_file: token_file(source, server)?,
         api_require_token: server.api_require_token,
+        user,
+        group,
+        sandbox: server.sandbox,
     })
+}
+
+/// Whom to become.
+fn account(
+    source: &Source<'_>,
+    server: &file::Server,
+) -> Result<(Option<String>, Option<String>), ConfigError> {
+    let name = |text: &file::Placed<String>| Some(text.get_ref().clone()).filter(|t| !t.is_empty());
+    let (user, group) = (name(&server.user), name(&server.group));
+    if user.is_none() && group.is_some() {
+        let message = "goes with `server.user`, which is not set";
+        return Err(source.error(server.group.span(), "server.group", message));
+    }
+    Ok((user, group))
+}
+
+/// The API may not listen where clients do.
+pub(super) fn apart(
+    source: &Source<'_>,
+    file: &File,
+    listen: &[ListenSettings],
+    api: Option<SocketAddr>,
+) -> Result<(), ConfigError> {
+    let Some(api) = api else { return Ok(()) };
+    // Unlike a listener of ours, the one of the API on `::` takes IPv4, too.
+    let both = api.ip() == IpAddr::from([0; 16]);
+    let meets = |address: SocketAddr| {
+        overlap(address, api) || both && api.port() != 0 && address.port() == api.port()
+    };
+    let Some(listener) = listen.iter().find(|listener| meets(listener.address)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "got {api}, where clients are accepted ({}, by `server.bind_port` or `[[server.listen]]`); \
+         expected a port of its own",
+        listener.address
+    );
+    let key = "sessions.stats_api_port";
+    Err(source.error(file.sessions.stats_api_port.span(), key, message))
+}
+
+/// Whether two listeners cannot be had beside each other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let covers = a == b || a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+    one.port() != 0 && one.port() == other.port() && covers
 }
 
 fn token_file(source: &Source<'_>, server: &file::Server) -> Result<PathBuf, ConfigError> {

@@ -13,7 +13,7 @@ use crate::proxy_protocol::Announcers;
 use crate::socks::CommandSet;
 use crate::target::HostName;
 
-use super::choice::{Family, ResolverKind, Storage, Synchronous, Workers};
+use super::choice::{Family, ResolverKind, Sandbox, Storage, Synchronous, Workers};
 use super::environment::{Environment, NONE};
 use super::error::{ConfigError, Place};
 use super::file::File;
@@ -81,6 +81,12 @@ pub struct ServerSettings {
     pub api_token_file: PathBuf,
     /// Whether reading wants it too; so on every address that is not loopback.
     pub api_require_token: bool,
+    /// Whom the process becomes once it listens; `None` is whoever starts it.
+    pub user: Option<String>,
+    /// Its group then; `None` is the user's own.
+    pub group: Option<String>,
+    /// What it keeps itself from.
+    pub sandbox: Sandbox,
 }
 
 /// One listener.
@@ -261,6 +267,8 @@ impl Settings {
             metrics: sections::metrics(&source, &file.metrics)?,
             file,
         };
+        let listen = &settings.server.listen;
+        server::apart(&source, &settings.file, listen, settings.sessions.api)?;
         Ok((settings, warnings))
     }
 }

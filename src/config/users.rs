@@ -123,8 +123,10 @@ impl AuthSettings {
         let mut users = self.listed.to_vec();
         if let Some(path) = &self.users_file {
             let listed: HashSet<_> = users.iter().map(User::name).collect();
-            let (text, readable) = read(path)
-                .map_err(|error| users_error(path, None, format!("cannot be read: {error}")))?;
+            let (text, readable) = read(path).map_err(|error| {
+                let error = users_error(path, None, format!("cannot be read: {error}"));
+                error.named_by("auth.users_file", path)
+            })?;
             if readable {
                 let message = "others may read it, expected the mode 0600 or 0640";
                 warnings.push(users_error(path, None, message.to_owned()).to_string());

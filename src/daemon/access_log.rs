@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::start::{Failure, spawn};
-use crate::access_log::{self, AccessTally, Place};
+use super::start::{Failure, Shared};
+use crate::access_log::{self, Place};
 use crate::config::AccessLogSettings;
+use crate::linux::calls::Duty;
 
 /// The thread that writes it, or its absence.
 pub(super) struct AccessLog {
@@ -19,14 +20,14 @@ impl AccessLog {
     /// Opens it, and starts its thread, where there is to be one. Beside it stands what takes sessions.
     pub(super) fn start(
         settings: Option<&AccessLogSettings>,
-        node: &str,
-        tally: &Arc<AccessTally>,
+        shared: &Shared,
     ) -> Result<(Self, Option<access_log::AccessLog>), Failure> {
         let (reopen, orders) = bounded(1);
         let Some(AccessLogSettings { place, format }) = settings else {
             return Ok((Self { reopen, ended: None }, None));
         };
-        let (place, format, tally) = (place.clone(), format.clone(), Arc::clone(tally));
+        let (place, format) = (place.clone(), format.clone());
+        let (node, tally) = (shared.node.clone(), Arc::clone(&shared.access_tally));
         let what = match &place {
             Place::File(path) => format!("the access log {} cannot be opened", path.display()),
             Place::Stderr => "the access log cannot be opened".to_owned(),
@@ -35,10 +36,10 @@ impl AccessLog {
                 path.display()
             ),
         };
-        let opened = access_log::AccessLog::open(place, format, node.to_owned(), orders, tally);
+        let opened = access_log::AccessLog::open(place, format, node, orders, tally);
         let (log, scribe) = opened.map_err(|error| Failure::io(&what, &error))?;
         let (alive, ended) = bounded::<()>(0);
-        spawn("access-log", move || {
+        shared.sandbox.spawn("access-log", Duty::Api, move || {
             scribe.run();
             drop(alive);
         })?;

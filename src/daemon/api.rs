@@ -15,6 +15,7 @@ use crate::admin::{
 };
 use crate::clock;
 use crate::config::Settings;
+use crate::linux::calls::Duty;
 
 /// The API, or its absence.
 pub(super) struct Api {
@@ -22,21 +23,30 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Binds its address and starts its threads, where it is switched on.
+    /// Binds its address, where it is switched on.
+    pub(super) fn bind(
+        settings: &Settings,
+        passed: &mut Passed,
+    ) -> Result<Option<TcpListener>, Failure> {
+        let Some(configured) = settings.sessions.api else { return Ok(None) };
+        if let Some(listener) = passed.take(configured) {
+            return Ok(Some(listener));
+        }
+        TcpListener::bind(configured)
+            .map(Some)
+            .map_err(|error| Failure::io(&format!("the API cannot listen on {configured}"), &error))
+    }
+
+    /// Starts its threads on that.
     pub(super) fn start(
+        bound: Option<TcpListener>,
         settings: &Settings,
         shared: &Shared,
         storage: &Storage,
         wishes: Sender<Wish>,
-        passed: &mut Passed,
     ) -> Result<Self, Failure> {
-        let Some(configured) = settings.sessions.api else { return Ok(Self { running: None }) };
-        let failure =
-            |error| Failure::io(&format!("the API cannot listen on {configured}"), &error);
-        let listener = match passed.take(configured) {
-            Some(listener) => listener,
-            None => TcpListener::bind(configured).map_err(failure)?,
-        };
+        let Some(listener) = bound else { return Ok(Self { running: None }) };
+        let failure = |error| Failure::io("the API cannot be started", &error);
         let address = listener.local_addr().map_err(failure)?;
         let counters = Arc::new(GateCounters::default());
         let api = admin::Api {
@@ -67,8 +77,10 @@ impl Api {
         };
         let hosts = Hosts::new(settings.server.api_hosts.iter().cloned());
         let options = Options { hosts, counters, ..Options::default() };
-        let admin = Admin::start(vec![listener], options, api.into_service())
-            .map_err(|error| Failure::io("the API cannot be started", &error))?;
+        let service = api.into_service();
+        let admin = shared.sandbox.within(Duty::Api, || {
+            Admin::start(vec![listener], options, service).map_err(failure)
+        })?;
         Ok(Self { running: Some((admin, address)) })
     }
 

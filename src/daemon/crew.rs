@@ -8,10 +8,12 @@ use crossbeam_channel::Sender;
 use mio::{Poll, Waker};
 
 use super::names::Names;
-use super::start::{Failure, Listening, Shared, spawn};
+use super::sandbox::Sandbox;
+use super::start::{Failure, Listening, Shared};
 use super::watch::{Ending, Event};
 use crate::config::Settings;
 use crate::linux::affinity::pin_this_thread;
+use crate::linux::calls::Duty;
 use crate::mailbox::{Post, mailbox};
 use crate::offload::{Job, Pool};
 use crate::policy::Policy;
@@ -24,10 +26,12 @@ use crate::worker::{Worker, WorkerParts};
 pub(super) struct Hashes(Pool<Job>);
 
 impl Hashes {
-    pub(super) fn start(workers: usize) -> Result<Self, Failure> {
-        Pool::start("hash", workers, HASHES_WAITING_MAX, Job::run)
-            .map(Self)
-            .map_err(|error| Failure::io("cannot start a thread", &error))
+    pub(super) fn start(workers: usize, sandbox: &Sandbox) -> Result<Self, Failure> {
+        sandbox.within(Duty::Hash, || {
+            Pool::start("hash", workers, HASHES_WAITING_MAX, Job::run)
+                .map(Self)
+                .map_err(|error| Failure::io("cannot start a thread", &error))
+        })
     }
 
     pub(super) fn close(self) {
@@ -102,7 +106,7 @@ impl Outfit<'_> {
         })
         .map_err(failure)?;
         let (index, core, events) = (self.index, self.core, events.clone());
-        spawn(&format!("worker-{index}"), move || {
+        self.shared.sandbox.spawn(&format!("worker-{index}"), Duty::Worker, move || {
             let panicked = Err(io::Error::other("it panicked"));
             let ending = Ending::new(events, Event::WorkerEnded(index, panicked));
             if let Some(core) = core

@@ -2,7 +2,7 @@
 //! than its own floor and those below it.
 //!
 //! ```text
-//! start ──▶ descriptors ─▶ listeners ─▶ lock, ledger, database ─▶ API ─▶ writer ─▶ workers ─▶ "ready"
+//! start ──▶ listeners ─▶ sandbox ─▶ lock, ledger, database ─▶ API ─▶ writer ─▶ workers ─▶ "ready"
 //! drain ◀── signal: workers take nobody new, sessions end or are cut, journal closes,
 //!           writer flushes, API stops, exit 0
 //! ```
@@ -15,17 +15,21 @@ mod claim;
 mod crew;
 mod drain;
 mod egress;
+mod inspection;
 mod limits;
 mod names;
 mod passed;
+mod proof;
 mod pulse;
 #[cfg(feature = "database")]
 mod rebuild;
 mod reload;
+mod sandbox;
 mod service;
 mod signals;
 mod start;
 mod storage;
 mod watch;
 
+pub use inspection::{Finding, inspect};
 pub use start::{Failure, own_listeners, run};

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use mio::Poll;
 
 use super::crew::close;
+use super::sandbox::Sandbox;
 use super::start::Failure;
 use crate::config::{self, ResolverKind, ResolverSettings};
 use crate::egress::Egress;
+use crate::linux::calls::Duty;
 use crate::mailbox::Post;
 use crate::offload::{Job, Pool};
 #[cfg(feature = "dns-cares")]
-use crate::resolve::{Cares, HostFiles};
+use crate::resolve::{Cares, HostFiles, SERVERS_MAX};
 use crate::resolve::{Family, Hosts, Local, Resolver, ResolverOptions, Source, System};
 #[cfg(feature = "dns-cares")]
 use crate::worker::token::{Role, Token};
@@ -37,7 +39,11 @@ enum Kind {
 
 impl Names {
     /// Reads the host's files, or starts the threads: a worker opens no file.
-    pub(super) fn start(settings: &ResolverSettings, egress: &Egress) -> Result<Self, Failure> {
+    pub(super) fn start(
+        settings: &ResolverSettings,
+        egress: &Egress,
+        sandbox: &Sandbox,
+    ) -> Result<Self, Failure> {
         match settings.kind {
             #[cfg(feature = "dns-cares")]
             ResolverKind::Cares => {
@@ -56,8 +62,10 @@ impl Names {
                 "resolver.kind = \"cares\": this binary was built without c-ares".to_owned(),
             )),
             ResolverKind::System => {
-                let pool = Pool::start("names", THREADS, WAITING_MAX, Job::run)
-                    .map_err(|error| Failure::io("cannot start a thread", &error))?;
+                let pool = sandbox.within(Duty::Names, || {
+                    Pool::start("names", THREADS, WAITING_MAX, Job::run)
+                        .map_err(|error| Failure::io("cannot start a thread", &error))
+                })?;
                 if !egress.is_default() {
                     tracing::warn!(
                         "names are looked up by the system, whose questions do not follow [egress]"
@@ -88,17 +96,6 @@ impl Names {
         Ok(Resolver::new(source, &self.options))
     }
 
-    /// Descriptors that looking up names may take, in all of so many workers.
-    #[cfg_attr(not(feature = "dns-cares"), expect(unused_variables, reason = "for c-ares"))]
-    pub(super) fn descriptors_max(&self, workers: usize) -> usize {
-        match &self.kind {
-            // Without a server c-ares asks this host.
-            #[cfg(feature = "dns-cares")]
-            Kind::Cares => workers * Cares::descriptors_max(self.options.servers.len().max(1)),
-            Kind::System(_) => THREADS * PER_THREAD,
-        }
-    }
-
     /// Ends the threads, if there are any.
     pub(super) fn close(self) {
         match self.kind {
@@ -106,6 +103,23 @@ impl Names {
             Kind::Cares => {}
             Kind::System(pool) => close(pool),
         }
+    }
+}
+
+/// Descriptors that looking up names may take, in all of so many workers.
+#[cfg_attr(not(feature = "dns-cares"), expect(unused_variables, reason = "for c-ares"))]
+pub(super) fn descriptors_max(settings: &ResolverSettings, workers: usize) -> usize {
+    match settings.kind {
+        #[cfg(feature = "dns-cares")]
+        ResolverKind::Cares => {
+            // The host's own file may name so many.
+            let servers =
+                if settings.servers.is_empty() { SERVERS_MAX } else { settings.servers.len() };
+            workers * Cares::descriptors_max(servers)
+        }
+        #[cfg(not(feature = "dns-cares"))]
+        ResolverKind::Cares => 0,
+        ResolverKind::System => THREADS * PER_THREAD,
     }
 }
 

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::start::{Failure, Shared, spawn};
+use super::start::{Failure, Shared};
 use crate::clock;
+use crate::linux::calls::Duty;
 use crate::stats::{Readiness, Stage, Windows};
 use crate::store::{Location, Snapshot, StoreError};
 
@@ -18,7 +19,7 @@ pub(super) fn rebuild(
     let (taken, snapshots) = crossbeam_channel::bounded(1);
     let (windows, readiness) = (Arc::clone(&shared.windows), Arc::clone(&shared.readiness));
     windows.begin_loading();
-    spawn("rebuild", move || {
+    shared.sandbox.spawn("rebuild", Duty::Writer, move || {
         let Ok((snapshot, began)) = snapshots.recv() else { return };
         if let Err(error) = load(snapshot, began, &windows, readiness) {
             tracing::error!("statistics of before the start are incomplete: {error}");

@@ -26,7 +26,7 @@ use super::{egress, service};
 use crate::acl::{OwnListeners, Rule, Rules};
 use crate::admin::{Posts, Reloaded};
 use crate::clock;
-use crate::config::{Changes, Settings};
+use crate::config::{Changes, ConfigError, Sandbox, Settings};
 use crate::limit::Limits;
 use crate::linux::interfaces::local_addresses;
 use crate::mailbox::Letter;
@@ -146,14 +146,25 @@ impl Reloader {
     /// Configuration and rules.
     fn reload(&mut self) -> Result<Reloaded, String> {
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
-        let (settings, warnings) =
-            Settings::load(self.config.as_deref()).map_err(|error| error.to_string())?;
-        let rules = settings.load_rules().map_err(|error| error.to_string())?;
+        let failure = |error: ConfigError| self.explained(&error.to_string());
+        let (settings, warnings) = Settings::load(self.config.as_deref()).map_err(failure)?;
+        let rules = settings.load_rules().map_err(failure)?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
         let reloaded = self.apply(settings, rules, changes, warnings)?;
         self.watched_rules.follow(Watched::rules(&self.applied), rules_before);
         self.watched_users.follow(Watched::users(&self.applied), users_before);
         Ok(reloaded)
+    }
+
+    /// What is not permitted here may be permitted to a start.
+    fn explained(&self, error: &str) -> String {
+        if self.started.server.sandbox == Sandbox::Off || !error.contains("ermission denied") {
+            return error.to_owned();
+        }
+        format!(
+            "{error}; a process that runs reads only where it was told at its start to (server.sandbox), \
+             and as the user that it has become: a restart may do"
+        )
     }
 
     /// The rules alone, with the settings that are in force.

@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use mio::net::TcpListener;
 
@@ -13,10 +12,13 @@ use super::api::Api;
 use super::crew::{Hashes, Outfit};
 use super::drain::Running;
 use super::egress;
+use super::inspection;
 use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
-use super::names::Names;
+use super::names::{self, Names};
 use super::passed::Passed;
+use super::proof;
 use super::reload::Reloader;
+use super::sandbox::Sandbox;
 use super::service::Service;
 use super::signals::Forwarder;
 use super::storage::Storage;
@@ -27,10 +29,11 @@ use crate::clock;
 use crate::config::{self, Settings, Workers};
 use crate::limit::Admission;
 use crate::linux::affinity::{allowed_cores, allowed_parallelism};
+use crate::linux::calls::Duty;
 use crate::linux::host_name::host_name;
 use crate::linux::interfaces::local_addresses;
 use crate::linux::listener::{ListenerOptions, adopt_listener, bind_listener, probe};
-use crate::linux::nofile::raise_nofile;
+use crate::linux::nofile::{NofileLimit, raise_nofile};
 use crate::linux::socket::keepalive;
 use crate::policy::InForce;
 use crate::proxy_protocol::Announcers;
@@ -89,25 +92,29 @@ pub fn run(
     let signals = Forwarder::new(events.clone(), wishes.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     egress::try_all(&settings.egress)?;
-    let names = Names::start(&settings.resolver, &settings.egress.default)?;
-    let plan = Plan::new(settings, &names, &mut passed)?;
+    let plan = Plan::new(settings, &mut passed)?;
+    let api = Api::bind(settings, &mut passed)?;
+    passed.expect_none()?;
+    let sandbox = Sandbox::enter(settings, config)?;
+    // Again: with what is left of our rights.
+    egress::try_all(&settings.egress)?;
+    let names = Names::start(&settings.resolver, &settings.egress.default, &sandbox)?;
+    inspection::say(inspection::of_the_host(settings));
     let (claim, ledger) = Storage::claim(settings)?;
-    let shared = Shared::new(settings, &plan, ledger);
+    let shared = Shared::new(settings, &plan, ledger, sandbox);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     // Before the database is opened, which says what has been used of quotas.
     shared.admission.limits().adopt(&Arc::new(settings.limit_terms()), clock::utc_ms());
     let storage = Storage::open(settings, &shared, claim)?;
-    let (access_log, log) =
-        AccessLog::start(settings.logging.access_log.as_ref(), &shared.node, &shared.access_tally)?;
+    let (access_log, log) = AccessLog::start(settings.logging.access_log.as_ref(), &shared)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
-    let api = Api::start(settings, &shared, &storage, wishes, &mut passed)?;
-    passed.expect_none()?;
+    let api = Api::start(api, settings, &shared, &storage, wishes)?;
     let own = own_listeners(&plan.addresses, api.address());
     let policy = settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers);
     let policy = Arc::new(policy.counting_in(shared.admission.limits()));
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
-    let hashes = Hashes::start(plan.workers)?;
+    let hashes = Hashes::start(plan.workers, &shared.sandbox)?;
     let mut posts = Vec::with_capacity(plan.workers);
     for (index, listeners) in plan.listeners.into_iter().enumerate() {
         let outfit = Outfit {
@@ -124,10 +131,12 @@ pub fn run(
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();
     let reopen = access_log.reopener();
-    let signals = spawn("signals", move || signals.run(&reopen))?;
+    let signals = shared.sandbox.spawn("signals", Duty::Main, move || signals.run(&reopen))?;
     let reloader = Reloader::new(config, settings, &policy, own, &shared);
     // It ends when nobody is left who may wish, and is not waited for: a file may hang.
-    spawn("reload", move || reloader.run(&wished))?;
+    shared.sandbox.spawn("reload", Duty::Main, move || reloader.run(&wished))?;
+    shared.sandbox.put_on(Duty::Main);
+    proof::prove(settings, &plan.addresses, shared.admission.proofs())?;
     shared.readiness.set_ready();
     let mut service = Service::new(plan.workers);
     service.ready(&shared);
@@ -193,31 +202,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(settings: &Settings, names: &Names, passed: &mut Passed) -> Result<Self, Failure> {
+    fn new(settings: &Settings, passed: &mut Passed) -> Result<Self, Failure> {
         let nofile = raise_nofile();
-        let cores =
-            allowed_cores().map_err(|error| Failure::io("cannot read the CPU affinity", &error))?;
-        let workers = match settings.server.workers {
-            Workers::Fixed(workers) => workers,
-            // One core is left to the writer where that costs little.
-            Workers::Auto => match allowed_parallelism().min(cores.len().max(1)) {
-                few @ 0..PINNED_FROM => few.max(1),
-                many => many - 1,
-            },
-        };
-        let pin = if cores.len() >= PINNED_FROM && workers <= cores.len() {
-            cores.into_iter().take(workers).collect()
-        } else {
-            Vec::new()
-        };
-        let pipes_max = if settings.server.splice { pipes_max(&nofile, workers) } else { 0 };
-        let others = Others {
-            workers,
-            pipes: pipes_max,
-            listeners: settings.server.listen.len(),
-            resolvers: names.descriptors_max(workers),
-        };
-        let sockets_max = sockets_max(&nofile, &others);
+        let Crew { workers, pin } = crew(settings)?;
+        let pipes_max = pipes_allowed(settings, &nofile, workers);
+        let sockets_max = sockets_allowed(settings, &nofile, workers);
         let relays = sockets_max / PER_RELAY;
         say_what_descriptors_allow(nofile.soft, relays, settings.server.max_connections);
         let (addresses, listeners) = listen(settings, workers, passed)?;
@@ -228,20 +217,74 @@ impl Plan {
 /// Where not all `connections` can be relays at once: a little less is worth knowing, much less is to be
 /// mended.
 fn say_what_descriptors_allow(descriptors: u64, relays: u32, connections: u32) {
-    if relays >= connections {
-        return;
+    match descriptors_lacking(descriptors, relays, connections) {
+        None => {}
+        Some(text) if u64::from(relays) * 10 >= u64::from(connections) * 9 => {
+            tracing::info!("{text}");
+        }
+        Some(text) => tracing::warn!("{text}"),
     }
-    let missing = u64::from(connections - relays) * u64::from(PER_RELAY);
-    let text = format!(
-        "{descriptors} descriptors are enough for {relays} relays at once, of {connections} connections \
-         (server.max_connections); {} would do for all (LimitNOFILE= of the unit, ulimit -Hn)",
-        descriptors + missing
-    );
-    if u64::from(relays) * 10 >= u64::from(connections) * 9 {
-        tracing::info!("{text}");
+}
+
+/// What there is to say where not all `connections` can be relays at once.
+pub(super) fn descriptors_lacking(
+    descriptors: u64,
+    relays: u32,
+    connections: u32,
+) -> Option<String> {
+    let missing = u64::from(connections.checked_sub(relays)?) * u64::from(PER_RELAY);
+    (missing > 0).then(|| {
+        format!(
+            "{descriptors} descriptors are enough for {relays} relays at once, of {connections} connections \
+             (server.max_connections); {} would do for all (LimitNOFILE= of the unit, ulimit -Hn)",
+            descriptors + missing
+        )
+    })
+}
+
+/// How many workers there are, and the core of each where they are pinned.
+pub(super) struct Crew {
+    pub(super) workers: usize,
+    pin: Vec<usize>,
+}
+
+/// The workers that the settings and the host ask for.
+pub(super) fn crew(settings: &Settings) -> Result<Crew, Failure> {
+    let cores =
+        allowed_cores().map_err(|error| Failure::io("cannot read the CPU affinity", &error))?;
+    let workers = match settings.server.workers {
+        Workers::Fixed(workers) => workers,
+        // One core is left to the writer where that costs little.
+        Workers::Auto => match allowed_parallelism().min(cores.len().max(1)) {
+            few @ 0..PINNED_FROM => few.max(1),
+            many => many - 1,
+        },
+    };
+    let pin = if cores.len() >= PINNED_FROM && workers <= cores.len() {
+        cores.into_iter().take(workers).collect()
     } else {
-        tracing::warn!("{text}");
-    }
+        Vec::new()
+    };
+    Ok(Crew { workers, pin })
+}
+
+fn pipes_allowed(settings: &Settings, nofile: &NofileLimit, workers: usize) -> usize {
+    if settings.server.splice { pipes_max(nofile, workers) } else { 0 }
+}
+
+fn sockets_allowed(settings: &Settings, nofile: &NofileLimit, workers: usize) -> u32 {
+    let others = Others {
+        workers,
+        pipes: pipes_allowed(settings, nofile, workers),
+        listeners: settings.server.listen.len(),
+        resolvers: names::descriptors_max(&settings.resolver, workers),
+    };
+    sockets_max(nofile, &others)
+}
+
+/// Sessions that so many workers can relay at once.
+pub(super) fn relays_allowed(settings: &Settings, nofile: &NofileLimit, workers: usize) -> u32 {
+    sockets_allowed(settings, nofile, workers) / PER_RELAY
 }
 
 /// The configured name of this node, or the host's.
@@ -311,10 +354,12 @@ pub(super) struct Shared {
     /// The policy, for those who are no workers.
     pub(super) in_force: Arc<InForce>,
     pub(super) node: String,
+    /// What threads are started in.
+    pub(super) sandbox: Sandbox,
 }
 
 impl Shared {
-    fn new(settings: &Settings, plan: &Plan, ledger: Ledger) -> Self {
+    fn new(settings: &Settings, plan: &Plan, ledger: Ledger, sandbox: Sandbox) -> Self {
         let sessions = &settings.sessions;
         let minutes = Minutes::new(sessions.window_max_hours);
         let stored = sessions.enabled && sessions.storage == config::Storage::Sqlite;
@@ -334,6 +379,7 @@ impl Shared {
             access_tally: Arc::default(),
             in_force: Arc::default(),
             node: node_name(settings),
+            sandbox,
         }
     }
 }
@@ -348,16 +394,6 @@ pub fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnLi
         Vec::new()
     });
     OwnListeners { bound, local }
-}
-
-pub(super) fn spawn<T: Send + 'static>(
-    name: &str,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, Failure> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map_err(|error| Failure::io(&format!("cannot start the thread {name}"), &error))
 }
 
 /// Wishes for a reload that wait at most: whoever comes then is waited for.

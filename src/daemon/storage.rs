@@ -7,10 +7,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::claim::Claim;
-use super::start::{Failure, Shared, spawn};
+use super::start::{Failure, Shared};
 use super::watch::{Ending, Event};
 use crate::access_log::AccessLog;
 use crate::config::{self, Settings};
+use crate::linux::calls::Duty;
 use crate::session::{Entry, Ledger};
 use crate::stats::{History, Ring};
 use crate::writer::{Keep, Options, Parts, Witness, Writer};
@@ -102,7 +103,7 @@ impl Storage {
                 stop_patience: STOP_PATIENCE,
             },
         });
-        spawn("writer", move || {
+        shared.sandbox.spawn("writer", Duty::Writer, move || {
             let panicked = Event::WriterEnded(Err(io::Error::other("it panicked")));
             let ending = Ending::new(events, panicked);
             // What it could not store is counted where it stays: in the ledger.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bans::Bans;
 use super::limits::Limits;
+use super::proofs::Proofs;
 use super::turned_away::TurnedAway;
 
 /// The bounds, and what is taken.
@@ -24,6 +25,7 @@ pub struct Admission {
     turned_away: TurnedAway,
     bans: Arc<Bans>,
     limits: Arc<Limits>,
+    proofs: Proofs,
 }
 
 /// The right of one connection to exist, and to its sockets; given back when dropped.
@@ -54,6 +56,7 @@ impl Admission {
             turned_away: TurnedAway::default(),
             bans: Arc::default(),
             limits: Arc::default(),
+            proofs: Proofs::default(),
         })
     }
 
@@ -88,6 +91,12 @@ impl Admission {
     #[must_use]
     pub const fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Connections of the process to itself.
+    #[must_use]
+    pub const fn proofs(&self) -> &Proofs {
+        &self.proofs
     }
 
     /// How many seats are taken.
@@ -157,6 +166,12 @@ impl Seat {
     #[must_use]
     pub fn bans(&self) -> &Arc<Bans> {
         self.admission.bans()
+    }
+
+    /// Connections of the process to itself.
+    #[must_use]
+    pub fn proofs(&self) -> &Proofs {
+        self.admission.proofs()
     }
 
     /// Asks for room for sockets up to so many. It has it if they are no more than before.

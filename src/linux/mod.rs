@@ -4,6 +4,7 @@
 //! one in [`mapping`]; no other folder of the crate may have any.
 
 pub mod affinity;
+pub mod calls;
 pub mod datagram;
 pub mod host_name;
 pub mod interfaces;
@@ -11,9 +12,12 @@ pub mod listener;
 pub mod mapping;
 pub mod nofile;
 pub mod outgoing;
+pub mod paths;
 pub mod pipe;
 pub mod private;
+pub mod privileges;
 pub mod socket;
 mod socket_option;
 pub mod tcp_info;
 pub mod usage;
+pub mod volume;

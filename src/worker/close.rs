@@ -16,7 +16,7 @@ impl Connection {
             return;
         }
         self.settled = true;
-        if self.is_silent(outcome) {
+        if self.is_silent(outcome) || self.seat.proofs().holds(self.address) {
             kit.counters.silent.add(1);
             return;
         }

@@ -187,6 +187,26 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:11: server.listen.address: got 127.0.0.1:1080 twice"],
         ),
         (
+            "[[server.listen]]\naddress = \"::ffff:127.0.0.1\"\nport = 1080\n",
+            &[":2:11: server.listen.address: got [::ffff:127.0.0.1]:1080 beside 127.0.0.1:1080"],
+        ),
+        (
+            "[sessions]\nstats_api_port = 1080\n",
+            &[
+                ":2:18: sessions.stats_api_port: got 127.0.0.1:1080, where clients are accepted",
+                "expected a port of its own",
+            ],
+        ),
+        (
+            "[server]\napi_require_token = true\n[sessions]\nstats_api_port = 1080\n\
+             stats_api_bind_address = \"::\"\n",
+            &[":4:18: sessions.stats_api_port: got [::]:1080, where clients are accepted"],
+        ),
+        (
+            "[server]\nbind_port = 9090\n",
+            &["test.toml: sessions.stats_api_port: got 127.0.0.1:9090, where clients are accepted"],
+        ),
+        (
             "[sessions]\ndatabase_url = \"postgres://x\"\n",
             &[":2:16: sessions.database_url: got \"postgres://x\", expected `sqlite://`"],
         ),
@@ -204,6 +224,14 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
         (
             "[server]\ncommands = [\"connect\", \"resolve\"]\n",
             &[":2:24: server.commands: got \"resolve\", expected some of \"connect\", "],
+        ),
+        (
+            "[server]\ngroup = \"nogroup\"\n",
+            &[":2:9: server.group: goes with `server.user`, which is not set"],
+        ),
+        (
+            "[server]\nsandbox = \"maybe\"\n",
+            &[":2:11: server.sandbox: got \"maybe\", expected \"on\" or \"strict\" or \"off\""],
         ),
         ("[server]\ncommands = [\"Connect\"]\n", &["did you mean `connect`?"]),
         ("[server]\ncommands = [\"udp-associate\"]\n", &["did you mean `udp_associate`?"]),

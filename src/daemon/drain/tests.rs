@@ -4,6 +4,7 @@ use crossbeam_channel::{Sender, unbounded};
 use mio::{Poll, Token, Waker};
 
 use super::*;
+use crate::daemon::sandbox::Sandbox;
 use crate::daemon::watch::Ending;
 use crate::limit::Admission;
 use crate::mailbox::{Mailbox, mailbox};
@@ -40,6 +41,7 @@ impl Scene {
             access_tally: Arc::default(),
             in_force: Arc::default(),
             node: String::new(),
+            sandbox: Sandbox::none(),
         };
         Self { sender, events, posts: vec![post], mailbox, shared, _poll: poll }
     }

@@ -1,0 +1,257 @@
+//! What the process gives up once it listens: root, capabilities, the files of others, and the system
+//! calls that its threads have no use for.
+//!
+//! ```text
+//! listen ─▶ user, groups, capabilities ─▶ no new privileges, no core ─▶ own directories made
+//!        ─▶ Landlock ─▶ threads, each with the filter of its duty ─▶ "ready", the main thread's filter
+//! ```
+//!
+//! The order is that of what is needed: sockets and names of users want root, whatever is opened
+//! behind Landlock must be known before, and a thread passes everything on to those that it starts. A
+//! kernel that lacks a part of it costs a warning.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::inspection::{self, data_directory, ledger};
+use super::start::Failure;
+use crate::access_log::Place;
+use crate::config::{self, AccessLogSettings, Settings};
+use crate::linux::calls::{Duty, Filters, Refusal};
+use crate::linux::paths::{Reach, Restricted, restrict_to};
+use crate::linux::private::PrivateDirectory;
+use crate::linux::privileges::{
+    Account, Needs, gain_nothing, is_root, keep_capabilities, leave_no_core,
+};
+
+/// Starts threads, each in its sandbox.
+#[derive(Clone)]
+pub(super) struct Sandbox(Option<Arc<Filters>>);
+
+impl Sandbox {
+    /// Gives up everything that is not needed once the sockets are bound. To be called while there is
+    /// one thread.
+    pub(super) fn enter(settings: &Settings, config: Option<&Path>) -> Result<Self, Failure> {
+        let files = files(settings, config);
+        become_user(settings)?;
+        gain_nothing().map_err(|error| Failure::io("no_new_privs cannot be set", &error))?;
+        inspection::say(inspection::unreadable(settings, config));
+        if settings.server.sandbox == config::Sandbox::Off {
+            return Ok(Self(None));
+        }
+        leave_no_core().map_err(|error| Failure::io("cores cannot be switched off", &error))?;
+        make_directories(settings);
+        match restrict_to(&reach(settings, &files)) {
+            Ok(Restricted::Fully) => tracing::info!("sandbox: only our own files can be reached"),
+            Ok(Restricted::Partly) => tracing::info!(
+                "sandbox: only our own files can be reached, as far as this kernel's Landlock goes"
+            ),
+            Ok(Restricted::Not) => {
+                tracing::warn!("sandbox: this kernel has no Landlock: any file can be reached");
+            }
+            Err(error) => tracing::warn!("sandbox: any file can be reached: {error}"),
+        }
+        let refusal = match settings.server.sandbox {
+            config::Sandbox::Strict => Refusal::Kills,
+            config::Sandbox::On | config::Sandbox::Off => Refusal::Fails,
+        };
+        let filters = Filters::new(refusal).and_then(|filters| {
+            // One that the kernel has none of is told once, here, and not by each thread.
+            let tried = filters.clone();
+            thread::scope(|scope| {
+                let trial = scope.spawn(move || tried.put_on(Duty::Main));
+                trial.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")))
+            })?;
+            Ok(filters)
+        });
+        match filters {
+            Ok(filters) => {
+                tracing::info!("sandbox: each thread makes the system calls of its duty only");
+                Ok(Self(Some(Arc::new(filters))))
+            }
+            Err(error) => {
+                tracing::warn!("sandbox: no filter of system calls: {error}");
+                Ok(Self(None))
+            }
+        }
+    }
+
+    /// None at all.
+    #[cfg(test)]
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Puts the filter of `duty` on this thread, and on those that it starts.
+    pub(super) fn put_on(&self, duty: Duty) {
+        if let Some(filters) = &self.0
+            && let Err(error) = filters.put_on(duty)
+        {
+            tracing::warn!("sandbox: a thread makes whatever system calls it likes: {error}");
+        }
+    }
+
+    /// Starts a thread of this duty.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        name: &str,
+        duty: Duty,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<T>, Failure> {
+        let sandbox = self.clone();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                sandbox.put_on(duty);
+                body()
+            })
+            .map_err(|error| Failure::io(&format!("cannot start the thread {name}"), &error))
+    }
+
+    /// Has a thread of this duty do something, and waits for it: the threads that are started meanwhile
+    /// are of this duty, too.
+    pub(super) fn within<T: Send>(
+        &self,
+        duty: Duty,
+        body: impl FnOnce() -> Result<T, Failure> + Send,
+    ) -> Result<T, Failure> {
+        thread::scope(|scope| {
+            let starter = thread::Builder::new().name("starter".to_owned());
+            let started = starter.spawn_scoped(scope, || {
+                self.put_on(duty);
+                body()
+            });
+            let started = started.map_err(|error| Failure::io("cannot start a thread", &error))?;
+            started.join().unwrap_or_else(|_| Err(Failure::Other("a start panicked".to_owned())))
+        })
+    }
+}
+
+/// Files that a reload reads, each with the key that names it.
+pub(super) fn files(settings: &Settings, config: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    let config = config.map(|path| ("--config", path));
+    let rules = settings.acl.rule_file.as_deref().map(|path| ("acl.config_file", path));
+    let users = settings.auth.users_file.as_deref().map(|path| ("auth.users_file", path));
+    let all = [config, rules, users].into_iter().flatten();
+    // Whole, because they are looked at by their directories, too.
+    all.map(|(key, path)| (key, std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())))
+        .collect()
+}
+
+/// Becomes the configured user, or gives up what whoever starts us has.
+pub(super) fn become_user(settings: &Settings) -> Result<(), Failure> {
+    let server = &settings.server;
+    let needs = needs(settings);
+    let Some(user) = &server.user else {
+        if is_root() {
+            tracing::warn!(
+                "it goes on as root; set `server.user` to somebody who owns nothing else"
+            );
+            return Ok(());
+        }
+        give_up_capabilities(needs);
+        return Ok(());
+    };
+    let group = server.group.as_deref();
+    let named = match group {
+        None => format!("server.user = {user:?}"),
+        Some(group) => format!("server.user = {user:?}, server.group = {group:?}"),
+    };
+    let account =
+        Account::find(user, group).map_err(|error| Failure::io(&named, &error))?.ok_or_else(
+            || Failure::Configuration(format!("{named}: this host has no such user or group")),
+        )?;
+    if !is_root() {
+        if account.is_current() {
+            give_up_capabilities(needs);
+            return Ok(());
+        }
+        return Err(Failure::Permission(format!("{named}: only root can become somebody else")));
+    }
+    account
+        .become_it(needs)
+        .map_err(|error| Failure::io(&format!("{named}: cannot become that user"), &error))?;
+    let kept = if needs == Needs::default() {
+        "without capabilities".to_owned()
+    } else {
+        format!("with the capabilities of {needs}")
+    };
+    tracing::info!("sandbox: it goes on as {user}, {kept}");
+    Ok(())
+}
+
+/// Of somebody who is not root and may have been given some for the start.
+fn give_up_capabilities(needs: Needs) {
+    if let Err(error) = keep_capabilities(needs) {
+        tracing::warn!("sandbox: it keeps the capabilities that it was started with: {error}");
+    }
+}
+
+/// What the settings want of root beyond the start.
+fn needs(settings: &Settings) -> Needs {
+    let named = settings.egress.named.iter().map(|named| &named.egress);
+    let mut ways = named.chain([&settings.egress.default]);
+    let low = |first: u16| first < LOW_PORTS;
+    Needs {
+        marks: ways.clone().any(|way| way.mark.is_some()),
+        interfaces: ways.any(|way| way.interface.is_some()),
+        low_ports: settings
+            .server
+            .associations
+            .ports
+            .as_ref()
+            .is_some_and(|ports| low(*ports.start())),
+    }
+}
+
+/// Makes what Landlock can only know when it is there. What cannot be made is told by whoever needs it.
+fn make_directories(settings: &Settings) {
+    let token = settings.server.api_token_file.parent().map(Path::to_path_buf);
+    for directory in data_directory(settings).into_iter().chain(token) {
+        std::fs::create_dir_all(directory).unwrap_or_default();
+    }
+    if let Some(ledger) = ledger(settings) {
+        drop(PrivateDirectory::open(&ledger));
+    }
+}
+
+/// What the process reaches from here on.
+fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
+    let above = |path: &Path| path.parent().map(Path::to_path_buf);
+    let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+    // By their directories: whoever edits a file often puts another in its place.
+    read.extend(files.iter().filter_map(|(_, file)| above(file)));
+    let mut write = vec![std::env::temp_dir(), PathBuf::from("/var/tmp")];
+    write.extend(data_directory(settings));
+    // By the one above: its own is made anew where somebody has removed it.
+    write.extend(ledger(settings).as_deref().and_then(above));
+    let token = std::path::absolute(&settings.server.api_token_file);
+    write.extend(token.ok().as_deref().and_then(above));
+    if let Some(AccessLogSettings { place: Place::File(log), .. }) = &settings.logging.access_log {
+        write.extend(std::path::absolute(log).ok().as_deref().and_then(above));
+    }
+    if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
+        write.extend(std::env::split_paths(&runtime));
+    }
+    let devices = ["/dev/null", "/dev/urandom"].map(PathBuf::from).to_vec();
+    Reach { read, write, devices }
+}
+
+/// What the C library reads of the host: who looks names up and where, the zone of its clock, and
+/// libraries for that; and what the process is told of itself. `/proc` is there as a whole, because its
+/// directories are made anew at any time.
+const SYSTEM: [&str; 9] = [
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/share/zoneinfo",
+    "/proc",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+];
+/// Ports that only root may bind.
+const LOW_PORTS: u16 = 1024;

@@ -1,0 +1,118 @@
+//! Which files this process can still reach, by Landlock (landlock(7)).
+//!
+//! Primer. A thread that restricts itself can open nothing but what lies below the paths of its rules,
+//! nor can the threads that it starts later. What is open stays open. A rule holds for a file or a
+//! directory, not for its name: a file that is replaced by another under the same name is only reached
+//! through a rule for the directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, make_bitflags,
+};
+
+/// What is to be reached. What is not there is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Files and directories with all below them, to read.
+    pub read: Vec<PathBuf>,
+    /// Directories with all below them, to read, write, make and remove.
+    pub write: Vec<PathBuf>,
+    /// Files that are there, to read, and to write where the system lets us.
+    pub devices: Vec<PathBuf>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restricted {
+    /// All of it holds.
+    Fully,
+    /// The kernel is older than some of it.
+    Partly,
+    /// The kernel has no Landlock, or it is switched off.
+    Not,
+}
+
+/// Restricts this thread, and those that it starts from here on.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn restrict_to(reach: &Reach) -> io::Result<Restricted> {
+    let Reach { read, write, devices } = reach;
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))
+        .and_then(|rules| rules.create())
+        .map_err(io::Error::other)?;
+    let reading = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+    let file = make_bitflags!(AccessFs::{ReadFile | WriteFile});
+    // No programs, and no devices.
+    let writing = AccessFs::from_all(KNOWN)
+        & !make_bitflags!(AccessFs::{Execute | MakeChar | MakeBlock | IoctlDev});
+    let wishes = read.iter().map(|path| (path, reading));
+    let wishes = wishes.chain(write.iter().map(|path| (path, writing)));
+    for (path, access) in wishes.chain(devices.iter().map(|path| (path, file))) {
+        let Some(rule) = rule(path, access) else { continue };
+        rules = rules.add_rule(rule).map_err(io::Error::other)?;
+    }
+    let status = rules.restrict_self().map_err(io::Error::other)?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Restricted::Fully,
+        RulesetStatus::PartiallyEnforced => Restricted::Partly,
+        RulesetStatus::NotEnforced => Restricted::Not,
+    })
+}
+
+fn rule(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
+    let directory = path.metadata().ok()?.is_dir();
+    let access = if directory { access } else { access & AccessFs::from_file(KNOWN) };
+    // What cannot be opened by us now is out of our reach anyway.
+    PathFd::new(path).ok().map(|opened| PathBeneath::new(opened, access))
+}
+
+/// The version of Landlock whose rights are meant; an older kernel enforces what it knows.
+const KNOWN: ABI = ABI::V5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_thread_reaches_what_it_asked_for_and_nothing_else() {
+        let above = tempfile::tempdir().unwrap();
+        let path = |name: &str| above.path().join(name);
+        for name in ["read", "write", "other"] {
+            fs::create_dir(path(name)).unwrap();
+            fs::write(path(name).join("file"), name).unwrap();
+        }
+        let reach = Reach {
+            read: vec![path("read"), path("missing")],
+            write: vec![path("write")],
+            devices: vec!["/dev/null".into()],
+        };
+        let (read, write, other) = (path("read"), path("write"), path("other"));
+        std::thread::spawn(move || {
+            match restrict_to(&reach).unwrap() {
+                Restricted::Fully => {}
+                // Said loudly, because then nothing is shown.
+                less @ (Restricted::Partly | Restricted::Not) => {
+                    return eprintln!("SKIPPED: Landlock is enforced: {less:?}");
+                }
+            }
+            assert_eq!(fs::read(read.join("file")).unwrap(), b"read");
+            assert!(fs::write(read.join("file"), "x").is_err());
+            assert!(fs::read(other.join("file")).is_err());
+            fs::write(write.join("new"), "x").unwrap();
+            fs::rename(write.join("new"), write.join("newer")).unwrap();
+            fs::remove_file(write.join("newer")).unwrap();
+            fs::write("/dev/null", "x").unwrap();
+            // What takes the place of a file is reached, too, because its directory is.
+            assert!(fs::read_dir(&write).unwrap().count() == 1);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(fs::read(path("other").join("file")).unwrap(), b"other");
+    }
+}

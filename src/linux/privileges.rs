@@ -1,0 +1,197 @@
+//! Who this process is, and what it may still do: user, groups, capabilities, and what it leaves behind
+//! when it crashes.
+//!
+//! Primer. All of this belongs to a thread, and threads that it starts inherit it, so it is done while
+//! there is one. The order matters: whoever changes from root to another user loses every capability
+//! (capabilities(7)), unless told to keep the permitted ones, which are then cut to what is needed;
+//! the groups go before the user, who may not change them; the bounding set goes first of all, because
+//! that takes CAP_SETPCAP.
+
+use std::fmt;
+use std::io;
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getresuid, setgid, setgroups, setuid};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
+};
+
+/// A user of this host, with the groups that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+/// What is still wanted of root once the process is somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Marks on packets: CAP_NET_ADMIN.
+    pub marks: bool,
+    /// Sockets bound to an interface, on kernels before 5.7: CAP_NET_RAW.
+    pub interfaces: bool,
+    /// Ports below 1024: CAP_NET_BIND_SERVICE.
+    pub low_ports: bool,
+}
+
+impl Account {
+    /// The user of this name with all its groups, the first of which is `group` if one is named.
+    /// `None` if the host knows no such user, or no such group.
+    ///
+    /// # Errors
+    /// When the host's lists cannot be read.
+    pub fn find(user: &str, group: Option<&str>) -> io::Result<Option<Self>> {
+        let Some(found) = User::from_name(user)? else { return Ok(None) };
+        let gid = match group {
+            None => found.gid,
+            Some(name) => match Group::from_name(name)? {
+                Some(group) => group.gid,
+                None => return Ok(None),
+            },
+        };
+        let name = std::ffi::CString::new(user)?;
+        let groups = getgrouplist(&name, gid)?;
+        Ok(Some(Self { uid: found.uid, gid, groups }))
+    }
+
+    /// Whether this process is that user already.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        getresuid().is_ok_and(|ids| [ids.real, ids.effective, ids.saved] == [self.uid; 3])
+    }
+
+    /// Becomes this user, for good, keeping what is needed of root.
+    ///
+    /// # Errors
+    /// Whatever the system says; what was done until then stays. Not to be called where there are other
+    /// threads.
+    pub fn become_it(&self, needs: Needs) -> io::Result<()> {
+        cut_bounding_set(needs);
+        set_keep_capabilities(needs != Needs::default())?;
+        setgroups(&self.groups)?;
+        setgid(self.gid)?;
+        setuid(self.uid)?;
+        keep_capabilities(needs)?;
+        if self.is_current() && (self.uid.is_root() || setuid(Uid::from_raw(0)).is_err()) {
+            return Ok(());
+        }
+        Err(io::Error::other("there is a way back to root"))
+    }
+}
+
+impl fmt::Display for Needs {
+    /// The names of the capabilities.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (self.marks, "CAP_NET_ADMIN"),
+            (self.interfaces, "CAP_NET_RAW"),
+            (self.low_ports, "CAP_NET_BIND_SERVICE"),
+        ];
+        let names: Vec<_> = names.iter().filter(|(needed, _)| *needed).map(|(_, n)| *n).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl Needs {
+    const fn set(self) -> CapabilitySet {
+        let mut set = CapabilitySet::empty();
+        if self.marks {
+            set = set.union(CapabilitySet::NET_ADMIN);
+        }
+        if self.interfaces {
+            set = set.union(CapabilitySet::NET_RAW);
+        }
+        if self.low_ports {
+            set = set.union(CapabilitySet::NET_BIND_SERVICE);
+        }
+        set
+    }
+}
+
+/// Whether this process is root.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Gives up every capability that is not needed. Answers whether any is left.
+///
+/// # Errors
+/// Whatever capset(2) says.
+pub fn keep_capabilities(needs: Needs) -> io::Result<bool> {
+    // Kernels before 4.3 have no ambient set to clear.
+    clear_ambient_capability_set().unwrap_or_default();
+    let had = capabilities(None)?;
+    let kept = had.permitted & needs.set();
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: none };
+    // Whoever has nothing to give up need not be allowed to.
+    if had != sets {
+        set_capabilities(None, sets)?;
+    }
+    Ok(!kept.is_empty())
+}
+
+/// Nothing that is executed from here on can regain them, where we may see to that.
+fn cut_bounding_set(needs: Needs) {
+    for capability in CapabilitySet::all().difference(needs.set()).iter() {
+        // The kernel may not know it. Without CAP_SETPCAP there is nothing to lose by it.
+        remove_capability_from_bounding_set(capability).unwrap_or_default();
+    }
+}
+
+/// No program that is executed from here on gets rights by its file: no setuid, no capabilities.
+///
+/// # Errors
+/// On kernels before 3.5.
+pub fn gain_nothing() -> io::Result<()> {
+    Ok(set_no_new_privs(true)?)
+}
+
+/// The memory of this process, with what secrets are in it, is no file when it crashes, and nobody but
+/// root may look into it while it runs.
+///
+/// # Errors
+/// Whatever prctl(2) and setrlimit(2) say.
+pub fn leave_no_core() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // The limit does not hold where cores are handed to a program (core(5)); this does.
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_with_its_groups_and_nobody_else_is() {
+        let root = Account::find("root", None).unwrap().unwrap();
+        assert!(root.uid.is_root() && root.groups.contains(&root.gid));
+        assert_eq!(root.is_current(), is_root());
+        assert_eq!(Account::find("no such user", None).unwrap(), None);
+        assert_eq!(Account::find("root", Some("no such group")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_needed_is_a_capability_each() {
+        let all = Needs { marks: true, interfaces: true, low_ports: true };
+        assert_eq!(all.set().iter().count(), 3);
+        assert_eq!(all.to_string(), "CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE");
+        assert!(Needs::default().set().is_empty());
+    }
+
+    #[test]
+    fn a_thread_that_gives_up_its_capabilities_has_none() {
+        // In a thread of its own: the others keep theirs.
+        std::thread::spawn(|| {
+            assert!(!keep_capabilities(Needs::default()).unwrap());
+            assert!(capabilities(None).unwrap().effective.is_empty());
+            gain_nothing().unwrap();
+            assert!(rustix::thread::no_new_privs().unwrap());
+        })
+        .join()
+        .unwrap();
+    }
+}

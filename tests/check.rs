@@ -1,0 +1,96 @@
+//! `rustsocks check`: what it tells of a configuration and of the host, without serving.
+#![cfg(feature = "database")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+struct Checked {
+    directory: TempDir,
+    output: Output,
+}
+
+fn check(config: &str) -> Checked {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().to_str().unwrap();
+    let text = format!("sessions.ledger_path = \"{here}/ledger\"\n{config}").replace("{dir}", here);
+    fs::write(directory.path().join("rustsocks.toml"), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["check", "--config", "rustsocks.toml"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    Checked { directory, output }
+}
+
+impl Checked {
+    #[track_caller]
+    fn says(&self, code: i32, lines: &[&str]) {
+        let out = String::from_utf8_lossy(&self.output.stdout);
+        let all = format!("{out}{}", String::from_utf8_lossy(&self.output.stderr));
+        assert_eq!(self.output.status.code(), Some(code), "{all}");
+        for line in lines {
+            assert!(all.lines().any(|said| said.contains(line)), "{all}\nwithout\n{line}");
+        }
+    }
+}
+
+#[test]
+fn a_line_for_each_thing_and_nothing_is_made() {
+    let checked = check("server.bind_port = 0\nsessions.stats_api_port = 0\n");
+    checked.says(
+        0,
+        &[
+            "SOCKS: 127.0.0.1:0 can be listened on",
+            "API: 127.0.0.1:0 can be listened on",
+            "descriptors: ",
+            "logins: none wanted",
+            "clock: 20",
+            "/data will be made and has ",
+            "/ledger will be made and has ",
+            "rustsocks.toml: ok",
+        ],
+    );
+    let made = fs::read_dir(checked.directory.path()).unwrap().count();
+    assert_eq!(made, 1, "only the configuration is there");
+}
+
+#[test]
+fn a_port_that_clients_and_the_api_would_share_is_refused() {
+    check("server.bind_port = 9091\nsessions.stats_api_port = 9091\n")
+        .says(78, &["sessions.stats_api_port: got 127.0.0.1:9091, where clients are accepted"]);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_by_key_and_whole_path() {
+    let rules = check("[acl]\nenabled = true\nconfig_file = \"no/acl.toml\"\n");
+    let here = rules.directory.path().display().to_string();
+    rules.says(78, &[&format!("{here}/no/acl.toml: acl.config_file: cannot be read: ")]);
+    let users = check("[auth]\nsocks_method = \"userpass\"\nusers_file = \"no/users\"\n");
+    let here = users.directory.path().display().to_string();
+    users.says(78, &[&format!("{here}/no/users: auth.users_file: cannot be read: ")]);
+}
+
+#[test]
+fn what_a_start_would_fail_of_is_an_error() {
+    check(
+        "server.bind_port = 0\nsessions.stats_api_port = 0\n\
+           sessions.database_url = \"sqlite://rustsocks.toml/data/sessions.db\"\n",
+    )
+    .says(77, &["rustsocks.toml/data cannot be written to ("]);
+    check(
+        "server.bind_address = \"192.0.2.1\"\nserver.bind_port = 0\n\
+           server.allow_open_proxy = true\nsessions.stats_api_port = 0\n",
+    )
+    .says(1, &["SOCKS: 192.0.2.1:0 cannot be listened on"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    check(&format!("server.bind_port = {port}\nsessions.stats_api_port = 0\n"))
+        .says(0, &[&format!("warning: SOCKS: 127.0.0.1:{port} is in use now")]);
+}

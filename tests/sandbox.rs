@@ -1,0 +1,378 @@
+//! What the process has given up once it runs, and that it misses nothing of it: under every kind of
+//! load, with filters that would end it at the first system call that is not on its list.
+#![cfg(all(feature = "database", feature = "dns-cares"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may block, read the clock and panic"
+)]
+
+mod harness;
+#[path = "harness/names.rs"]
+mod names;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::chown;
+use std::process::Command;
+use std::thread;
+
+use harness::api::{ask, get};
+use harness::client::{self, Client};
+use harness::datagrams::{Associated, UdpEcho};
+use harness::origin::Origin;
+use harness::proxy::Proxy;
+use harness::wait_for;
+use names::{Kind, NameServer, Reply};
+use tempfile::TempDir;
+
+/// A user and a group that own nothing, wherever Debian is.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A directory of nobody's.
+fn directory_of_nobody() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    directory
+}
+
+/// What `/proc` says of a process or a thread.
+fn status(of: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(format!("/proc/{of}/status")).unwrap();
+    let line = |line: &str| line.split_once(':').map(|(k, v)| (k.to_owned(), v.trim().to_owned()));
+    text.lines().filter_map(line).collect()
+}
+
+/// Of each thread, its name and the value.
+fn of_threads(pid: u32, key: &str) -> Vec<(String, String)> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let one = |thread: fs::DirEntry| {
+        let all = status(&format!("{pid}/task/{}", thread.file_name().to_str().unwrap()));
+        (all["Name"].clone(), all[key].clone())
+    };
+    threads.map(|thread| one(thread.unwrap())).collect()
+}
+
+#[track_caller]
+fn echo(proxy: &Proxy, origin: &Origin) {
+    let mut client = Client::connected(proxy.socks, origin.address);
+    client.send(b"x");
+    assert_eq!(client.receive(1), b"x");
+}
+
+#[test]
+fn root_is_given_up_for_good_with_everything_that_is_not_needed() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can become somebody else");
+        return;
+    }
+    let server = "user = \"nobody\"\ngroup = \"nogroup\"\nsandbox = \"strict\"";
+    let mut proxy = Proxy::start_in(directory_of_nobody(), server, "", "");
+    let (pid, origin) = (proxy.pid(), Origin::echo());
+    let is = status(&pid.to_string());
+    let nobody = format!("{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}");
+    assert_eq!((&is["Uid"], &is["Gid"]), (&nobody, &nobody));
+    assert_eq!(is["Groups"], NOBODY.to_string());
+    assert_eq!(is["NoNewPrivs"], "1");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let threads = of_threads(pid, set);
+        assert!(threads.len() > 5, "{threads:?}");
+        assert!(threads.iter().all(|(_, of)| of == "0000000000000000"), "{set}: {threads:?}");
+    }
+    let filtered = of_threads(pid, "Seccomp");
+    assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().rev().nth(1), Some("0"), "{core}");
+    // And it works: sessions, records, the API, a reload.
+    echo(&proxy, &origin);
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status = 'closed'", 1);
+    let reload = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(reload.status, 200, "{}", reload.body);
+    let log = proxy.log();
+    assert!(log.contains("it goes on as nobody, without capabilities"), "{log}");
+    assert!(log.contains("only our own files can be reached"), "{log}");
+    proxy.stop();
+}
+
+#[test]
+fn a_capability_that_the_settings_need_is_kept_and_no_other() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root has capabilities to keep");
+        return;
+    }
+    let server = "user = \"nobody\"\nsandbox = \"strict\"";
+    let proxy = Proxy::start_in(directory_of_nobody(), server, "", "[egress]\nmark = 7\n");
+    let is = status(&proxy.pid().to_string());
+    // CAP_NET_ADMIN is number 12.
+    assert_eq!(
+        (is["CapEff"].as_str(), is["CapPrm"].as_str()),
+        ("0000000000001000", is["CapEff"].as_str())
+    );
+    assert_eq!(is["CapBnd"], is["CapEff"]);
+    echo(&proxy, &Origin::echo());
+    proxy.stop();
+}
+
+#[test]
+fn root_that_is_kept_is_warned_of() {
+    if !is_root() {
+        eprintln!("SKIPPED: this is not root");
+        return;
+    }
+    let mut proxy = Proxy::start();
+    let log = proxy.log();
+    assert!(log.contains("it goes on as root; set `server.user`"), "{log}");
+    assert_eq!(status(&proxy.pid().to_string())["NoNewPrivs"], "1");
+}
+
+/// The binary, run by nobody.
+fn by_nobody() -> Command {
+    if !is_root() {
+        return Command::new(env!("CARGO_BIN_EXE_rustsocks"));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(env!("CARGO_BIN_EXE_rustsocks"));
+    command
+}
+
+fn own_directory() -> TempDir {
+    if is_root() { directory_of_nobody() } else { tempfile::tempdir().unwrap() }
+}
+
+#[test]
+fn whoever_is_not_root_is_held_to_the_same_and_becomes_nobody_else() {
+    let mut command = by_nobody();
+    command.env_remove("RUST_LOG");
+    let proxy = Proxy::launch(command, own_directory(), "sandbox = \"strict\"", "", "");
+    let is = status(&proxy.pid().to_string());
+    assert_eq!((is["NoNewPrivs"].as_str(), is["CapEff"].as_str()), ("1", "0000000000000000"));
+    assert_eq!(is["Seccomp"], "2");
+    echo(&proxy, &Origin::echo());
+    let directory = proxy.stop();
+    let config = directory.path().join("other.toml");
+    fs::write(
+        &config,
+        "[server]\nuser = \"root\"\nbind_port = 0\n[sessions]\nstats_api_port = 0\n",
+    )
+    .unwrap();
+    let output = by_nobody().args(["run", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert!(said.contains("server.user = \"root\": only root can become somebody else"), "{said}");
+}
+
+#[test]
+fn a_user_that_is_none_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("rustsocks.toml");
+    fs::write(
+        &config,
+        "[server]\nuser = \"no such user\"\nbind_port = 0\n[sessions]\nstats_api_port = 0\n",
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    let expected = "server.user = \"no such user\": this host has no such user or group";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn a_file_elsewhere_is_out_of_reach_for_a_process_that_runs() {
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let rules = elsewhere.path().join("acl.toml");
+    fs::write(&rules, "[global]\ndefault_policy = \"allow\"\n").unwrap();
+    let proxy = Proxy::start();
+    let config = proxy.directory().join("rustsocks.toml");
+    let mut text = fs::read_to_string(&config).unwrap();
+    text += &format!("[acl]\nenabled = true\nconfig_file = \"{}\"\n", rules.display());
+    fs::write(&config, text).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    let expected = format!("{}: acl.config_file: cannot be read: ", rules.display());
+    assert!(answer.status != 200 && answer.body.contains(&expected), "{}", answer.body);
+    assert!(answer.body.contains("a restart"), "{}", answer.body);
+    echo(&proxy, &Origin::echo());
+}
+
+fn zone(name: &str, kind: Kind) -> Reply {
+    match (name, kind) {
+        ("here.test", Kind::A) => Reply::Addresses(vec![IpAddr::from([127, 0, 0, 1])]),
+        ("here.test", Kind::Aaaa) => Reply::Addresses(Vec::new()),
+        _ => Reply::NoSuchName,
+    }
+}
+
+/// Everything that a client and an operator can do, at once.
+fn load((socks, api): (SocketAddr, SocketAddr), login: bool) {
+    let (tcp, udp) = (Origin::echo(), UdpEcho::on("127.0.0.1:0"));
+    let port = tcp.address.port();
+    let open = || {
+        let mut client = Client::to(socks);
+        if login {
+            assert!(client.login("alice", "secret"));
+        } else {
+            client.send(&[5, 1, 0]);
+            assert_eq!(client.receive(2), [5, 0]);
+        }
+        client
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..25 {
+                    let mut client = open();
+                    client.send(&match round % 3 {
+                        0 => client::connect(tcp.address),
+                        1 => client::connect(("here.test", port)),
+                        _ => client::connect(("none.test", port)),
+                    });
+                    let code = client.reply().0;
+                    assert_eq!(code, if round % 3 == 2 { 4 } else { 0 });
+                    if code == 0 {
+                        client.send(b"x");
+                        assert_eq!(client.receive(1), b"x");
+                    }
+                }
+            });
+        }
+        // So much that it is relayed inside the kernel.
+        scope.spawn(|| {
+            let mut client = open();
+            client.send(&client::connect(tcp.address));
+            assert_eq!(client.reply().0, 0);
+            let mut writer = client.stream.try_clone().unwrap();
+            let portion = vec![7; 1 << 20];
+            let sent = thread::spawn(move || {
+                for _ in 0..32 {
+                    writer.write_all(&portion).unwrap();
+                }
+                writer.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            assert_eq!(std::io::copy(&mut client.stream, &mut std::io::sink()).unwrap(), 32 << 20);
+            sent.join().unwrap();
+        });
+        scope.spawn(|| {
+            let mut bind = open();
+            bind.send(&client::request(2, SocketAddr::from(([127, 0, 0, 1], 21))));
+            let (code, bound) = bind.reply();
+            assert_eq!(code, 0);
+            let mut peer = TcpStream::connect(bound).unwrap();
+            assert_eq!(bind.reply().0, 0);
+            peer.write_all(b"x").unwrap();
+            assert_eq!(bind.receive(1), b"x");
+        });
+        if !login {
+            scope.spawn(|| {
+                let client = Associated::with(socks);
+                for _ in 0..50 {
+                    client.send(udp.address, b"x");
+                    assert_eq!(client.receive().1, b"x");
+                }
+                client.send(("here.test", udp.address.port()), b"y");
+                assert_eq!(client.receive().1, b"y");
+            });
+            scope.spawn(|| {
+                let mut client = Client::to(socks);
+                let head = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", tcp.address);
+                client.send(head.as_bytes());
+                assert!(client.receive(12).ends_with(b"200"));
+                let mut client = Client::to(socks);
+                client.send(&[&[4, 1][..], &port.to_be_bytes(), &[127, 0, 0, 1], &[0]].concat());
+                assert_eq!(client.receive(8)[1], 90);
+                // And what is none of all that.
+                Client::to(socks).send(&[9; 64]);
+            });
+        } else {
+            scope.spawn(|| assert!(!Client::to(socks).login("alice", "wrong")));
+        }
+        scope.spawn(|| {
+            for path in PATHS {
+                let answer = get(api, path);
+                assert!(answer.status < 500, "{path}: {} {}", answer.status, answer.body);
+            }
+        });
+    });
+}
+
+const PATHS: [&str; 12] = [
+    "/",
+    "/health",
+    "/metrics",
+    "/api/sessions/active",
+    "/api/sessions/history?limit=1000&total=true",
+    "/api/sessions/stats",
+    "/api/users/alice/sessions",
+    "/api/metrics/history",
+    "/api/acl/rules",
+    "/api/bans",
+    "/api/system/resources",
+    "/nothing",
+];
+
+const SERVER: &str = "sandbox = \"strict\"\ncommands = [\"connect\", \"bind\", \"udp_associate\"]";
+
+/// Lives on, reloads by signal and by the API, ends with everything stored.
+fn hold(further: &str, login: bool) {
+    let names = NameServer::start(zone);
+    let further = further.replace("{names}", &names.address().to_string());
+    let mut proxy = Proxy::with_sections(SERVER, "", &further);
+    load((proxy.socks, proxy.api.unwrap()), login);
+    proxy.signal("HUP");
+    wait_for("the reload", || proxy.log().contains("reloaded by SIGHUP").then_some(()));
+    let api = proxy.api.unwrap();
+    let reload = ask(api, "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(reload.status, 200, "{}", reload.body);
+    let filtered = of_threads(proxy.pid(), "Seccomp");
+    assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
+    load((proxy.socks, proxy.api.unwrap()), login);
+    let directory = proxy.stop();
+    // A second start reads what the first has left.
+    let proxy = Proxy::start_in(directory, SERVER, "", &further);
+    assert!(proxy.count("SELECT count(*) FROM sessions WHERE status = 'closed'") > 100);
+    proxy.stop();
+}
+
+#[test]
+fn no_thread_misses_a_system_call_under_load() {
+    hold("[resolver]\nservers = [\"{names}\"]\n", false);
+}
+
+#[test]
+fn nor_where_logins_are_wanted() {
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    hold(
+        &format!(
+            "[resolver]\nservers = [\"{{names}}\"]\n[auth]\nsocks_method = \"userpass\"\n\
+             failure_delay_ms = 0\n[[auth.users]]\nusername = \"alice\"\n\
+             password_hash = \"{hash}\"\n"
+        ),
+        true,
+    );
+}
+
+#[test]
+fn nor_where_the_system_is_asked_for_names() {
+    let proxy = Proxy::with_sections(SERVER, "", "[resolver]\nkind = \"system\"\n");
+    let origin = Origin::echo();
+    for _ in 0..20 {
+        let target = ("localhost", origin.address.port());
+        let mut client = Client::connected(proxy.socks, target);
+        client.send(b"x");
+        let mut octet = [0];
+        client.stream.read_exact(&mut octet).unwrap();
+    }
+    proxy.stop();
+}
