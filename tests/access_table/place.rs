@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::harness::datagrams::UdpEcho;
 use super::harness::origin::Origin;
@@ -20,6 +20,8 @@ pub(crate) struct Place {
 
 /// Last octets of the addresses.
 const ADDRESSES: [u8; 7] = [10, 11, 12, 13, 14, 15, 20];
+/// So that tests of one process that run side by side do not look at the same ports.
+static PORTS_TRIED: AtomicU16 = AtomicU16::new(0);
 /// A port that a rule blocks.
 const BLOCKED_PORT: u16 = 9;
 
@@ -30,19 +32,21 @@ impl Place {
     }
 
     fn at_one_port() -> Option<Self> {
-        let first = Origin::on("127.0.0.10:0", echo);
-        let port = first.address.port();
+        // Below those that the kernel deals out (ip_local_port_range): none of these is taken by a
+        // connection of another test between the look and the bind.
+        let nth = PORTS_TRIED.fetch_add(1, Ordering::Relaxed);
+        let process = u16::try_from(std::process::id() % 500).unwrap();
+        let port = 20_000 + process * 20 + nth % 2_000;
         let free = |last: u8| {
             let address = SocketAddr::from(([127, 0, 0, last], port));
-            let tcp = last == 10 || std::net::TcpListener::bind(address).is_ok();
+            let tcp = std::net::TcpListener::bind(address).is_ok();
             tcp && std::net::UdpSocket::bind(address).is_ok()
         };
         if !ADDRESSES.iter().all(|last| free(*last)) {
             return None;
         }
         let at = |last: &u8| format!("127.0.0.{last}:{port}");
-        let mut tcp = vec![first];
-        tcp.extend(ADDRESSES[1..].iter().map(|last| Origin::on(&at(last), echo)));
+        let tcp = ADDRESSES.iter().map(|last| Origin::on(&at(last), echo)).collect();
         let udp = ADDRESSES.iter().map(|last| UdpEcho::on(&at(last))).collect();
         Some(Self { tcp, udp, port, peers: 0.into() })
     }
