@@ -1,7 +1,9 @@
 //! What the counts were when somebody last looked, and how far they may go from there.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::io;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -23,13 +25,14 @@ impl Baseline {
 
     /// As committed.
     pub(crate) fn read() -> io::Result<Self> {
-        toml::from_str(&std::fs::read_to_string(PATH)?)
-            .map_err(|error| io::Error::other(format!("{PATH}: {error}")))
+        let path = path()?;
+        toml::from_str(&std::fs::read_to_string(&path)?)
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
     }
 
     /// Replaces what is committed.
     pub(crate) fn write(&self) -> io::Result<()> {
-        std::fs::write(PATH, toml::to_string(self).map_err(io::Error::other)?)
+        std::fs::write(path()?, toml::to_string(self).map_err(io::Error::other)?)
     }
 
     /// What is wrong with `counts`. Fewer instructions are right, but said, so that the baseline follows.
@@ -39,10 +42,12 @@ impl Baseline {
             println!("not compared: counted with {compiler}, the baseline with {}", self.compiler);
             return Ok(Vec::new());
         }
+        let path = path()?;
+        let path = path.display();
         let mut complaints = Vec::new();
         for (name, count) in counts {
             let Some(&before) = self.instructions.get(name) else {
-                complaints.push(format!("{name}: not in {PATH}"));
+                complaints.push(format!("{name}: not in {path}"));
                 continue;
             };
             let bound = before + before * TOLERANCE_PERCENT / 100;
@@ -51,11 +56,18 @@ impl Baseline {
                     "{name}: {count} instructions, {before} before, {bound} at most"
                 ));
             } else if count + count * TOLERANCE_PERCENT / 100 < before {
-                println!("{name}: {count} instructions, {before} before; {PATH} may follow");
+                println!("{name}: {count} instructions, {before} before; {path} may follow");
             }
         }
         Ok(complaints)
     }
+}
+
+fn path() -> io::Result<PathBuf> {
+    let program = env::current_exe()?;
+    let profile = program.ancestors().nth(2).and_then(|folder| folder.file_name());
+    let profile = profile.ok_or_else(|| io::Error::other("built to no folder of a profile"))?;
+    Ok(PathBuf::from(FOLDER).join(profile).with_extension("toml"))
 }
 
 fn compiler() -> io::Result<String> {
@@ -66,4 +78,6 @@ fn compiler() -> io::Result<String> {
 /// More than this above the baseline is a finding. Whole sessions differ by 2 % from run to run: how many
 /// events a wait brings is chance.
 const TOLERANCE_PERCENT: u64 = 10;
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/baseline.toml");
+/// One file for each profile, named as the folder that this was built to: `release`, or `debug` for the
+/// one that `profile.toml` makes for CI.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/baseline");

@@ -1,5 +1,5 @@
 //! `cargo bench --bench instructions`: how many instructions the hot parts take, as valgrind's callgrind
-//! counts them, held against `baseline.toml`. The one figure of speed that a shared, noisy machine does
+//! counts them, held against `baseline/`. The one figure of speed that a shared, noisy machine does
 //! not blur, and so the one that CI can check.
 //!
 //! A case runs twice in a process of its own, once with twice the repetitions: the difference is what the
@@ -12,7 +12,8 @@
 //!
 //! Into how many portions a MiB falls is chance, so that one is shown, not compared.
 //! `INSTRUCTIONS_BASELINE=write` writes the baseline anew. Counts depend on the compiler: with another one
-//! than the baseline names they are printed, not held against it.
+//! than the baseline names they are printed, not held against it. They depend on the profile too: each has
+//! its own baseline.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
