@@ -340,3 +340,36 @@ fn memory() -> String {
     let metrics = cfg!(feature = "metrics");
     format!("metrics.enabled = {metrics}\nsessions.storage = \"memory\"\n\n")
 }
+
+fn rustsocks(arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the binary starts")
+}
+
+#[test]
+fn variables_win_over_the_file_and_strays_are_warned_of() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("test.toml");
+    let text = format!("{}[server]\nbind_port = 1081\nmax_connections = 7\n", memory());
+    std::fs::write(&path, text).expect("a file");
+    let path = path.to_str().expect("text");
+    let port = ("RUSTSOCKS_SERVER_BIND_PORT", "1082");
+    let shown = rustsocks(&["show-config", "--config", path], &[port]);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    for line in ["bind_port = 1082  # $RUSTSOCKS_SERVER_BIND_PORT", "max_connections = 7  # line 6"]
+    {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    let stray = ("RUSTSOCKS_SERVER_BINDPORT", "1");
+    let shown = rustsocks(&["show-config", "--config", path], &[port, stray]);
+    let warning = String::from_utf8(shown.stderr).expect("text");
+    assert!(shown.status.success(), "{warning}");
+    assert!(warning.contains("did you mean `RUSTSOCKS_SERVER_BIND_PORT`?"), "{warning}");
+    let wrong = rustsocks(&["check", "--config", path], &[("RUSTSOCKS_SERVER_BIND_PORT", "many")]);
+    assert_eq!(wrong.status.code(), Some(78), "{wrong:?}");
+    let said = String::from_utf8(wrong.stderr).expect("text");
+    assert!(said.contains("RUSTSOCKS_SERVER_BIND_PORT"), "{said}");
+}

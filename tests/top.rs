@@ -120,6 +120,19 @@ fn sessions_are_watched_filtered_opened_and_ended() {
         println!("{users}\n{targets}\n{sessions}");
     }
 
+    wait_for("rates both ways", || {
+        doomed.send(&[7; 200]);
+        doomed.receive(200);
+        let seen = tmux.seen();
+        let (_, rates) = seen.lines().next()?.split_once("connections")?;
+        let moves = |way: &str| {
+            let mut words = rates.split_once(way)?.1.split_whitespace();
+            let amount: f64 = words.next()?.parse().ok()?;
+            (amount > 0.0 && words.next()?.ends_with("B/s")).then_some(())
+        };
+        moves("up ").and(moves("down "))
+    });
+
     // The one session to the other target: found, opened, left alone, ended.
     tmux.press(&["2", "/"]);
     tmux.press(&["-l", &other.address.port().to_string()]);

@@ -1,19 +1,15 @@
 //! `rustsocks check`
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use super::failure::{Failure, print};
+use super::failure::{Failure, print, warn};
 use crate::config::Settings;
 use crate::daemon::{Finding, inspect};
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
     settings.load_rules()?;
-    for warning in &warnings {
-        writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
-            .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;
-    }
+    warn(&warnings)?;
     let mut bad = None;
     for finding in inspect(&settings, config) {
         match finding {

@@ -79,6 +79,15 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Prints what is odd about a configuration to stderr.
+pub(super) fn warn(warnings: &[String]) -> Result<(), Failure> {
+    for warning in warnings {
+        writeln!(io::stderr().lock(), "rustsocks: warning: {warning}")
+            .map_err(|error| Failure::Other(format!("cannot write to stderr: {error}")))?;
+    }
+    Ok(())
+}
+
 /// Failed while running.
 const FAILED: u8 = 1;
 /// As clap has it.

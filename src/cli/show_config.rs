@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::failure::{Failure, print};
+use super::failure::{Failure, print, warn};
 use crate::config;
 
 pub(super) fn show_config(path: Option<&Path>) -> Result<(), Failure> {
-    print(&config::show(path)?)
+    let (shown, warnings) = config::show(path)?;
+    warn(&warnings)?;
+    print(&shown)
 }

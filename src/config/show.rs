@@ -10,15 +10,16 @@ use super::error::ConfigError;
 use super::settings::{Settings, read};
 
 /// What is in force with this file, as [`Settings::to_toml`] has it, with a comment behind each value of a
-/// section that is not just its default: the line of the file, or the variable.
+/// section that is not just its default: the line of the file, or the variable. And the warnings of
+/// [`Settings::load`].
 ///
 /// # Errors
 /// As [`Settings::load`].
-pub fn show(path: Option<&Path>) -> Result<String, ConfigError> {
+pub fn show(path: Option<&Path>) -> Result<(String, Vec<String>), ConfigError> {
     let text = path.map(read).transpose()?.unwrap_or_default();
     let environment = Environment::of_process()?;
-    let (settings, _) = Settings::parse_with(path, &text, &environment)?;
-    Ok(annotated(&settings.to_toml(), &origins(&text, &environment)))
+    let (settings, warnings) = Settings::parse_with(path, &text, &environment)?;
+    Ok((annotated(&settings.to_toml(), &origins(&text, &environment)), warnings))
 }
 
 /// Where the values of which keys come from.
