@@ -19,6 +19,7 @@ use harness::api;
 use harness::client::Client;
 use harness::origin::Origin;
 use harness::{PATIENCE, wait_for};
+use rustsocks::access_log::Place;
 use tempfile::TempDir;
 
 /// A service manager with one service.
@@ -270,6 +271,11 @@ fn the_unit_fits_the_program() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(shipped.sessions.database_url.starts_with("sqlite:///var/lib/rustsocks/"));
     assert!(shipped.server.api_token_file.starts_with("/var/lib/rustsocks"));
+    // The unit makes the directory of the access log, and the rotation knows where it is.
+    assert!(has("LogsDirectory=rustsocks"), "{unit}");
+    let log = shipped.logging.access_log.unwrap().place;
+    assert_eq!(log, Place::File("/var/log/rustsocks/access.log".into()));
+    assert!(conf("logrotate/rustsocks").starts_with("/var/log/rustsocks/*.log {"));
 }
 
 /// `systemd-analyze verify`, where it is: it knows each setting and each file that the unit names.
