@@ -94,3 +94,13 @@ fn a_port_that_is_taken_is_told() {
     check(&format!("server.bind_port = {port}\nsessions.stats_api_port = 0\n"))
         .says(0, &[&format!("warning: SOCKS: 127.0.0.1:{port} is in use now")]);
 }
+
+#[cfg(not(feature = "pam"))]
+#[test]
+fn a_binary_without_pam_says_how_to_build_one_with_it() {
+    check("[auth]\nsocks_method = \"userpass\"\npam_service = \"rustsocks\"\n").says(
+        78,
+        &["auth.pam_service: this binary cannot ask PAM; expected \"\", or one that was built with \
+           `cargo build --release --features pam`"],
+    );
+}

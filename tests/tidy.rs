@@ -82,6 +82,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["admin/", "stats/"]),
     ("csv", &["cli/sessions/"]),
     ("libc", &["linux/"]),
+    ("nonstick", &["auth/pam.rs"]),
     ("landlock", &["linux/paths.rs"]),
     ("seccompiler", &["linux/calls.rs"]),
 ];

@@ -74,6 +74,7 @@ impl Lone {
                 &ResolverOptions::default(),
             ),
             hashes: hashes.desk(),
+            pam: None,
             policy: Arc::new(policy()),
             admission: Admission::new(16, 64),
             table: Arc::new(Table::new(1)),

@@ -7,25 +7,45 @@ use std::sync::Arc;
 pub struct Identity {
     user: Arc<str>,
     groups: Arc<[Box<str>]>,
-    authenticated: bool,
+    vouched: Vouched,
+}
+
+/// Who has found the password right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vouched {
+    /// Nobody: there was none.
+    Nobody,
+    /// Our own list of users.
+    List,
+    /// The host's PAM.
+    Host,
 }
 
 impl Identity {
     /// A client that need not log in, under the name that its sessions are booked to.
     #[must_use]
     pub fn anonymous(name: &str) -> Self {
-        Self { user: name.into(), groups: Arc::new([]), authenticated: false }
+        Self { user: name.into(), groups: Arc::new([]), vouched: Vouched::Nobody }
     }
 
     /// Somebody of whom it is asked what would be decided; nobody has logged in.
     #[must_use]
     pub fn supposed(name: &str, groups: &[Box<str>]) -> Self {
-        Self { user: name.into(), groups: groups.into(), authenticated: false }
+        Self { user: name.into(), groups: groups.into(), vouched: Vouched::Nobody }
     }
 
     /// A client whose password was right.
     pub(super) fn authenticated(user: Arc<str>, groups: Arc<[Box<str>]>) -> Self {
-        Self { user, groups, authenticated: true }
+        Self { user, groups, vouched: Vouched::List }
+    }
+
+    /// A client whom the host's PAM lets in.
+    pub(super) fn of_host(user: Arc<str>, groups: Arc<[Box<str>]>) -> Self {
+        Self { user, groups, vouched: Vouched::Host }
+    }
+
+    pub(super) const fn vouched(&self) -> Vouched {
+        self.vouched
     }
 
     /// The name.
@@ -43,6 +63,6 @@ impl Identity {
     /// Whether a password stands behind the name.
     #[must_use]
     pub const fn is_authenticated(&self) -> bool {
-        self.authenticated
+        !matches!(self.vouched, Vouched::Nobody)
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-use super::identity::Identity;
+use super::identity::{Identity, Vouched};
 use super::password::HashError;
+use super::service::PamService;
 use super::stored::StoredHash;
 
 /// One user.
@@ -66,6 +67,8 @@ pub struct Users {
     by_name: HashMap<Box<[u8]>, User>,
     /// Of all of them, in order.
     hashes: Vec<Arc<StoredHash>>,
+    /// Who is asked about everybody else.
+    service: Option<PamService>,
 }
 
 impl Users {
@@ -80,35 +83,62 @@ impl Users {
                 (user.name.as_bytes().into(), user)
             })
             .collect();
-        Self { by_name, hashes }
+        Self { by_name, hashes, service: None }
     }
 
-    /// Whether nobody may log in.
+    /// These users, and whom this service lets in beside them.
+    #[must_use]
+    pub fn and_of(self, service: Option<PamService>) -> Self {
+        Self { service, ..self }
+    }
+
+    /// The service that decides on this name, which is not one of ours.
+    #[must_use]
+    pub fn service_for(&self, name: &[u8]) -> Option<&PamService> {
+        self.service.as_ref().filter(|_| !self.by_name.contains_key(name))
+    }
+
+    /// Whether the same are listed as there, whoever else may log in.
+    #[must_use]
+    pub fn lists_as(&self, other: &Self) -> bool {
+        self.by_name == other.by_name
+    }
+
+    /// Whether nobody is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// How many there are.
+    /// How many are listed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// The same client by these users: with the groups that they give, or `None` if its name is not among
-    /// them any more. One that did not log in is nobody here.
+    /// The same client by these users: with the groups that they give, or `None` if whoever let it in
+    /// does not decide on its name any more. One that did not log in is nobody here.
     #[must_use]
     pub fn renewed(&self, identity: &Identity) -> Option<Identity> {
-        let user = self.by_name.get(identity.user().as_bytes())?;
-        identity.is_authenticated().then(|| Identity::authenticated(user.name(), user.groups()))
+        let name = identity.user().as_bytes();
+        match identity.vouched() {
+            Vouched::Nobody => None,
+            Vouched::List => {
+                let user = self.by_name.get(name)?;
+                Some(Identity::authenticated(user.name(), user.groups()))
+            }
+            // It is not asked again: a service is only told a password.
+            Vouched::Host => Some(self.service_for(name)?.identity(identity.user())),
+        }
     }
 
     /// Somebody of this name of whom it is asked what would be decided, with the groups that a login
     /// would give and some more.
     #[must_use]
     pub fn supposed(&self, name: &str, groups: &[Box<str>]) -> Identity {
-        let known = self.by_name.get(name.as_bytes()).map(User::groups);
-        let all = known.iter().flat_map(|known| known.iter()).chain(groups).cloned();
+        let listed = self.by_name.get(name.as_bytes()).map(|user| &*user.groups);
+        let known = listed.or_else(|| Some(self.service_for(name.as_bytes())?.groups()));
+        let all = known.unwrap_or_default().iter().chain(groups).cloned();
         Identity::supposed(name, &all.collect::<Vec<_>>())
     }
 
@@ -125,3 +155,37 @@ impl Users {
 
 /// Draws the stand-ins; the key is the process's own, so that nobody can tell which it will be.
 static STAND_INS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+
+    #[test]
+    fn a_login_stays_good_only_while_whoever_vouched_for_it_decides_on_the_name() {
+        let service = PamService::new("proxy", &["host".into()]);
+        let alice = || User::new("alice", HASH, &["staff".into()]).unwrap();
+        let (none, listed) = (Users::default(), Users::new([alice()]));
+        let host = Users::default().and_of(Some(service.clone()));
+        let both = Users::new([alice()]).and_of(Some(service.clone()));
+        let by_list = Identity::authenticated("alice".into(), Arc::new([]));
+        let by_host = service.identity("alice");
+        let groups = |users: &Users, identity: &Identity| {
+            users.renewed(identity).map(|again| again.groups().to_vec())
+        };
+        let (staff, of_host) = (Some(vec!["staff".into()]), Some(vec!["host".into()]));
+        for (users, list, host) in
+            [(&none, &None, &None), (&listed, &staff, &None), (&host, &None, &of_host)]
+        {
+            assert_eq!((&groups(users, &by_list), &groups(users, &by_host)), (list, host));
+        }
+        // A listed name is not the host's to decide on.
+        assert_eq!((groups(&both, &by_list), groups(&both, &by_host)), (staff, None));
+        assert_eq!(both.service_for(b"bob"), Some(&service));
+        assert_eq!(both.service_for(b"alice"), None);
+        assert_eq!(both.supposed("bob", &[]).groups(), ["host".into()]);
+        assert_eq!(both.supposed("alice", &[]).groups(), ["staff".into()]);
+        assert!(both.renewed(&Identity::anonymous("alice")).is_none());
+    }
+}

@@ -21,7 +21,9 @@ impl Changes {
         let (before, now, new) = (values(started), values(applied), values(next));
         let mut changes = Self::default();
         for (key, value) in &new {
-            if is_live(key) {
+            // Threads that ask PAM are only there where they were wanted from the start.
+            let live = is_live(key) && (key != "auth.pam_service" || started.auth.pam.is_some());
+            if live {
                 if now.get(key) != Some(value) {
                     changes.live.push(key.clone());
                 }
@@ -31,7 +33,7 @@ impl Changes {
         }
         // Secrets are shown masked, so a new password is seen here only.
         let users = "auth.users".to_owned();
-        if applied.auth.users != next.auth.users && !changes.live.contains(&users) {
+        if !applied.auth.users.lists_as(&next.auth.users) && !changes.live.contains(&users) {
             changes.live.push(users);
         }
         changes

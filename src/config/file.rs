@@ -117,6 +117,8 @@ pub(super) struct Listen {
 pub(super) struct Auth {
     pub(super) socks_method: Placed<SocksMethod>,
     pub(super) users_file: Placed<String>,
+    pub(super) pam_service: Placed<String>,
+    pub(super) pam_groups: Vec<String>,
     pub(super) max_failures: Placed<i64>,
     pub(super) ban_secs: Placed<i64>,
     pub(super) failure_delay_ms: Placed<i64>,
@@ -128,6 +130,8 @@ impl Default for Auth {
         Self {
             socks_method: placed(SocksMethod::None),
             users_file: placed(String::new()),
+            pam_service: placed(String::new()),
+            pam_groups: Vec::new(),
             max_failures: placed(10),
             ban_secs: placed(300),
             failure_delay_ms: placed(500),

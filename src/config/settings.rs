@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{User, Users};
+use crate::auth::{PamService, User, Users};
 use crate::egress::{Egress, Named};
 use crate::limit::{BanTerms, LimitTerms};
 use crate::policy::AssociationPolicy;
@@ -103,8 +103,10 @@ pub struct ListenSettings {
 pub struct AuthSettings {
     /// Whether a name and a password are demanded (RFC 1929).
     pub required: bool,
-    /// Who may log in: those of the file itself, and those of `users_file`.
+    /// Who may log in: those of the file itself, those of `users_file`, and whom `pam` lets in.
     pub users: Arc<Users>,
+    /// Who is asked about everybody else, if anybody is.
+    pub pam: Option<PamService>,
     /// Where more of them are; it may change while we run.
     pub users_file: Option<PathBuf>,
     /// What becomes of addresses from which passwords are tried.
@@ -269,6 +271,7 @@ impl Settings {
         };
         let listen = &settings.server.listen;
         server::apart(&source, &settings.file, listen, settings.sessions.api)?;
+        users::apart(&source, &settings)?;
         Ok((settings, warnings))
     }
 }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{self, HashError, User, Users};
+use crate::auth::{self, HashError, PamService, User, Users};
 use crate::limit::BanTerms;
 
-use super::choice::SocksMethod;
+use super::choice::{Sandbox, SocksMethod};
 use super::error::{ConfigError, Place};
 use super::file::{self, Placed, Secret};
-use super::settings::AuthSettings;
+use super::settings::{AuthSettings, Settings};
 use super::source::{NAME_MAX, Source};
 
 pub(super) fn auth(
@@ -25,9 +25,10 @@ pub(super) fn auth(
     let required = section.socks_method.get_ref() == &SocksMethod::Userpass;
     let users_file = section.users_file.get_ref();
     let users_file = (!users_file.is_empty()).then(|| PathBuf::from(users_file));
-    if required && section.users.is_empty() && users_file.is_none() {
+    let pam = pam(source, section)?;
+    if required && section.users.is_empty() && users_file.is_none() && pam.is_none() {
         let message = "\"userpass\" without a user lets nobody in; expected at least one \
-                       `[[auth.users]]`, or a `users_file`";
+                       `[[auth.users]]`, a `users_file`, or a `pam_service`";
         return Err(source.error(section.socks_method.span(), "auth.socks_method", message));
     }
     if !required && let Some(first) = section.users.first() {
@@ -37,6 +38,10 @@ pub(super) fn auth(
     if !required && users_file.is_some() {
         let message = "not used, because `auth.socks_method` is \"none\"; set it to \"userpass\"";
         warnings.push(source.warning(section.users_file.span(), "auth.users_file", message));
+    }
+    if !required && pam.is_some() {
+        let message = "not used, because `auth.socks_method` is \"none\"; set it to \"userpass\"";
+        warnings.push(source.warning(section.pam_service.span(), "auth.pam_service", message));
     }
     let mut names = HashSet::new();
     let mut users = Vec::new();
@@ -96,12 +101,52 @@ pub(super) fn auth(
     let mut auth = AuthSettings {
         required,
         users: Arc::default(),
+        pam,
         users_file,
         bans: bans(source, section)?,
         listed: users.into(),
     };
     auth.load_users(warnings)?;
     Ok(auth)
+}
+
+/// The service of PAM that is asked, if one is.
+fn pam(source: &Source<'_>, section: &file::Auth) -> Result<Option<PamService>, ConfigError> {
+    let name = section.pam_service.get_ref();
+    let error = |message: String| {
+        Err(source.error(section.pam_service.span(), "auth.pam_service", message))
+    };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if !PamService::BUILT_IN {
+        return error(
+            "this binary cannot ask PAM; expected \"\", or one that was built with \
+             `cargo build --release --features pam` (which wants libpam0g-dev)"
+                .to_owned(),
+        );
+    }
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
+    if name.starts_with('.') || name.len() > NAME_MAX || !name.bytes().all(fits) {
+        return error(format!(
+            "got {name:?}, expected the name of a file in /etc/pam.d, of letters, digits, `.`, `_` and `-`"
+        ));
+    }
+    let groups: Vec<Box<str>> =
+        section.pam_groups.iter().map(|group| group.as_str().into()).collect();
+    Ok(Some(PamService::new(name, &groups)))
+}
+
+/// Modules of PAM make whatever system calls they like: one that is refused must not end the process.
+pub(super) fn apart(source: &Source<'_>, settings: &Settings) -> Result<(), ConfigError> {
+    if settings.auth.pam.is_none() || settings.server.sandbox != Sandbox::Strict {
+        return Ok(());
+    }
+    let message = "does not go with `server.sandbox = \"strict\"`, which ends the process at the first \
+                   system call of a module that is not on the list; expected \"on\" there, or \"off\" \
+                   for modules that start programs";
+    let span = settings.file.auth.pam_service.span();
+    Err(source.error(span, "auth.pam_service", message))
 }
 
 fn bans(source: &Source<'_>, section: &file::Auth) -> Result<BanTerms, ConfigError> {
@@ -140,8 +185,14 @@ impl AuthSettings {
                 users.push(user);
             }
         }
-        self.users = Arc::new(Users::new(users));
+        self.users = Arc::new(Users::new(users).and_of(self.pam.clone()));
         Ok(())
+    }
+
+    /// Leaves PAM out, where there is nobody to ask it.
+    pub fn ask_nobody(&mut self) {
+        self.pam = None;
+        self.users = Arc::new(Users::clone(&self.users).and_of(None));
     }
 }
 

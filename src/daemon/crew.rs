@@ -1,4 +1,4 @@
-//! The workers, and the threads that check passwords for them.
+//! The workers, and the threads that check logins for them.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::names::Names;
 use super::sandbox::Sandbox;
 use super::start::{Failure, Listening, Shared};
 use super::watch::{Ending, Event};
-use crate::config::Settings;
+use crate::config::{AuthSettings, Settings};
 use crate::linux::affinity::pin_this_thread;
 use crate::linux::calls::Duty;
 use crate::mailbox::{Post, mailbox};
@@ -22,20 +22,35 @@ use crate::session::{Journal, Share};
 use crate::worker::token::{Role, Token};
 use crate::worker::{Worker, WorkerParts};
 
-/// The threads that check passwords.
-pub(super) struct Hashes(Pool<Job>);
+/// The threads that check logins.
+pub(super) struct Logins {
+    /// Those that check passwords.
+    hashes: Pool<Job>,
+    /// Those that ask the host's PAM, if anybody is to.
+    pam: Option<Pool<Job>>,
+}
 
-impl Hashes {
-    pub(super) fn start(workers: usize, sandbox: &Sandbox) -> Result<Self, Failure> {
-        sandbox.within(Duty::Hash, || {
-            Pool::start("hash", workers, HASHES_WAITING_MAX, Job::run)
-                .map(Self)
-                .map_err(|error| Failure::io("cannot start a thread", &error))
-        })
+impl Logins {
+    pub(super) fn start(
+        auth: &AuthSettings,
+        workers: usize,
+        sandbox: &Sandbox,
+    ) -> Result<Self, Failure> {
+        let start = |duty, name, threads, waiting_max| {
+            sandbox.within(duty, || {
+                Pool::start(name, threads, waiting_max, Job::run)
+                    .map_err(|error| Failure::io("cannot start a thread", &error))
+            })
+        };
+        let hashes = start(Duty::Hash, "hash", workers, HASHES_WAITING_MAX)?;
+        let wanted = auth.pam.is_some();
+        let pam = wanted.then(|| start(Duty::Pam, "pam", PAM_THREADS, PAM_WAITING_MAX));
+        Ok(Self { hashes, pam: pam.transpose()? })
     }
 
     pub(super) fn close(self) {
-        close(self.0);
+        close(self.hashes);
+        self.pam.into_iter().for_each(close);
     }
 }
 
@@ -52,7 +67,7 @@ pub(super) struct Outfit<'a> {
     pub(super) index: usize,
     pub(super) settings: &'a Settings,
     pub(super) shared: &'a Shared,
-    pub(super) hashes: &'a Hashes,
+    pub(super) logins: &'a Logins,
     pub(super) names: &'a Names,
     /// The core that it is pinned to.
     pub(super) core: Option<usize>,
@@ -93,7 +108,8 @@ impl Outfit<'_> {
             listeners,
             mailbox,
             post: post.clone(),
-            hashes: self.hashes.0.desk(),
+            hashes: self.logins.hashes.desk(),
+            pam: self.logins.pam.as_ref().map(Pool::desk),
             policy: Arc::clone(policy),
             admission: Arc::clone(&self.shared.admission),
             table: Arc::clone(&self.shared.table),
@@ -124,8 +140,17 @@ impl Outfit<'_> {
 const ATTEMPTS_PART: usize = 4;
 /// Password checks that wait for a thread at most; beyond it a login is refused.
 const HASHES_WAITING_MAX: usize = 1024;
+/// Logins that the host is asked about at one time. A module may sleep for seconds after a wrong
+/// password; how many one client can have checked is bounded by what bans it.
+const PAM_THREADS: usize = 8;
+/// Logins that wait to be asked about at most; beyond it they are refused.
+const PAM_WAITING_MAX: usize = 256;
 /// Answers that one worker may be sent before it reads them: both halves of all look-ups, and all
-/// password checks.
-const JOBS_IN_FLIGHT_MAX: usize = 2 * IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX;
+/// logins.
+const JOBS_IN_FLIGHT_MAX: usize =
+    2 * IN_FLIGHT_MAX + 2 * HASHES_WAITING_MAX + PAM_WAITING_MAX + PAM_THREADS;
+/// Descriptors that the threads which ask the host may have open: a file or two of a module, a socket
+/// to a server of names, one to the log.
+pub(super) const PAM_DESCRIPTORS: usize = 4 * PAM_THREADS;
 /// How long the pools are waited for at the end; one that getaddrinfo holds is left behind.
 const POOL_PATIENCE: Duration = Duration::from_millis(500);

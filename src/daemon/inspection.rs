@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::sandbox::{become_user, files};
 use super::start::{Failure, crew, descriptors_lacking, relays_allowed};
+use crate::auth::PamService;
 use crate::clock;
 use crate::config::{Settings, Storage};
 use crate::linux::listener::probe;
@@ -54,6 +55,7 @@ pub fn inspect(settings: &Settings, config: Option<&Path>) -> Vec<Finding> {
 /// What a start tells beside what it does anyway.
 pub(super) fn of_the_host(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![logins(settings), clock()];
+    findings.extend(settings.auth.pam.as_ref().and_then(other_service));
     findings.extend(data_directory(settings).map(|path| directory("data", &path, DATA_LEFT_MIN)));
     findings.extend(ledger(settings).map(|path| directory("ledger", &path, LEDGER_LEFT_MIN)));
     findings
@@ -116,10 +118,26 @@ pub(super) fn unreadable(settings: &Settings, config: Option<&Path>) -> Vec<Find
 /// Who may use the proxy.
 fn logins(settings: &Settings) -> Finding {
     let auth = &settings.auth;
-    Finding::Fine(match (auth.required, auth.users.len()) {
-        (false, _) => "logins: none wanted (auth.socks_method)".to_owned(),
-        (true, 1) => "logins: wanted of everybody; 1 user is known".to_owned(),
-        (true, users) => format!("logins: wanted of everybody; {users} users are known"),
+    let known = match (auth.required, auth.users.len()) {
+        (false, _) => return Finding::Fine("logins: none wanted (auth.socks_method)".to_owned()),
+        (true, 1) => "1 user is known".to_owned(),
+        (true, users) => format!("{users} users are known"),
+    };
+    let others = auth.pam.as_ref().map_or_else(String::new, |service| {
+        format!(", about all others the PAM service {:?} is asked", service.name())
+    });
+    Finding::Fine(format!("logins: wanted of everybody; {known}{others}"))
+}
+
+/// PAM says nothing of a service that has no file.
+fn other_service(service: &PamService) -> Option<Finding> {
+    let name = service.name();
+    let there = |folder: &&str| Path::new(folder).join(name).exists();
+    (!PAM_FOLDERS.iter().any(there)).then(|| {
+        Finding::Poor(format!(
+            "logins: auth.pam_service = {name:?}: there is no /etc/pam.d/{name}, so PAM asks the service \
+             \"other\" instead, which as a rule lets nobody in"
+        ))
     })
 }
 
@@ -187,6 +205,8 @@ fn directory(what: &str, path: &Path, least: u64) -> Finding {
     Finding::Fine(format!("{what}: {shown}{made} has {mib} MiB left"))
 }
 
+/// Where services of PAM are.
+const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 const MIB: u64 = 1 << 20;
 /// Room that a database should have.
 const DATA_LEFT_MIN: u64 = 64 * MIB;

@@ -11,16 +11,18 @@ pub(super) struct Others {
     pub(super) listeners: usize,
     /// Descriptors of all resolvers.
     pub(super) resolvers: usize,
+    /// Descriptors of the modules that the host is asked by about logins.
+    pub(super) modules: usize,
 }
 
 /// The bound on the sockets of all connections: what the process itself may need at worst is kept
 /// from them. Where the limit is so low that this would be most of it they get half: the process
 /// seldom needs its worst, and whatever it cannot open then it tries again.
 pub(super) fn sockets_max(nofile: &NofileLimit, others: &Others) -> u32 {
-    let Others { workers, pipes, listeners, resolvers } = others;
+    let Others { workers, pipes, listeners, resolvers, modules } = others;
     let own = FIXED
         + (workers * (PER_WORKER + listeners + PER_PIPE * pipes)) as u64
-        + *resolvers as u64
+        + (resolvers + modules) as u64
         + PER_API_CONNECTION * API_CONNECTIONS_MAX;
     let left = nofile.soft - own.min(nofile.soft / 2);
     u32::try_from(left).unwrap_or(u32::MAX)
@@ -59,7 +61,7 @@ mod tests {
 
     fn allowed(soft: u64, workers: usize, listeners: usize, resolvers: usize) -> u32 {
         let nofile = NofileLimit { soft, hard: soft };
-        sockets_max(&nofile, &Others { workers, pipes: 0, listeners, resolvers })
+        sockets_max(&nofile, &Others { workers, pipes: 0, listeners, resolvers, modules: 0 })
     }
 
     #[test]
@@ -84,7 +86,7 @@ mod tests {
         assert_eq!(pipes_max(&nofile(1024), 4), 8);
         assert_eq!(pipes_max(&nofile(64), 16), 1);
         assert_eq!(pipes_max(&nofile(u64::MAX), 16), PIPES_PER_WORKER_MAX);
-        let others = |pipes| Others { workers: 2, pipes, listeners: 1, resolvers: 0 };
+        let others = |pipes| Others { workers: 2, pipes, listeners: 1, resolvers: 0, modules: 0 };
         let (none, some) = (others(0), others(3));
         assert_eq!(sockets_max(&nofile(2048), &none) - sockets_max(&nofile(2048), &some), 12);
     }

@@ -147,9 +147,12 @@ impl Reloader {
     fn reload(&mut self) -> Result<Reloaded, String> {
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
         let failure = |error: ConfigError| self.explained(&error.to_string());
-        let (settings, warnings) = Settings::load(self.config.as_deref()).map_err(failure)?;
+        let (mut settings, warnings) = Settings::load(self.config.as_deref()).map_err(failure)?;
         let rules = settings.load_rules().map_err(failure)?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
+        if self.started.auth.pam.is_none() {
+            settings.auth.ask_nobody();
+        }
         let reloaded = self.apply(settings, rules, changes, warnings)?;
         self.watched_rules.follow(Watched::rules(&self.applied), rules_before);
         self.watched_users.follow(Watched::users(&self.applied), users_before);
@@ -180,7 +183,7 @@ impl Reloader {
         let mut warnings = Vec::new();
         settings.auth.load_users(&mut warnings).map_err(|error| error.to_string())?;
         let mut changes = Changes::default();
-        if settings.auth.users != self.applied.auth.users {
+        if !settings.auth.users.lists_as(&self.applied.auth.users) {
             changes.live.push("auth.users".to_owned());
         }
         self.apply(settings, self.rules.clone(), changes, warnings)

@@ -223,6 +223,9 @@ fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
     // By their directories: whoever edits a file often puts another in its place.
     read.extend(files.iter().filter_map(|(_, file)| above(file)));
+    if settings.auth.pam.is_some() {
+        read.extend(MODULES.iter().map(PathBuf::from));
+    }
     let mut write = vec![std::env::temp_dir(), PathBuf::from("/var/tmp")];
     write.extend(data_directory(settings));
     // By the one above: its own is made anew where somebody has removed it.
@@ -253,5 +256,8 @@ const SYSTEM: [&str; 9] = [
     "/run/resolvconf",
     "/run/NetworkManager",
 ];
+/// What modules of PAM read beside that: the SSSD's and other lists of users, and whether logins are
+/// shut.
+const MODULES: [&str; 3] = ["/var/lib/sss", "/var/lib/extrausers", "/run/nologin"];
 /// Ports that only root may bind.
 const LOW_PORTS: u16 = 1024;

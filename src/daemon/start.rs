@@ -9,7 +9,7 @@ use mio::net::TcpListener;
 
 use super::access_log::AccessLog;
 use super::api::Api;
-use super::crew::{Hashes, Outfit};
+use super::crew::{Logins, Outfit, PAM_DESCRIPTORS};
 use super::drain::Running;
 use super::egress;
 use super::inspection;
@@ -114,14 +114,14 @@ pub fn run(
     let policy = Arc::new(policy.counting_in(shared.admission.limits()));
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
-    let hashes = Hashes::start(plan.workers, &shared.sandbox)?;
+    let logins = Logins::start(&settings.auth, plan.workers, &shared.sandbox)?;
     let mut posts = Vec::with_capacity(plan.workers);
     for (index, listeners) in plan.listeners.into_iter().enumerate() {
         let outfit = Outfit {
             index,
             settings,
             shared: &shared,
-            hashes: &hashes,
+            logins: &logins,
             names: &names,
             core: plan.pin.get(index).copied(),
             pipes_max: plan.pipes_max,
@@ -156,7 +156,7 @@ pub fn run(
     api.stop();
     handle.close();
     drop(signals.join());
-    hashes.close();
+    logins.close();
     names.close();
     ended
 }
@@ -278,6 +278,7 @@ fn sockets_allowed(settings: &Settings, nofile: &NofileLimit, workers: usize) ->
         pipes: pipes_allowed(settings, nofile, workers),
         listeners: settings.server.listen.len(),
         resolvers: names::descriptors_max(&settings.resolver, workers),
+        modules: if settings.auth.pam.is_some() { PAM_DESCRIPTORS } else { 0 },
     };
     sockets_max(nofile, &others)
 }

@@ -29,6 +29,8 @@ pub enum Duty {
     Api,
     /// Checks passwords: memory, and nothing else.
     Hash,
+    /// Asks the host's PAM about logins: what its modules do, but for starting programs.
+    Pam,
     /// Asks the system for addresses: IP, Unix and netlink sockets, files to read, libraries.
     Names,
     /// Looks after all others: files, IP, Unix and netlink sockets, threads.
@@ -109,6 +111,7 @@ const fn parts(duty: Duty) -> &'static [&'static [c_long]] {
         Duty::Writer => &[MEMORY, WAITING, FILES],
         Duty::Api => &[MEMORY, WAITING, SOCKETS, FILES, THREADS],
         Duty::Hash => &[MEMORY, WAITING, THREADS],
+        Duty::Pam => &[MEMORY, WAITING, SOCKETS, FILES, THREADS, MODULES],
         Duty::Names => &[MEMORY, WAITING, SOCKETS, FILES, THREADS],
         Duty::Main => &[MEMORY, WAITING, SOCKETS, FILES, THREADS],
     }
@@ -126,8 +129,8 @@ fn conditions(duty: Duty) -> Vec<(c_long, u8, u64, u64)> {
         // The size of a page, and what else the kernel told at the start.
         (libc::SYS_prctl, 0, all, PR_GET_AUXV),
     ];
-    if duty == Duty::Names {
-        // What looks names up may be a library that the C library loads.
+    if matches!(duty, Duty::Pam | Duty::Names) {
+        // Modules are libraries; what looks names up may be one that the C library loads.
         conditions.push((libc::SYS_mmap, 2, 0, 0));
         conditions.push((libc::SYS_mprotect, 2, 0, 0));
     } else {
@@ -138,7 +141,9 @@ fn conditions(duty: Duty) -> Vec<(c_long, u8, u64, u64)> {
     let families: &[libc::c_int] = match duty {
         Duty::Worker => &[libc::AF_INET, libc::AF_INET6],
         Duty::Api => &[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX],
-        Duty::Names => &[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK],
+        Duty::Pam | Duty::Names => {
+            &[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK]
+        }
         // The service manager is told by a Unix socket.
         Duty::Main => &[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK],
         Duty::Writer | Duty::Hash => &[],
@@ -148,15 +153,15 @@ fn conditions(duty: Duty) -> Vec<(c_long, u8, u64, u64)> {
     match duty {
         // The reserve descriptor, how many processors there are, and nothing that could be written to.
         Duty::Worker | Duty::Hash => conditions.push((libc::SYS_openat, 2, writing, 0)),
-        Duty::Writer | Duty::Api | Duty::Names | Duty::Main => {
+        Duty::Writer | Duty::Api | Duty::Pam | Duty::Names | Duty::Main => {
             conditions.push((libc::SYS_openat, 2, 0, 0));
         }
     }
     conditions
 }
 
-const DUTIES: [Duty; 6] =
-    [Duty::Worker, Duty::Writer, Duty::Api, Duty::Hash, Duty::Names, Duty::Main];
+const DUTIES: [Duty; 7] =
+    [Duty::Worker, Duty::Writer, Duty::Api, Duty::Hash, Duty::Pam, Duty::Names, Duty::Main];
 
 /// `PR_SET_VMA` (linux/prctl.h).
 const PR_SET_VMA: u64 = 0x5356_4d41;
@@ -304,6 +309,21 @@ const FILES: &[c_long] = &[
     libc::SYS_utimensat,
 ];
 
+/// What modules of PAM do beside that: they sleep after a wrong password, and ask who they are and
+/// whom they work for. What starts their helpers is not here.
+const MODULES: &[c_long] = &[
+    libc::SYS_pselect6,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_select,
+    libc::SYS_umask,
+    libc::SYS_getppid,
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_getgroups,
+    libc::SYS_getresuid,
+    libc::SYS_getresgid,
+];
+
 /// New threads.
 const THREADS: &[c_long] =
     &[libc::SYS_clone, libc::SYS_clone3, libc::SYS_set_robust_list, libc::SYS_rseq];
@@ -339,6 +359,7 @@ mod tests {
         assert_eq!(can(Duty::Writer), [true, true, false, false, false]);
         assert_eq!(can(Duty::Api), [true; 5]);
         assert_eq!(can(Duty::Hash), [true, false, false, false, true]);
+        assert_eq!(can(Duty::Pam), [true; 5]);
         assert_eq!(can(Duty::Names), [true; 5]);
         assert_eq!(can(Duty::Main), [true; 5]);
     }

@@ -50,9 +50,13 @@ impl Job {
             }
             Self::Verify { check, users, credentials, key, post } => {
                 let claimed = String::from_utf8_lossy(credentials.username()).into_owned();
+                let client = check.client();
                 // A check that could not be made must not count as a wrong password.
                 // Moved in, the secret is gone before anyone hears of the verdict.
-                let work = move || verify(&users, &credentials);
+                let work = move || match users.service_for(credentials.username()) {
+                    Some(service) => service.verify(&credentials, client),
+                    None => verify(&users, &credentials),
+                };
                 let verdict = guarded(Verdict::Overloaded, work);
                 if verdict == Verdict::Rejected {
                     note_failure(&check, &claimed);

@@ -1,7 +1,8 @@
 //! The only place that blocks on behalf of a connection: password checks and the system's
 //! resolver, on threads of their own.
 //!
-//! Two pools, so that a password check never waits for a name. A full queue is an answer too: the
+//! Pools of their own, so that a password check never waits for a name, and no check of ours for the
+//! modules of the host (PAM). A full queue is an answer too: the
 //! worker is told at once, and nothing grows. A job that ends in a panic is answered all the same.
 //! Nothing here knows what a connection is; it has a [`Key`](crate::key::Key) to answer to.
 #![forbid(unsafe_code)]

@@ -25,6 +25,7 @@ pub(super) struct Kit {
     pub(super) policy: Arc<Policy>,
     pub(super) resolver: Resolver,
     pub(super) hashes: Desk<Job>,
+    pub(super) pam: Option<Desk<Job>>,
     pub(super) post: Post,
     pub(super) recent: Recent,
     pub(super) carrier: Carrier,

@@ -46,6 +46,8 @@ pub struct WorkerParts {
     pub resolver: Resolver,
     /// Who checks passwords for it.
     pub hashes: Desk<Job>,
+    /// Who asks the host about logins, where somebody does.
+    pub pam: Option<Desk<Job>>,
     /// The policy to begin with.
     pub policy: Arc<Policy>,
     /// The places that all workers share.
@@ -96,6 +98,7 @@ impl Worker {
             policy: parts.policy,
             resolver: parts.resolver,
             hashes: parts.hashes,
+            pam: parts.pam,
             post: parts.post,
             recent: Recent::new(),
             carrier: Carrier::with_pipes(parts.pipes_max),

@@ -104,10 +104,14 @@ pub(super) fn verify(
     front.asked_under = policy.generation;
     front.recent = Some(recent);
     let users = Arc::clone(&policy.users);
+    let desk = match users.service_for(credentials.username()) {
+        Some(_) => kit.pam.as_ref(),
+        None => Some(&kit.hashes),
+    };
     let job = Job::Verify { check, users, credentials, key, post: kit.post.clone() };
-    match kit.hashes.submit(job) {
-        Ok(()) => None,
-        Err(_) => {
+    match desk.map(|desk| desk.submit(job)) {
+        Some(Ok(())) => None,
+        Some(Err(_)) | None => {
             front.recent = None;
             Some(Verdict::Overloaded)
         }
