@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::acl::{Acl, Ruling};
+use crate::acl::{Acl, Guard, OwnListeners, Ruling};
 use crate::auth::{Identity, Users};
 use crate::clock::Now;
 use crate::egress::Egresses;
@@ -45,6 +45,25 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The first policy of a proxy that nobody has configured: no logins, every command, the guard alone
+    /// and no listener that it knows of, no limit but those of patience ([`Timeouts::PLAIN`]).
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            generation: 1,
+            methods: MethodSet::NO_AUTH,
+            commands: CommandSet::ALL,
+            associations: AssociationPolicy::default(),
+            users: Arc::default(),
+            anonymous: Identity::anonymous("anonymous"),
+            acl: Acl::new(Guard::Auto(OwnListeners::default())),
+            egress: Arc::default(),
+            bans: BanTerms::NONE,
+            limits: LimitPolicy::default(),
+            timeouts: Timeouts::PLAIN,
+        }
+    }
+
     /// The same policy, whose limits count with these counts.
     #[must_use]
     pub fn counting_in(mut self, limits: &Arc<Limits>) -> Self {
@@ -130,6 +149,19 @@ pub struct Timeouts {
     /// Seconds of silence after which the kernel asks the target's host whether it is still there; 0
     /// is never. (Clients' sockets inherit this from their listener.)
     pub keepalive_secs: u32,
+}
+
+impl Timeouts {
+    /// Those of a configuration that says nothing of them, but without probes.
+    pub const PLAIN: Self = Self {
+        handshake: Duration::from_secs(10),
+        connect: Duration::from_secs(10),
+        attempt: Duration::from_millis(250),
+        idle: Duration::from_secs(600),
+        half_close: Duration::from_secs(120),
+        linger: Duration::from_secs(2),
+        keepalive_secs: 0,
+    };
 }
 
 /// Where the datagrams of associations are taken (RFC 1928 §7).

@@ -19,17 +19,16 @@ use harness::client::Client;
 use harness::{PATIENCE, wait_for};
 use mio::{Poll, Waker};
 use rustsocks::acl::{Acl, Guard};
-use rustsocks::auth::{Identity, Users};
 use rustsocks::clock;
 use rustsocks::limit::Admission;
 use rustsocks::linux::listener::{ListenerOptions, bind_listener};
 use rustsocks::mailbox::{Letter, Post, mailbox};
 use rustsocks::offload::{Job, Pool};
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
+use rustsocks::policy::{Policy, Timeouts};
 use rustsocks::proxy_protocol::Announcers;
 use rustsocks::resolve::{Resolver, ResolverOptions, Source, System};
 use rustsocks::session::{Entry, Ledger, Share, Table, journal};
-use rustsocks::socks::{Command, CommandSet, MethodSet};
+use rustsocks::socks::{Command, CommandSet};
 use rustsocks::stats::Counters;
 use rustsocks::worker::token::{Role, Token};
 use rustsocks::worker::{Worker, WorkerParts};
@@ -108,25 +107,17 @@ impl Lone {
 fn policy() -> Policy {
     let second = Duration::from_secs(1);
     Policy {
-        generation: 1,
-        methods: MethodSet::NO_AUTH,
         commands: CommandSet::NONE.with(Command::Connect),
-        associations: AssociationPolicy::default(),
-        users: Arc::new(Users::new(Vec::new())),
-        anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(Guard::Off),
-        egress: Arc::default(),
-        bans: rustsocks::limit::BanTerms::NONE,
-        limits: rustsocks::limit::LimitPolicy::default(),
         timeouts: Timeouts {
             handshake: 600 * second,
             connect: second,
             attempt: second,
-            idle: 600 * second,
             half_close: 600 * second,
             linger: second,
-            keepalive_secs: 0,
+            ..Timeouts::PLAIN
         },
+        ..Policy::plain()
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustsocks::acl::{Acl, Guard, OwnListeners};
-use rustsocks::auth::{Identity, User, Users};
+use rustsocks::auth::{User, Users};
 use rustsocks::connection::{Input, Machine, Next};
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
-use rustsocks::socks::{CommandSet, MethodSet, Outbox};
+use rustsocks::policy::Policy;
+use rustsocks::socks::{MethodSet, Outbox};
 
 pub(crate) struct Policies {
     pub(crate) open: Arc<Policy>,
@@ -19,29 +18,8 @@ impl Policies {
     pub(crate) fn new() -> Self {
         let hash = rustsocks::auth::hash(b"secret").unwrap();
         let users = Arc::new(Users::new([User::new("alice", &hash, &[]).unwrap()]));
-        let policy = |methods| {
-            Arc::new(Policy {
-                generation: 1,
-                methods,
-                commands: CommandSet::ALL,
-                associations: AssociationPolicy::default(),
-                users: Arc::clone(&users),
-                anonymous: Identity::anonymous("anonymous"),
-                acl: Acl::new(Guard::Auto(OwnListeners::default())),
-                egress: Arc::default(),
-                bans: rustsocks::limit::BanTerms::NONE,
-                limits: rustsocks::limit::LimitPolicy::default(),
-                timeouts: Timeouts {
-                    handshake: Duration::from_secs(10),
-                    connect: Duration::from_secs(10),
-                    attempt: Duration::from_secs(2),
-                    idle: Duration::from_secs(600),
-                    half_close: Duration::from_secs(120),
-                    linger: Duration::from_secs(2),
-                    keepalive_secs: 0,
-                },
-            })
-        };
+        let policy =
+            |methods| Arc::new(Policy { methods, users: Arc::clone(&users), ..Policy::plain() });
         Self { open: policy(MethodSet::NO_AUTH), login: policy(MethodSet::USERPASS) }
     }
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustsocks::acl::{Acl, Guard, OwnListeners};
-use rustsocks::auth::Identity;
-use rustsocks::limit::BanTerms;
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
+use rustsocks::policy::{Policy, Timeouts};
 use rustsocks::socks::{Command, CommandSet, Method, MethodSet};
 
 use crate::dice::Dice;
@@ -30,13 +28,8 @@ pub(crate) fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
             MethodSet::NO_AUTH.with(Method::UserPass),
         ]),
         commands: if dice.chance(80) { commands.with(Command::Bind) } else { commands },
-        associations: AssociationPolicy::default(),
-        egress: Arc::default(),
         // Now and then a reload takes her away.
         users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
-        anonymous: Identity::anonymous("anonymous"),
-        bans: BanTerms::NONE,
-        limits: rustsocks::limit::LimitPolicy::default(),
         acl: Acl::new(guard),
         timeouts: Timeouts {
             handshake: dice.pick(&[ms(1_000), HANDSHAKE_MAX]),
@@ -45,8 +38,9 @@ pub(crate) fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
             idle: ms(dice.pick(&[6_000, 30_000])),
             half_close: ms(dice.pick(&[1_000, 12_000])),
             linger: dice.pick(&[ms(500), LINGER_MAX]),
-            keepalive_secs: 0,
+            ..Timeouts::PLAIN
         },
+        ..Policy::plain()
     })
 }
 

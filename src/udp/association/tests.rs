@@ -5,34 +5,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::acl::{Acl, Guard, OwnListeners};
 use crate::clock;
-use crate::policy::{AssociationPolicy, Timeouts};
-use crate::socks::{CommandSet, MethodSet};
+use crate::socks::CommandSet;
 use crate::target::Host;
 
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
 
 fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
-    let second = Duration::from_secs(1);
     Arc::new(Policy {
         generation,
-        methods: MethodSet::NO_AUTH,
         commands: CommandSet::NONE.with(Command::UdpAssociate),
-        associations: AssociationPolicy::default(),
-        users: Arc::default(),
-        anonymous: Identity::anonymous("anonymous"),
         acl: Acl::new(guard),
-        egress: Arc::default(),
-        bans: crate::limit::BanTerms::NONE,
-        limits: crate::limit::LimitPolicy::default(),
-        timeouts: Timeouts {
-            handshake: second,
-            connect: second,
-            attempt: second,
-            idle: second,
-            half_close: second,
-            linger: second,
-            keepalive_secs: 0,
-        },
+        ..Policy::plain()
     })
 }
 

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustsocks::acl::{Acl, Guard, OwnListeners};
-use rustsocks::auth::Identity;
 use rustsocks::clock;
 use rustsocks::connection::ConnectError;
-use rustsocks::policy::{AssociationPolicy, Policy, Timeouts};
+use rustsocks::policy::Policy;
 use rustsocks::resolve::{Addresses, LookupError};
 use rustsocks::socks::{Command, CommandSet, Method, MethodSet};
 
@@ -134,27 +133,7 @@ pub fn moment() -> Instant {
 /// A policy like that of a configuration.
 pub fn policy_with(methods: MethodSet, commands: CommandSet, guarded: bool) -> Arc<Policy> {
     let guard = if guarded { Guard::Auto(OwnListeners::default()) } else { Guard::Off };
-    Arc::new(Policy {
-        generation: 1,
-        methods,
-        commands,
-        associations: AssociationPolicy::default(),
-        users: Arc::default(),
-        bans: rustsocks::limit::BanTerms::NONE,
-        egress: Arc::default(),
-        anonymous: Identity::anonymous("anonymous"),
-        acl: Acl::new(guard),
-        limits: rustsocks::limit::LimitPolicy::default(),
-        timeouts: Timeouts {
-            handshake: Duration::from_secs(10),
-            connect: Duration::from_secs(10),
-            attempt: Duration::from_secs(2),
-            idle: Duration::from_secs(600),
-            half_close: Duration::from_secs(120),
-            linger: Duration::from_secs(2),
-            keepalive_secs: 0,
-        },
-    })
+    Arc::new(Policy { methods, commands, acl: Acl::new(guard), ..Policy::plain() })
 }
 
 const PUBLIC: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 9);
