@@ -3,23 +3,26 @@
 //! The job lane carries answers to questions that the worker asked; it is as long as questions may
 //! be in flight, so an answer always finds room. The order lane carries the few letters of the
 //! daemon. What an operator wants killed has a lane of its own: however much that is, it keeps
-//! neither an order nor an answer out.
+//! neither an order nor an answer out. So have clients that another worker hands over.
 //!
 //! Posting wakes the worker's poll once for many letters: the waker is used only by whoever finds the
 //! flag down, and the worker lowers it *before* it reads.
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
+use mio::net::TcpStream;
 
 use crate::auth::Verdict;
+use crate::clock::Now;
 use crate::key::Key;
+use crate::limit::{Seat, Stay};
 use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError, LookupId, Record};
 use crate::session::{Chunk, SessionId};
@@ -63,6 +66,25 @@ pub enum Letter {
         /// ledger.
         leave_at: Instant,
     },
+    /// A client that another worker has accepted.
+    Guest(Guest),
+}
+
+/// A client that was let in, and that nobody has read from yet.
+#[derive(Debug)]
+pub struct Guest {
+    /// The connection; registered nowhere.
+    pub stream: TcpStream,
+    /// Where it came from, as accept(2) said.
+    pub address: SocketAddr,
+    /// When it was accepted.
+    pub accepted: Now,
+    /// Whether it begins with a PROXY protocol header.
+    pub announced: bool,
+    /// Its right to be here.
+    pub seat: Seat,
+    /// Its place among the connections of its address.
+    pub door: Option<Box<Stay>>,
 }
 
 /// A session to be killed.
@@ -84,6 +106,7 @@ impl Letter {
             | Self::Verdict { .. }
             | Self::Policy(_)
             | Self::Chunk(_)
+            | Self::Guest(_)
             | Self::Drain { .. } => 1,
         }
     }
@@ -100,6 +123,7 @@ pub struct Post {
     jobs: Sender<Letter>,
     orders: Sender<Letter>,
     kills: Sender<Letter>,
+    guests: Sender<Letter>,
     bell: Arc<Bell>,
 }
 
@@ -109,6 +133,7 @@ pub struct Mailbox {
     jobs: Receiver<Letter>,
     orders: Receiver<Letter>,
     kills: Receiver<Letter>,
+    guests: Receiver<Letter>,
     bell: Arc<Bell>,
 }
 
@@ -124,14 +149,16 @@ pub fn mailbox(waker: Waker, jobs_max: usize) -> (Post, Mailbox) {
     let (job_sender, jobs) = bounded(jobs_max);
     let (order_sender, orders) = bounded(ORDERS_MAX);
     let (kill_sender, kills) = bounded(KILLS_MAX);
+    let (guest_sender, guests) = bounded(GUESTS_MAX);
     let bell = Arc::new(Bell { rung: AtomicBool::new(false), waker });
     let post = Post {
         jobs: job_sender,
         orders: order_sender,
         kills: kill_sender,
+        guests: guest_sender,
         bell: Arc::clone(&bell),
     };
-    (post, Mailbox { jobs, orders, kills, bell })
+    (post, Mailbox { jobs, orders, kills, guests, bell })
 }
 
 impl Post {
@@ -140,7 +167,7 @@ impl Post {
     /// # Errors
     /// [`NoRoom`] when more answers wait than questions may be in flight, or the worker is gone.
     pub fn answer(&self, letter: Letter) -> Result<(), NoRoom> {
-        self.send(&self.jobs, letter)
+        self.send(&self.jobs, letter).map_err(|_| NoRoom)
     }
 
     /// Posts an order of the daemon.
@@ -148,7 +175,7 @@ impl Post {
     /// # Errors
     /// [`NoRoom`] when [`ORDERS_MAX`] orders wait, or the worker is gone.
     pub fn order(&self, letter: Letter) -> Result<(), NoRoom> {
-        self.send(&self.orders, letter)
+        self.send(&self.orders, letter).map_err(|_| NoRoom)
     }
 
     /// Whether an order would find room now.
@@ -163,7 +190,25 @@ impl Post {
     /// [`NoRoom`] when [`KILLS_MAX`] such letters wait, or the worker is gone.
     pub fn kill(&self, victims: Vec<Victim>, from: IpAddr) -> Result<(), NoRoom> {
         debug_assert!(victims.len() <= VICTIMS_MAX, "a letter is one portion of work");
-        self.send(&self.kills, Letter::Kill { victims, from })
+        self.send(&self.kills, Letter::Kill { victims, from }).map_err(|_| NoRoom)
+    }
+
+    /// Hands a client over to the worker. One that is on its way when the worker leaves is closed, as one
+    /// is that still waits to be accepted.
+    ///
+    /// # Errors
+    /// The client again when [`GUESTS_MAX`] wait, or the worker is gone.
+    pub fn guest(&self, guest: Guest) -> Result<(), Guest> {
+        match self.send(&self.guests, Letter::Guest(guest)) {
+            Err(Letter::Guest(guest)) => Err(guest),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// How many clients are on their way to the worker.
+    #[must_use]
+    pub fn guests(&self) -> usize {
+        self.guests.len()
     }
 
     /// Wakes the worker without a letter.
@@ -174,11 +219,9 @@ impl Post {
         self.bell.waker.wake()
     }
 
-    fn send(&self, lane: &Sender<Letter>, letter: Letter) -> Result<(), NoRoom> {
-        match lane.try_send(letter) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(NoRoom),
-        }
+    /// The letter comes back if there is no room for it.
+    fn send(&self, lane: &Sender<Letter>, letter: Letter) -> Result<(), Letter> {
+        lane.try_send(letter).map_err(TrySendError::into_inner)?;
         if !self.bell.rung.swap(true, Ordering::SeqCst) && self.bell.waker.wake().is_err() {
             // The letter lies in its lane and is only delayed: a worker looks at its mailbox each
             // second, whatever happens. The next post rings again.
@@ -195,17 +238,20 @@ impl Mailbox {
         self.bell.rung.swap(false, Ordering::SeqCst);
     }
 
-    /// The next letter: orders, then answers, then what is to be killed.
+    /// The next letter: orders, then answers, then what is to be killed, then new clients.
     #[must_use]
     pub fn next(&self) -> Option<Letter> {
-        let lanes = [&self.orders, &self.jobs, &self.kills];
-        lanes.into_iter().find_map(|lane| lane.try_recv().ok())
+        self.lanes().into_iter().find_map(|lane| lane.try_recv().ok())
     }
 
     /// Whether letters wait.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.orders, &self.jobs, &self.kills].into_iter().all(Receiver::is_empty)
+        self.lanes().into_iter().all(Receiver::is_empty)
+    }
+
+    const fn lanes(&self) -> [&Receiver<Letter>; 4] {
+        [&self.orders, &self.jobs, &self.kills, &self.guests]
     }
 }
 
@@ -213,6 +259,8 @@ impl Mailbox {
 pub const ORDERS_MAX: usize = 1024;
 /// Letters with sessions to be killed that wait for one worker at most.
 pub const KILLS_MAX: usize = 1024;
+/// Clients that wait to be taken over by one worker at most; beyond it whoever accepts them keeps them.
+pub const GUESTS_MAX: usize = 256;
 /// Sessions in one of them at most.
 pub const VICTIMS_MAX: usize = 64;
 

@@ -29,7 +29,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // Floor 2: assembled parts.
     ("policy", "clock socks auth egress acl limit"),
     ("resolve", "target key clock"),
-    ("mailbox", "key auth resolve policy session clock"),
+    ("mailbox", "key auth limit resolve policy session clock"),
     ("udp", "target clock socks auth acl limit session policy resolve"),
     ("stats", "target clock session resolve udp"),
     ("relay", "clock linux"),

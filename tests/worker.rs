@@ -31,7 +31,7 @@ use rustsocks::session::{Entry, Ledger, Share, Table, journal};
 use rustsocks::socks::{Command, CommandSet};
 use rustsocks::stats::Counters;
 use rustsocks::worker::token::{Role, Token};
-use rustsocks::worker::{Worker, WorkerParts};
+use rustsocks::worker::{Fellow, Worker, WorkerParts};
 
 /// A worker that runs on a thread, and the ends of what goes in and out of it.
 struct Lone {
@@ -49,6 +49,11 @@ impl Lone {
     /// A worker whose journal has room for so many entries. One that is not `woken` has a mailbox
     /// that rings somewhere else.
     fn start(entries_max: usize, woken: bool) -> Self {
+        Self::start_beside(Vec::new(), entries_max, woken)
+    }
+
+    /// The same beside other workers.
+    fn start_beside(fellows: Vec<Fellow>, entries_max: usize, woken: bool) -> Self {
         let (poll, elsewhere) = (Poll::new().unwrap(), Poll::new().unwrap());
         let registry = if woken { poll.registry() } else { elsewhere.registry() };
         let waker = Waker::new(registry, Token::own(Role::Waker, 0).into()).unwrap();
@@ -67,6 +72,7 @@ impl Lone {
             poll,
             listeners: vec![(listener, Announcers::default())],
             mailbox,
+            fellows,
             post: post.clone(),
             resolver: Resolver::new(
                 Source::System(System::new(Box::new(|_, _, _| false))),
@@ -97,11 +103,50 @@ impl Lone {
         assert_eq!(client.receive_all(), b"");
     }
 
+    /// It, as another worker knows it.
+    fn as_fellow(&self) -> Fellow {
+        Fellow { post: self.post.clone(), counters: Arc::clone(&self.counters) }
+    }
+
     fn drain(&self, leave_after: Duration) {
         let until = clock::mono();
         let letter = Letter::Drain { until, leave_at: until + leave_after };
         self.post.order(letter).unwrap();
     }
+}
+
+#[test]
+fn a_client_goes_to_the_worker_that_has_clearly_fewer_and_is_served_there() {
+    let other = Lone::start(16, true);
+    let lone = Lone::start_beside(vec![other.as_fellow()], 16, true);
+    let mut clients = Vec::new();
+    // All come to the same one.
+    for many in 1..=8 {
+        clients.push(Client::to(lone.address));
+        let here = || lone.counters.connections() + other.counters.connections();
+        wait_for("the client", || (here() == many).then_some(()));
+    }
+    assert_eq!((lone.counters.connections(), other.counters.connections()), (5, 3));
+    assert_eq!((lone.counters.taken_over.get(), other.counters.taken_over.get()), (0, 3));
+    for client in &mut clients {
+        client.send(b"\x05\x01\x00");
+        assert_eq!(client.receive(2), b"\x05\x00");
+    }
+    drop(clients);
+    for worker in [&lone, &other] {
+        wait_for("the end", || (worker.counters.connections() == 0).then_some(()));
+    }
+}
+
+#[test]
+fn a_client_is_kept_where_the_other_worker_has_left() {
+    let other = Lone::start(16, true);
+    let lone = Lone::start_beside(vec![other.as_fellow()], 16, true);
+    other.drain(Duration::ZERO);
+    other.ended.recv_timeout(PATIENCE).unwrap().unwrap();
+    let clients: Vec<_> = (0..8).map(|_| Client::to(lone.address)).collect();
+    wait_for("the clients", || (lone.counters.connections() == 8).then_some(()));
+    drop(clients);
 }
 
 fn policy() -> Policy {

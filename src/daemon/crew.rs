@@ -14,13 +14,13 @@ use super::watch::{Ending, Event};
 use crate::config::{AuthSettings, Settings};
 use crate::linux::affinity::pin_this_thread;
 use crate::linux::calls::Duty;
-use crate::mailbox::{Post, mailbox};
+use crate::mailbox::{Mailbox, Post, mailbox};
 use crate::offload::{Job, Pool};
 use crate::policy::Policy;
 use crate::resolve::IN_FLIGHT_MAX;
 use crate::session::{Journal, Share};
 use crate::worker::token::{Role, Token};
-use crate::worker::{Worker, WorkerParts};
+use crate::worker::{Fellow, Worker, WorkerParts};
 
 /// The threads that check logins.
 pub(super) struct Logins {
@@ -62,9 +62,33 @@ pub(super) fn close(pool: Pool<Job>) {
     }
 }
 
+/// Where a worker hears of what happens: its poll, and its mailbox.
+pub(super) struct Place {
+    poll: Poll,
+    post: Post,
+    mailbox: Mailbox,
+}
+
+impl Place {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let failure = |error: io::Error| Failure::io("cannot start a worker", &error);
+        let poll = Poll::new().map_err(failure)?;
+        let waker = Token::own(Role::Waker, 0).into();
+        let waker = Waker::new(poll.registry(), waker).map_err(failure)?;
+        let (post, mailbox) = mailbox(waker, JOBS_IN_FLIGHT_MAX);
+        Ok(Self { poll, post, mailbox })
+    }
+
+    pub(super) fn post(&self) -> Post {
+        self.post.clone()
+    }
+}
+
 /// What one worker is started with.
 pub(super) struct Outfit<'a> {
     pub(super) index: usize,
+    /// The way to each worker, this one included.
+    pub(super) posts: &'a [Post],
     pub(super) settings: &'a Settings,
     pub(super) shared: &'a Shared,
     pub(super) logins: &'a Logins,
@@ -76,19 +100,16 @@ pub(super) struct Outfit<'a> {
 }
 
 impl Outfit<'_> {
-    /// Starts a worker on its listeners; its end is an event.
+    /// Starts a worker in its place, on its listeners; its end is an event.
     pub(super) fn start(
         &self,
+        Place { poll, post, mailbox }: Place,
         listeners: Vec<Listening>,
         policy: &Arc<Policy>,
         journal: Journal,
         events: &Sender<Event>,
-    ) -> Result<Post, Failure> {
+    ) -> Result<(), Failure> {
         let failure = |error: io::Error| Failure::io("cannot start a worker", &error);
-        let poll = Poll::new().map_err(failure)?;
-        let waker = Token::own(Role::Waker, 0).into();
-        let waker = Waker::new(poll.registry(), waker).map_err(failure)?;
-        let (post, mailbox) = mailbox(waker, JOBS_IN_FLIGHT_MAX);
         let (_, slots_max) = self.shared.ledger.capacity();
         let workers = self.shared.counters.len().max(1);
         let attempts_max = slots_max as usize / ATTEMPTS_PART / workers;
@@ -107,7 +128,8 @@ impl Outfit<'_> {
             poll,
             listeners,
             mailbox,
-            post: post.clone(),
+            fellows: self.fellows(),
+            post,
             hashes: self.logins.hashes.desk(),
             pam: self.logins.pam.as_ref().map(Pool::desk),
             policy: Arc::clone(policy),
@@ -132,7 +154,17 @@ impl Outfit<'_> {
             }
             ending.say(Event::WorkerEnded(index, worker.run()));
         })?;
-        Ok(post)
+        Ok(())
+    }
+
+    /// The others, from its neighbour on, so that not all look at the same one first.
+    fn fellows(&self) -> Vec<Fellow> {
+        let others = (1..self.posts.len()).map(|ahead| (self.index + ahead) % self.posts.len());
+        let fellow = |worker: usize| Fellow {
+            post: self.posts[worker].clone(),
+            counters: Arc::clone(&self.shared.counters[worker]),
+        };
+        others.map(fellow).collect()
     }
 }
 

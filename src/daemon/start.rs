@@ -9,7 +9,7 @@ use mio::net::TcpListener;
 
 use super::access_log::AccessLog;
 use super::api::Api;
-use super::crew::{Logins, Outfit, PAM_DESCRIPTORS};
+use super::crew::{Logins, Outfit, PAM_DESCRIPTORS, Place};
 use super::drain::Running;
 use super::egress;
 use super::inspection;
@@ -115,10 +115,12 @@ pub fn run(
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
     let logins = Logins::start(&settings.auth, plan.workers, &shared.sandbox)?;
-    let mut posts = Vec::with_capacity(plan.workers);
-    for (index, listeners) in plan.listeners.into_iter().enumerate() {
+    let places = (0..plan.workers).map(|_| Place::new()).collect::<Result<Vec<_>, _>>()?;
+    let posts: Vec<_> = places.iter().map(Place::post).collect();
+    for (index, (place, listeners)) in places.into_iter().zip(plan.listeners).enumerate() {
         let outfit = Outfit {
             index,
+            posts: &posts,
             settings,
             shared: &shared,
             logins: &logins,
@@ -126,7 +128,7 @@ pub fn run(
             core: plan.pin.get(index).copied(),
             pipes_max: plan.pipes_max,
         };
-        posts.push(outfit.start(listeners, &policy, journal.another(), &events)?);
+        outfit.start(place, listeners, &policy, journal.another(), &events)?;
     }
     let posts = shared.posts.get_or_init(|| posts);
     let handle = signals.handle();

@@ -38,10 +38,12 @@ impl Count {
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Counters {
-    /// Client connections accepted.
+    /// Client connections accepted, or taken over from a worker that has more.
     pub accepted: Count,
     /// Client connections whose slot is free again.
     pub released: Count,
+    /// Of those accepted, the ones that another worker took off the queue.
+    pub taken_over: Count,
     /// Pauses of accepting because descriptors had run out.
     pub accept_pauses: Count,
     /// Clients turned away because `max_connections` was reached.
@@ -133,6 +135,14 @@ impl Counters {
         Self::default()
     }
 
+    /// Connections that are here now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        // As below: released first.
+        let released = self.released.get();
+        self.accepted.get().saturating_sub(released)
+    }
+
     /// Sessions alive now: opened and not closed.
     #[must_use]
     pub fn active(&self) -> u64 {
@@ -148,6 +158,7 @@ impl Default for Counters {
         Self {
             accepted: Count::default(),
             released: Count::default(),
+            taken_over: Count::default(),
             accept_pauses: Count::default(),
             over_limit: Count::default(),
             banned: Count::default(),

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use rustix::io::Errno;
 
 use super::connection::{Connection, Link};
 use super::deadlines::Alarm;
+use super::fellows::Fellows;
 use super::front::Front;
 use super::kit::Kit;
 use super::refused::Refused;
@@ -26,13 +27,15 @@ use super::socket::Socket;
 use super::token::{Role, Token};
 use crate::connection::Machine;
 use crate::key::Key;
-use crate::limit::{Admission, Seat, Stays, Why};
+use crate::limit::{Admission, Stays, Why};
+use crate::mailbox::Guest;
 use crate::proxy_protocol::Announcers;
 
 /// The listeners of one worker.
 pub(super) struct Door {
     listeners: Vec<Listening>,
     admission: Arc<Admission>,
+    fellows: Fellows,
     reserve: Option<File>,
     paused_until: Option<Instant>,
     refused: Refused,
@@ -50,6 +53,7 @@ impl Door {
     pub(super) fn new(
         listeners: Vec<(TcpListener, Announcers)>,
         admission: Arc<Admission>,
+        fellows: Fellows,
         registry: &Registry,
     ) -> io::Result<Self> {
         let mut open = Vec::with_capacity(listeners.len());
@@ -61,6 +65,7 @@ impl Door {
         Ok(Self {
             listeners: open,
             admission,
+            fellows,
             reserve: reserve(),
             paused_until: None,
             refused: Refused::default(),
@@ -100,6 +105,8 @@ impl Door {
     /// Takes in everybody who is in the queues, then closes the listeners. What comes later is
     /// refused by the kernel.
     pub(super) fn close(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        // They close theirs as well.
+        self.fellows.forget();
         self.paused_until = None;
         for number in 0..self.listeners.len() {
             self.listeners[number].ready = true;
@@ -116,7 +123,6 @@ impl Door {
         let listening = &mut self.listeners[number];
         match listening.socket.accept() {
             Ok((stream, address)) => {
-                kit.counters.accepted.add(1);
                 let announced = listening.announcers.contains(address.ip());
                 // Who speaks for others is not banned for what they do.
                 if !announced && self.admission.bans().is_banned(address.ip(), kit.now.mono) {
@@ -135,16 +141,12 @@ impl Door {
                         }
                     }
                 };
-                match self.admission.seat() {
-                    Some(seat) => {
-                        let stays = Stays { door, session: None };
-                        let inside = (seat, stays);
-                        let connection = connection(stream, address, announced, inside, kit);
-                        if !admit(connection, slots, kit) {
-                            self.turn_away(address, Why::NoRoom, kit);
-                        }
-                    }
-                    None => self.turn_away(address, Why::NoRoom, kit),
+                let Some(seat) = self.admission.seat() else {
+                    return self.turn_away(address, Why::NoRoom, kit);
+                };
+                let guest = Guest { stream, address, accepted: kit.now, announced, seat, door };
+                if let Err(guest) = self.fellows.offer(guest, kit.counters.connections()) {
+                    self.take_in(guest, slots, kit);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
@@ -154,8 +156,19 @@ impl Door {
         }
     }
 
+    /// Serves a client that was let in, here or by another worker.
+    pub(super) fn take_in(&mut self, guest: Guest, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        let address = guest.address;
+        if admit(connection(guest, kit), slots, kit) {
+            kit.counters.accepted.add(1);
+        } else {
+            self.turn_away(address, Why::NoRoom, kit);
+        }
+    }
+
     /// There is no room for it, or it is banned: the client is closed at once.
     fn turn_away(&mut self, address: SocketAddr, why: Why, kit: &Kit) {
+        kit.counters.accepted.add(1);
         match why {
             Why::NoRoom => kit.counters.over_limit.add(1),
             // The limits count it themselves.
@@ -190,7 +203,6 @@ impl Door {
             && let Ok((stream, address)) = listening.socket.accept()
         {
             drop(stream);
-            kit.counters.accepted.add(1);
             self.turn_away(address, Why::NoRoom, kit);
         }
         self.reserve = reserve();
@@ -215,20 +227,15 @@ fn admit(mut connection: Connection, slots: &mut Slots<Connection>, kit: &mut Ki
     true
 }
 
-fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
-    announced: bool,
-    (seat, stays): (Seat, Stays),
-    kit: &Kit,
-) -> Connection {
+fn connection(guest: Guest, kit: &Kit) -> Connection {
+    let Guest { stream, address, accepted, announced, seat, door } = guest;
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    let machine = Machine::new(address.ip(), Arc::clone(&kit.policy), kit.now.mono);
+    let machine = Machine::new(address.ip(), Arc::clone(&kit.policy), accepted.mono);
     let machine = if announced { machine.announced() } else { machine };
     Connection {
         client: Socket::accepted(stream),
         address,
-        accepted: kit.now,
+        accepted,
         session: None,
         opened: false,
         settled: false,
@@ -236,7 +243,7 @@ fn connection(
         alarm: Alarm::default(),
         queued: false,
         seat,
-        stays,
+        stays: Stays { door, session: None },
     }
 }
 

@@ -28,6 +28,10 @@ impl Worker {
                         self.with(key, |connection, kit| connection.kill(id, from, kit));
                     }
                 }
+                Letter::Guest(guest) => {
+                    self.kit.counters.taken_over.add(1);
+                    self.door.take_in(guest, &mut self.slots, &mut self.kit);
+                }
                 Letter::Policy(policy) => self.take_policy(policy),
                 Letter::Chunk(chunk) => self.kit.share.add(chunk),
                 Letter::Drain { until, leave_at } => self.drain(Drain { until, leave_at }),

@@ -19,6 +19,7 @@ mod binding;
 mod close;
 mod connection;
 pub mod deadlines;
+mod fellows;
 mod front;
 pub mod inbox;
 mod kit;
@@ -37,4 +38,5 @@ mod udp_targets;
 #[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]
 mod worker;
 
+pub use fellows::Fellow;
 pub use worker::{Worker, WorkerParts};

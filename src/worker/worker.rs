@@ -11,6 +11,7 @@ use mio::{Events, Poll};
 use super::accept::{Door, enqueue};
 use super::connection::{Connection, Fate, Link};
 use super::deadlines::Deadlines;
+use super::fellows::{Fellow, Fellows};
 use super::kit::Kit;
 use super::letters::Drain;
 use super::ready::{Ready, heavy_octets};
@@ -40,6 +41,8 @@ pub struct WorkerParts {
     pub listeners: Vec<(TcpListener, Announcers)>,
     /// Where its letters come in.
     pub mailbox: Mailbox,
+    /// The other workers.
+    pub fellows: Vec<Fellow>,
     /// Where answers to its questions are sent.
     pub post: Post,
     /// Who resolves names for it.
@@ -89,7 +92,8 @@ impl Worker {
     pub fn new(parts: WorkerParts) -> io::Result<Self> {
         let registry = parts.poll.registry().try_clone()?;
         let slots = Slots::new(parts.admission.seats_max());
-        let door = Door::new(parts.listeners, parts.admission, &registry)?;
+        let door =
+            Door::new(parts.listeners, parts.admission, Fellows::new(parts.fellows), &registry)?;
         parts.counters.policy_generation.set(parts.policy.generation);
         let kit = Kit {
             index: parts.index,

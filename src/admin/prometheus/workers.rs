@@ -31,7 +31,7 @@ pub(super) fn families(workers: &[Arc<Counters>], now_ms: i64) -> Vec<MetricFami
 type Family = (&'static str, &'static str, Kind, fn(&Counters) -> f64);
 
 /// Name, meaning, kind and number.
-const FAMILIES: [Family; 19] = [
+const FAMILIES: [Family; 20] = [
     ("rustsocks_worker_accepted_total", "Client connections accepted.", Kind::Counter, |worker| {
         worker.accepted.get() as f64
     }),
@@ -40,6 +40,12 @@ const FAMILIES: [Family; 19] = [
         "Client connections that are gone.",
         Kind::Counter,
         |worker| worker.released.get() as f64,
+    ),
+    (
+        "rustsocks_worker_taken_over_total",
+        "Client connections taken over from a worker that has more.",
+        Kind::Counter,
+        |worker| worker.taken_over.get() as f64,
     ),
     ("rustsocks_worker_active_sessions", "Sessions alive.", Kind::Gauge, |worker| {
         worker.active() as f64
@@ -140,6 +146,7 @@ fn every_counter_is_exported(counters: &Counters) {
     let Counters {
         accepted: _,
         released: _,
+        taken_over: _,
         accept_pauses: _,
         over_limit: _,
         banned: _,
