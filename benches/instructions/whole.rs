@@ -37,6 +37,7 @@ pub(crate) fn count(contender: &Contender, name: &str) -> io::Result<u64> {
             config: contender.config.clone(),
             way: contender.way,
             scraped: false,
+            all_cores: false,
         };
         let process = counted.start(origin)?;
         let open = || open(process.address, origin, contender.way);

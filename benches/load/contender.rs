@@ -23,12 +23,17 @@ pub(crate) struct Contender {
     pub(crate) way: Way,
     /// Its metrics and statistics are asked for all the while.
     pub(crate) scraped: bool,
+    /// It may have all cores, not just the second.
+    pub(crate) all_cores: bool,
 }
 
 impl Contender {
     /// Starts it.
     pub(crate) fn start(&self, origin: SocketAddr) -> io::Result<Process> {
         match &self.command {
+            Some(command) if self.all_cores => {
+                Process::start_on("0-1023", command, &self.config, origin)
+            }
             Some(command) => Process::start(command, &self.config, origin),
             None => Process::none(origin),
         }
@@ -38,7 +43,7 @@ impl Contender {
 /// No proxy at all.
 pub(crate) fn direct() -> Contender {
     let (name, config) = ("direct".to_owned(), String::new());
-    Contender { name, command: None, config, way: Way::Plain, scraped: false }
+    Contender { name, command: None, config, way: Way::Plain, scraped: false, all_cores: false }
 }
 
 /// This proxy, as it is by default but for its ports, one worker, and where it stores.
@@ -52,12 +57,13 @@ pub(crate) fn ours(name: &str, storage: &str) -> Contender {
         ),
         way: Way::Socks5,
         scraped: false,
+        all_cores: false,
     }
 }
 
 /// This proxy four times: its figures published after each transfer, each tenth (the default), each
 /// hundredth; and as by default, but asked for its metrics and statistics ten times a second.
-pub(crate) fn variants() -> Vec<Contender> {
+pub(crate) fn published() -> Vec<Contender> {
     let mut all: Vec<_> = [1, 10, 100]
         .into_iter()
         .map(|interval| {
@@ -68,6 +74,18 @@ pub(crate) fn variants() -> Vec<Contender> {
         .collect();
     all.push(Contender { scraped: true, ..ours("every 10, scraped", "sqlite") });
     all
+}
+
+/// This proxy with one worker, two and four, each time on all cores.
+pub(crate) fn workers() -> Vec<Contender> {
+    [1, 2, 4]
+        .into_iter()
+        .map(|workers| {
+            let mut ours = ours(&format!("workers: {workers}"), "sqlite");
+            ours.config = ours.config.replace("workers = 1", &format!("workers = {workers}"));
+            Contender { all_cores: true, ..ours }
+        })
+        .collect()
 }
 
 /// Those that `RUSTSOCKS_PEER` and `RUSTSOCKS_FORWARD` name.
@@ -91,7 +109,7 @@ fn named(variable: &str, way: Way) -> Vec<Contender> {
                 None => (command.trim(), String::new()),
             };
             let (name, command) = (name.trim().to_owned(), Some(command.to_owned()));
-            Contender { name, command, config, way, scraped: false }
+            Contender { name, command, config, way, scraped: false, all_cores: false }
         })
         .collect()
 }

@@ -15,7 +15,7 @@
 //! | `LOAD_ROUNDS`, `LOAD_SECONDS` | rounds (3), seconds of each measurement (2) |
 //! | `LOAD_ONLY` | of set-up, ping-pong and bulk only these: `setup 32, pingpong 64, bulk down 64` |
 //! | `LOAD_SESSIONS` | sessions of mode memory (1 000 000) |
-//! | `LOAD_VARIANTS` | instead of others, what publishing figures more or less often costs, and asking for them |
+//! | `LOAD_VARIANTS` | instead of others, ours: `published` more or less often, and asked for its figures; or with one, two and four `workers` on all cores |
 //! | `RUSTSOCKS_PEER` | `name=command; name=command @@ file`: `{port}`, `{origin}`, `{dir}` are filled in, in the command and in the file, which becomes `{dir}/config` |
 //! | `RUSTSOCKS_FORWARD` | the same for what forwards plain TCP to `{origin}` |
 #![allow(
@@ -59,8 +59,10 @@ fn main() -> io::Result<()> {
 }
 
 fn contenders() -> Vec<Contender> {
-    if env::var_os("LOAD_VARIANTS").is_some() {
-        return contender::variants();
+    match env::var("LOAD_VARIANTS").as_deref() {
+        Ok("workers") => return contender::workers(),
+        Ok(_) => return contender::published(),
+        Err(_) => {}
     }
     let mut all = vec![
         contender::direct(),
