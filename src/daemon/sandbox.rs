@@ -118,7 +118,8 @@ impl Sandbox {
         body: impl FnOnce() -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
         thread::scope(|scope| {
-            let starter = thread::Builder::new().name("starter".to_owned());
+            // What it starts bears its name, too, until it takes one of its own.
+            let starter = thread::Builder::new().name(duty.name().to_owned());
             let started = starter.spawn_scoped(scope, || {
                 self.put_on(duty);
                 body()

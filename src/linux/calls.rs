@@ -6,17 +6,21 @@
 //! it from. The kernel remembers which calls are allowed whatever their arguments (Linux 5.11), so those
 //! cost a look into a bitmap; the few whose arguments count cost a walk through the filter.
 //!
-//! The lists are what the threads were seen to do under load, and what the C library, SQLite and c-ares
-//! do on other days: when the disk is full, a panic is told, or a thread starts.
+//! A call that fails so is counted nowhere: the kernel tells nobody but the thread, unless it is asked to
+//! log it, which would take a flag of seccomp(2) that no safe function sets. One that kills is in the
+//! kernel's log, with its number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use libc::c_long;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter,
 };
+
+use lists::{Call, FILES, MEMORY, MODULES, PIPES, SOCKETS, THREADS, WAITING, call};
+
+mod lists;
 
 /// What a thread is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,34 @@ pub enum Duty {
     Names,
     /// Looks after all others: files, IP, Unix and netlink sockets, threads.
     Main,
+}
+
+impl Duty {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Worker, Self::Writer, Self::Api, Self::Hash, Self::Pam, Self::Names, Self::Main];
+
+    /// Its name, in one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Writer => "writer",
+            Self::Api => "api",
+            Self::Hash => "hash",
+            Self::Pam => "pam",
+            Self::Names => "names",
+            Self::Main => "main",
+        }
+    }
+
+    /// The calls on its list, as the kernel names them; some of them with certain arguments only.
+    #[must_use]
+    pub fn calls(self) -> BTreeSet<&'static str> {
+        let whatever = parts(self).iter().flat_map(|part| part.iter().copied());
+        let all = whatever.chain(conditions(self).into_iter().map(|(call, ..)| call));
+        all.map(|call| call.name.trim_start_matches("SYS_")).collect()
+    }
 }
 
 /// What becomes of a thread that makes another call.
@@ -57,7 +89,7 @@ impl Filters {
     /// For a processor that the filters are not made for.
     pub fn new(refusal: Refusal) -> io::Result<Self> {
         let make = |duty: &Duty| Ok((*duty, program(*duty, refusal)?));
-        DUTIES.iter().map(make).collect::<io::Result<_>>().map(Self)
+        Duty::ALL.iter().map(make).collect::<io::Result<_>>().map(Self)
     }
 
     /// Puts the filter of `duty` on this thread, for good. The thread must be unable to gain
@@ -77,12 +109,12 @@ fn program(duty: Duty, refusal: Refusal) -> io::Result<BpfProgram> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for part in parts(duty) {
         for call in *part {
-            rules.insert(*call, Vec::new());
+            rules.insert(call.number, Vec::new());
         }
     }
     for (call, argument, mask, value) in conditions(duty) {
         if mask == 0 {
-            rules.insert(call, Vec::new());
+            rules.insert(call.number, Vec::new());
             continue;
         }
         let part = SeccompCondition::new(
@@ -92,7 +124,7 @@ fn program(duty: Duty, refusal: Refusal) -> io::Result<BpfProgram> {
             value,
         );
         let rule = part.and_then(|part| SeccompRule::new(vec![part])).map_err(io::Error::other)?;
-        rules.entry(call).or_default().push(rule);
+        rules.entry(call.number).or_default().push(rule);
     }
     let refused = match refusal {
         Refusal::Fails => SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
@@ -105,7 +137,7 @@ fn program(duty: Duty, refusal: Refusal) -> io::Result<BpfProgram> {
 }
 
 /// The calls that a duty may make whatever their arguments.
-const fn parts(duty: Duty) -> &'static [&'static [c_long]] {
+const fn parts(duty: Duty) -> &'static [&'static [Call]] {
     match duty {
         Duty::Worker => &[MEMORY, WAITING, SOCKETS, PIPES],
         Duty::Writer => &[MEMORY, WAITING, FILES],
@@ -119,24 +151,24 @@ const fn parts(duty: Duty) -> &'static [&'static [c_long]] {
 
 /// Calls of which an argument counts: which one, which bits of it, and what they are to be; no bits is
 /// any. A call that is there several times may be any of them.
-fn conditions(duty: Duty) -> Vec<(c_long, u8, u64, u64)> {
+fn conditions(duty: Duty) -> Vec<(Call, u8, u64, u64)> {
     let all = u64::from(u32::MAX);
     let bits = |number: libc::c_int| u64::from(number.cast_unsigned());
     // The names that a thread gives itself, and glibc its memory.
     let mut conditions = vec![
-        (libc::SYS_prctl, 0, all, bits(libc::PR_SET_NAME)),
-        (libc::SYS_prctl, 0, all, PR_SET_VMA),
+        (call!(SYS_prctl), 0, all, bits(libc::PR_SET_NAME)),
+        (call!(SYS_prctl), 0, all, PR_SET_VMA),
         // The size of a page, and what else the kernel told at the start.
-        (libc::SYS_prctl, 0, all, PR_GET_AUXV),
+        (call!(SYS_prctl), 0, all, PR_GET_AUXV),
     ];
     if matches!(duty, Duty::Pam | Duty::Names) {
         // Modules are libraries; what looks names up may be one that the C library loads.
-        conditions.push((libc::SYS_mmap, 2, 0, 0));
-        conditions.push((libc::SYS_mprotect, 2, 0, 0));
+        conditions.push((call!(SYS_mmap), 2, 0, 0));
+        conditions.push((call!(SYS_mprotect), 2, 0, 0));
     } else {
         // Memory holds code or can be written, and no new code comes.
-        conditions.push((libc::SYS_mmap, 2, bits(libc::PROT_EXEC), 0));
-        conditions.push((libc::SYS_mprotect, 2, bits(libc::PROT_EXEC), 0));
+        conditions.push((call!(SYS_mmap), 2, bits(libc::PROT_EXEC), 0));
+        conditions.push((call!(SYS_mprotect), 2, bits(libc::PROT_EXEC), 0));
     }
     let families: &[libc::c_int] = match duty {
         Duty::Worker => &[libc::AF_INET, libc::AF_INET6],
@@ -148,185 +180,22 @@ fn conditions(duty: Duty) -> Vec<(c_long, u8, u64, u64)> {
         Duty::Main => &[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK],
         Duty::Writer | Duty::Hash => &[],
     };
-    conditions.extend(families.iter().map(|family| (libc::SYS_socket, 0, all, bits(*family))));
+    conditions.extend(families.iter().map(|family| (call!(SYS_socket), 0, all, bits(*family))));
     let writing = bits(libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC);
     match duty {
         // The reserve descriptor, how many processors there are, and nothing that could be written to.
-        Duty::Worker | Duty::Hash => conditions.push((libc::SYS_openat, 2, writing, 0)),
+        Duty::Worker | Duty::Hash => conditions.push((call!(SYS_openat), 2, writing, 0)),
         Duty::Writer | Duty::Api | Duty::Pam | Duty::Names | Duty::Main => {
-            conditions.push((libc::SYS_openat, 2, 0, 0));
+            conditions.push((call!(SYS_openat), 2, 0, 0));
         }
     }
     conditions
 }
 
-const DUTIES: [Duty; 7] =
-    [Duty::Worker, Duty::Writer, Duty::Api, Duty::Hash, Duty::Pam, Duty::Names, Duty::Main];
-
 /// `PR_SET_VMA` (linux/prctl.h).
 const PR_SET_VMA: u64 = 0x5356_4d41;
 /// `PR_GET_AUXV` (linux/prctl.h).
 const PR_GET_AUXV: u64 = 0x4155_5856;
-
-/// Memory, time, signals, what locks wait by, what is written to a log or read from a descriptor, and
-/// the end of a thread.
-const MEMORY: &[c_long] = &[
-    libc::SYS_brk,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_membarrier,
-    libc::SYS_getrandom,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_gettimeofday,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_time,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_sched_setaffinity,
-    libc::SYS_getcpu,
-    libc::SYS_prlimit64,
-    libc::SYS_getrusage,
-    libc::SYS_uname,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_tgkill,
-    libc::SYS_restart_syscall,
-    // The handler of signals, which runs on any thread, tells the thread for them by its socket.
-    libc::SYS_sendto,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
-
-/// Locks, polls, and descriptors of whatever kind.
-const WAITING: &[c_long] = &[
-    libc::SYS_futex,
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_close,
-    libc::SYS_fcntl,
-    libc::SYS_dup,
-    libc::SYS_dup3,
-    libc::SYS_eventfd2,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_pwait2,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-];
-
-/// Sockets that are there. Which new ones there may be is said by their family.
-const SOCKETS: &[c_long] = &[
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
-    libc::SYS_accept4,
-    libc::SYS_accept,
-    libc::SYS_getsockname,
-    libc::SYS_getpeername,
-    libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
-    libc::SYS_shutdown,
-    libc::SYS_sendto,
-    libc::SYS_recvfrom,
-    libc::SYS_sendmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_sendmmsg,
-    libc::SYS_recvmmsg,
-    // Octets that wait (FIONREAD), and waiting or not (FIONBIO).
-    libc::SYS_ioctl,
-];
-
-/// What relays inside the kernel.
-const PIPES: &[c_long] = &[libc::SYS_pipe2, libc::SYS_splice];
-
-/// Files: what SQLite, the ledger and the token need, and the API's directory.
-const FILES: &[c_long] = &[
-    libc::SYS_lseek,
-    libc::SYS_pread64,
-    libc::SYS_pwrite64,
-    libc::SYS_fstat,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_open,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_stat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_lstat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_access,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_unlink,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_rename,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_link,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_mkdir,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_rmdir,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_readlink,
-    libc::SYS_faccessat,
-    libc::SYS_faccessat2,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_linkat,
-    libc::SYS_mkdirat,
-    libc::SYS_readlinkat,
-    libc::SYS_getdents64,
-    libc::SYS_getcwd,
-    libc::SYS_ftruncate,
-    libc::SYS_fallocate,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_msync,
-    libc::SYS_flock,
-    libc::SYS_statfs,
-    libc::SYS_fstatfs,
-    libc::SYS_sysinfo,
-    // SQLite gives new files the owner and the mode of the database where it may.
-    libc::SYS_fchmod,
-    libc::SYS_fchown,
-    libc::SYS_utimensat,
-];
-
-/// What modules of PAM do beside that: they sleep after a wrong password, and ask who they are and
-/// whom they work for. What starts their helpers is not here.
-const MODULES: &[c_long] = &[
-    libc::SYS_pselect6,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_select,
-    libc::SYS_umask,
-    libc::SYS_getppid,
-    libc::SYS_getpgid,
-    libc::SYS_getsid,
-    libc::SYS_getgroups,
-    libc::SYS_getresuid,
-    libc::SYS_getresgid,
-];
-
-/// New threads.
-const THREADS: &[c_long] =
-    &[libc::SYS_clone, libc::SYS_clone3, libc::SYS_set_robust_list, libc::SYS_rseq];
 
 #[cfg(test)]
 mod tests {
@@ -366,7 +235,7 @@ mod tests {
 
     #[test]
     fn nobody_can_start_a_program() {
-        for duty in DUTIES {
+        for duty in Duty::ALL {
             let started = std::thread::spawn(move || {
                 Filters::new(Refusal::Fails).unwrap().put_on(duty).unwrap();
                 std::process::Command::new("/bin/true").status().is_ok()
