@@ -203,7 +203,7 @@ fn the_guard_holds_whatever_the_spelling_and_whatever_a_name_turns_out_to_be() {
     }
     // Old spellings of IPv4 are names here, and have no address; where a resolver makes one of them,
     // that is judged.
-    for name in ["2130706433", "0x7f000001", "00127.0.0.1", "127.1"] {
+    for name in OLD_SPELLINGS {
         let mut client = Client::to(proxy.socks);
         client.send(b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 1080\r\n");
         let code = client.negotiate((name, port));
@@ -211,6 +211,57 @@ fn the_guard_holds_whatever_the_spelling_and_whatever_a_name_turns_out_to_be() {
     }
     let connections = origin.count.connections.load(Ordering::SeqCst);
     assert_eq!(connections, 0, "nobody got through");
+}
+
+/// 127.0.0.1 as inet_aton(3) reads it, which getaddrinfo(3) does, too.
+const OLD_SPELLINGS: [&str; 9] = [
+    "2130706433",
+    "0x7f000001",
+    "0x7F.1",
+    "017700000001",
+    "0177.1",
+    "0177.0.0.01",
+    "00127.0.0.1",
+    "127.1",
+    "127.0.1",
+];
+
+#[test]
+fn the_guard_holds_where_the_system_makes_an_address_of_an_old_spelling() {
+    let proxy = with_rules(
+        "[global]\ndefault_policy = \"allow\"\n",
+        "proxy_protocol_from = [\"127.0.0.0/8\"]",
+        None,
+        "[resolver]\nkind = \"system\"\n",
+    );
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    let ask = |client: &str, name: &str| {
+        let mut stream = Client::to(proxy.socks);
+        stream.send(format!("PROXY TCP4 {client} 198.51.100.1 4000 1080\r\n").as_bytes());
+        stream.negotiate((name, port))
+    };
+    // 00127 is octal, and so 87.
+    let (this_host, elsewhere): (Vec<_>, Vec<_>) =
+        OLD_SPELLINGS.into_iter().partition(|name| !name.starts_with("00127"));
+    assert_eq!(elsewhere.len(), 1);
+    for name in &this_host {
+        assert_eq!(ask("203.0.113.7", name), 2, "{name}");
+        // It is that address: a client of this host is connected to it.
+        assert_eq!(ask("127.0.0.1", name), 0, "{name}");
+    }
+    for name in ["0xa9fea9fe", "2852039166", "0251.0376.0251.0376", "169.254.43518"] {
+        assert_eq!(ask("127.0.0.1", name), 2, "the metadata of clouds is nobody's: {name}");
+    }
+    let denied = "SELECT count(*) FROM sessions WHERE close_code = 'acl_denied_address' AND \
+                  status = 'rejected_by_acl' AND acl_rule_matched LIKE 'guard: %'";
+    proxy.wait_count(denied, this_host.len() as i64 + 4);
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE status = 'closed'",
+        this_host.len() as i64,
+    );
+    let connections = origin.count.connections.load(Ordering::SeqCst);
+    assert_eq!(connections, this_host.len() as u64, "nobody else got through");
 }
 
 #[test]
