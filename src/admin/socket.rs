@@ -13,6 +13,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -24,6 +25,8 @@ pub(super) struct Inner {
     current: Mutex<Arc<Server>>,
     handlers: usize,
     busy: AtomicUsize,
+    /// Until when nothing is said of another server: where descriptors lack, many are built.
+    quiet_until: Mutex<Option<Instant>>,
     stopping: AtomicBool,
     counters: Arc<GateCounters>,
 }
@@ -53,7 +56,8 @@ impl Inner {
     ) -> io::Result<Self> {
         let current = Mutex::new(Arc::new(Server::new(&parent)?));
         let (busy, stopping) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { parent, current, handlers, busy, stopping, counters })
+        let quiet_until = Mutex::new(None);
+        Ok(Self { parent, current, handlers, busy, quiet_until, stopping, counters })
     }
 
     /// Where the server listens.
@@ -78,10 +82,16 @@ impl Inner {
     }
 
     /// Puts a new server in the place of one that does not answer.
-    pub(super) fn rebuild(&self) -> io::Result<()> {
+    pub(super) fn rebuild(&self, now: Instant) -> io::Result<()> {
         let next = Arc::new(Server::new(&self.parent)?);
-        tracing::warn!("the API's server within did not answer and was built anew");
         bump(&self.counters.rebuilt);
+        let mut quiet_until = self.quiet_until.lock();
+        if quiet_until.is_none_or(|until| now >= until) {
+            *quiet_until = Some(now + BETWEEN_WARNINGS);
+            let times = self.counters.rebuilt.load(Ordering::Relaxed);
+            tracing::warn!(times, "the API's server within did not answer and was built anew");
+        }
+        drop(quiet_until);
         let last = std::mem::replace(&mut *self.current.lock(), next);
         last.dismiss(self.handlers);
         Ok(())
@@ -152,3 +162,4 @@ impl Drop for PrivateDirectory {
 }
 
 const ATTEMPTS: u32 = 16;
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ mod man;
 mod migrate;
 #[cfg(feature = "database")]
 mod new_file;
+mod panics;
 mod password;
 #[cfg(feature = "database")]
 mod progress;

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::failure::Failure;
-use super::logging;
+use super::{logging, panics};
 use crate::config::Settings;
 use crate::daemon;
 
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
     logging::start(&settings.logging);
+    panics::log();
     for warning in warnings {
         tracing::warn!("{warning}");
     }

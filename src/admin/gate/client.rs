@@ -186,7 +186,7 @@ impl Client {
                     Refusal::AnswerLate
                 } else {
                     // Where that fails now, the next who is refused a connection tries again.
-                    around.inner.rebuild().ok();
+                    around.inner.rebuild(now).ok();
                     Refusal::Unavailable
                 };
                 self.refuse(refusal, bodyless, now, around);
@@ -240,7 +240,7 @@ impl Client {
             match reading.judge(&vantage, &mut self.socket) {
                 Judgement::More => {}
                 Judgement::Whole(request, bodyless) => {
-                    return ask(around, self.token, request, bodyless);
+                    return ask(around, now, self.token, request, bodyless);
                 }
                 Judgement::Unlawful(refusal, bodyless) => return Turn::Refuse(refusal, bodyless),
             }
@@ -408,9 +408,15 @@ fn begin_listening(query: EventsQuery, now: Instant, around: &Surroundings<'_>) 
 }
 
 /// Hands the request to the server within, building it anew once if it does not listen.
-fn ask(around: &Surroundings<'_>, token: Token, request: Vec<u8>, bodyless: bool) -> Turn {
+fn ask(
+    around: &Surroundings<'_>,
+    now: Instant,
+    token: Token,
+    request: Vec<u8>,
+    bodyless: bool,
+) -> Turn {
     let connected = match UnixStream::connect(around.inner.path()) {
-        Err(error) if is_dead(&error) && around.inner.rebuild().is_ok() => {
+        Err(error) if is_dead(&error) && around.inner.rebuild(now).is_ok() => {
             UnixStream::connect(around.inner.path())
         }
         connected => connected,
