@@ -279,7 +279,7 @@ fn it_shows_what_has_passed() {
     };
     scene["users"] = json!(past::USERS);
     scene["hosts"] = json!(past::HOSTS);
-    scene["living"] = json!(if seconds.is_some() { 64 } else { 12 });
+    scene["living"] = json!(if seconds.is_some() { 48 } else { 12 });
     scene["seconds"] = json!(seconds.unwrap_or(2));
     scene["height"] = json!(PICTURE_HEIGHT);
     scene["picture"] = json!(picture);

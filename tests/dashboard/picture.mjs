@@ -6,7 +6,7 @@ import { DESK, fits, lives, run, scene, until } from "./browser.mjs";
 import { open } from "./socks.mjs";
 
 const EACH_MS = 250;
-const PER_TURN = 3;
+const PER_TURN = 2;
 
 /** A target at the port of HTTPS where we may have it. */
 function target() {
@@ -42,7 +42,7 @@ await run(async (visit) => {
   const turn = async () => {
     turns += 1;
     const wave = 1 + 0.4 * Math.sin(turns / 9) + 0.2 * Math.random();
-    living.forEach((socket, index) => ask(socket, Math.floor(wave * 900_000 / (1 + index)), Math.floor(60_000 / (1 + index))));
+    living.forEach((socket, index) => ask(socket, Math.floor(wave * 450_000 / (1 + index)), Math.floor(60_000 / (1 + index))));
     for (let count = 0; count < PER_TURN * wave; count += 1) {
       const socket = await session();
       ask(socket, 20_000, 400);
@@ -91,6 +91,7 @@ await run(async (visit) => {
   await page.screenshot({ path: `${scene.out}/week.png`, fullPage: true });
   for (const name of ["sessions", "history", "users", "destinations", "node"]) {
     await page.locator(`#nav a[data-page=${name}]`).click();
+    await page.locator("h1", { hasText: new RegExp(name, "i") }).waitFor();
     await page.locator("td, dd").nth(5).waitFor();
     if (name === "sessions") await page.locator("tbody a").nth(4).click();
     if (name === "history") await page.locator("tbody a").first().click();

@@ -2,7 +2,7 @@
 
 import { token, withQuery } from "./api.js";
 import { h, say } from "./element.js";
-import { exampleOf, schemaTree } from "./parts/schema.js";
+import { exampleOf, prose, schemaTree } from "./parts/schema.js";
 import { keepTheme } from "./theme.js";
 
 const SHOWN_MAX = 256 * 1024;
@@ -29,7 +29,7 @@ function show(spec) {
   main.replaceChildren(
     h("div", { class: "page-head" }, h("h1", null, "API"), h("span", { class: "note" },
       `${spec.info.title} ${spec.info.version} · OpenAPI ${spec.openapi}`), h("span", { class: "grow" }), tokenField()),
-    h("p", { class: "about" }, spec.info.description),
+    h("p", { class: "about" }, prose(spec.info.description)),
     ...spec.tags.map((tag) => h("section", { class: "card ops" },
       h("header", null, h("h2", null, tag.name), h("span", { class: "note" }, tag.description)),
       operations.filter((one) => one.tags.includes(tag.name)).map((one) => operation(spec, one)))));
@@ -68,7 +68,7 @@ function operation(spec, one) {
 
 function details(spec, one) {
   const parts = [];
-  if (one.description) parts.push(h("p", { class: "about" }, one.description));
+  if (one.description) parts.push(h("p", { class: "about" }, prose(one.description)));
   parts.push(trial(spec, one), h("h3", null, "Answers"), ...Object.entries(one.responses).map(([status, answer]) =>
     response(spec, status, resolve(spec, answer))));
   return parts;
@@ -80,7 +80,7 @@ function resolve(spec, thing) {
 
 function response(spec, status, answer) {
   const [kind, content] = Object.entries(answer.content ?? {})[0] ?? [];
-  const head = [h("b", { class: "num", "data-class": status[0] }, status), h("span", null, answer.description),
+  const head = [h("b", { class: "num", "data-class": status[0] }, status), h("span", null, prose(answer.description)),
     kind && h("span", { class: "faint" }, kind)];
   const tree = content?.schema && content.schema.type !== "string" ? schemaTree(spec, content.schema) : null;
   if (!tree) return h("div", { class: "answer" }, head);
@@ -101,7 +101,7 @@ function trial(spec, one) {
   } },
   inputs.length > 0 && h("table", { class: "takes" }, h("tbody", null, inputs.map(([parameter, input]) => h("tr", null,
     h("th", { scope: "row" }, h("code", null, parameter.name), parameter.required && h("span", { class: "faint" }, " in the path")),
-    h("td", null, input), h("td", { class: "soft" }, parameter.description, " ", rangeOf(parameter.schema)))))),
+    h("td", null, input), h("td", { class: "soft" }, prose(parameter.description), " ", rangeOf(parameter.schema)))))),
   body, schema && h("details", { class: "answer" }, h("summary", null, "What the body may hold"), schemaTree(spec, schema)),
   h("div", { class: "buttons" }, h("button", { type: "submit", class: "first" }, "Try it"), stop), said);
   return form;

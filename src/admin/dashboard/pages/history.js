@@ -70,7 +70,7 @@ export function mount(place) {
         TEXTS.map(([name, , label]) => h("label", { class: "field" }, label, inputs[name])),
         h("label", { class: "field" }, "Status", status), h("label", { class: "field" }, "Ending", code), ranges, clear), wrong),
       list, nothing,
-      h("div", { class: "table-foot" }, range, h("span", { class: "grow" }), order, back, forth)));
+      h("div", { class: "table-foot" }, range, h("span", { class: "turns" }, order, back, forth))));
 
   function columns() {
     const open = (record) => link("history", { ...here().params, id: record.session_id });

@@ -66,7 +66,7 @@ export function mount(place) {
       h("div", { class: "inside" }, form, verdict)),
     h("section", { class: "card" }, h("header", null, h("h2", null, "In the order in which they are tried"),
       h("span", { class: "note" }, "the first that holds decides")), list, nothing, otherwise,
-    h("div", { class: "table-foot" }, range, h("span", { class: "grow" }), back, forth)));
+    h("div", { class: "table-foot" }, range, h("span", { class: "turns" }, back, forth))));
 
   function turn(step) {
     if (step > 0 && next !== null) cursors.push(next);

@@ -57,7 +57,7 @@ export function mount(place) {
         Object.values(fields).map(({ label, input }) => h("label", { class: "field" }, label, input)),
         h("label", { class: "field" }, "Sort by", sortBy), clear), wrong),
       list, nothing,
-      h("div", { class: "table-foot" }, range, h("span", { class: "grow" }), back, forth)));
+      h("div", { class: "table-foot" }, range, h("span", { class: "turns" }, back, forth))));
 
   function columns() {
     return [

@@ -9,7 +9,7 @@ import { poll } from "../poll.js";
 
 const EVERY_MS = 5000;
 const WINDOWS = [["1", "1 h"], ["6", "6 h"], ["24", "24 h"], ["168", "7 d"]];
-const TOPS = [["10", "10"], ["25", "25"], ["100", "100"]];
+const TOPS = [["10", "Top 10"], ["25", "25"], ["100", "100"]];
 const MEASURES = [["bytes", "By traffic"], ["sessions", "By sessions"]];
 const COLOURS = ["c-s1", "c-s2", "c-s3", "c-s4", "c-s5", "c-quiet"];
 const NAMED = 5;
@@ -63,7 +63,7 @@ function mount(place, kind) {
         ["Closed", answer.closed_sessions, count, "c-good"], ["Failed", answer.failed_sessions, count, "c-warn"],
         ["Refused", answer.rejected_sessions, count, "c-bad"]]),
       figure("Live now", count(answer.active_sessions), exactTime(answer.generated_at), [],
-        answer.total_sessions > 0 && `A session of this window has moved ${octets(bytes / answer.total_sessions)} on the mean.`));
+        answer.total_sessions > 0 && `A session of this window has moved ${octets(bytes / answer.total_sessions)} on average.`));
     if (entries.length === 0) {
       share.replaceChildren();
       list.replaceChildren(empty("Nothing here", kind.none));

@@ -4,6 +4,11 @@ import { h } from "../element.js";
 
 const DEPTH_MAX = 6;
 
+/** A text of the document: what stands in backticks is code. */
+export function prose(text) {
+  return (text ?? "").split("`").map((part, index) => (index % 2 === 1 ? h("code", null, part) : part));
+}
+
 function resolved(spec, schema) {
   return schema.$ref ? spec.components.schemas[schema.$ref.split("/").at(-1)] : schema;
 }
@@ -32,7 +37,7 @@ export function schemaTree(spec, schema, depth = 0) {
   return h("ul", { class: "tree" }, Object.entries(inner.properties).map(([name, property]) => {
     const below = schemaTree(spec, property, depth + 1);
     const line = [h("code", null, name), h("span", { class: "kind" }, kindOf(spec, property)),
-      h("span", { class: "soft" }, property.description ?? resolved(spec, property).description ?? "")];
+      h("span", { class: "soft" }, prose(property.description ?? resolved(spec, property).description))];
     return h("li", null, below ? h("details", null, h("summary", null, line), below) : h("div", { class: "leaf" }, line));
   }));
 }
