@@ -214,7 +214,8 @@ mod tests {
         for command in line.get_subcommands() {
             doers(command, "rustsocks ", &mut found);
         }
-        assert!(found.len() > 15, "{found:?}");
+        let least = if cfg!(feature = "database") { 15 } else { 10 };
+        assert!(found.len() > least, "{found:?}");
         for (name, help) in found {
             assert!(help.contains(&name), "{name} shows no example of itself: {help:?}");
         }

@@ -211,6 +211,7 @@ mod tests {
         Settings::parse_with(path, text, &environment).map_err(|error| error.to_string())
     }
 
+    #[cfg(feature = "database")]
     #[test]
     fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
         let text = "[server]\nbind_port = 1081\nmax_connections = 7\n[logging]\nlevel = \"warn\"\n";
@@ -263,6 +264,7 @@ mod tests {
         assert!(wrong.starts_with("a.toml:1:"), "{wrong}");
     }
 
+    #[cfg(feature = "database")]
     #[test]
     fn a_variable_that_nobody_reads_is_warned_of() {
         let variables = [
@@ -279,6 +281,7 @@ mod tests {
         assert!(warnings[2].contains("RUSTSOCKS_SERVICE_HOST"), "{warnings:?}");
     }
 
+    #[cfg(feature = "database")]
     #[test]
     fn every_key_with_one_value_takes_its_own_default() {
         let known = known();

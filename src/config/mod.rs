@@ -34,5 +34,6 @@ pub use settings::{
 pub use show::show;
 pub use users::parse_users;
 
-#[cfg(test)]
+// A build without a database refuses what is configured by default, and so whatever is tried here.
+#[cfg(all(test, feature = "database"))]
 mod tests;

@@ -80,6 +80,7 @@ impl Settings {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "database")]
     #[test]
     fn a_value_says_where_it_comes_from_and_stays_what_it_is() {
         let text = "[server]\n\nbind_port = 1081\n[[server.listen]]\naddress = \"::1\"\nport = 1\n\
