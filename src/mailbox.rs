@@ -55,6 +55,8 @@ pub enum Letter {
     },
     /// Judge by this policy from now on.
     Policy(Arc<Policy>),
+    /// A quota is used up: sessions that it ends are ended, those that move nothing, too.
+    QuotaUsedUp,
     /// More ledger slots.
     Chunk(Chunk),
     /// Accept what waits, close the listeners, let sessions go on until the deadline, and return. A
@@ -105,6 +107,7 @@ impl Letter {
             Self::Resolved { .. }
             | Self::Verdict { .. }
             | Self::Policy(_)
+            | Self::QuotaUsedUp
             | Self::Chunk(_)
             | Self::Guest(_)
             | Self::Drain { .. } => 1,

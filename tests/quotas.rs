@@ -151,6 +151,29 @@ fn a_quota_cuts_at_its_limit_and_touches_nobody_else() {
 }
 
 #[test]
+fn sessions_that_are_idle_end_with_the_quota_that_others_have_used_up() {
+    let proxy = Proxy::with(
+        "[[limits.quotas]]\nname = \"all\"\nusers = [\"*\"]\nper = \"all\"\nperiod = \"month\"\n\
+         limit_mib = 1\n",
+    );
+    let (origin, echo) = (Origin::echo(), UdpEcho::on("127.0.0.1:0"));
+    let connected = || Client::connected(proxy.socks, origin.address);
+    let mut idle: Vec<_> = (0..8).map(|_| connected()).collect();
+    let datagrams = Associated::with(proxy.socks);
+    datagrams.send(echo.address, b"x");
+    assert_eq!(datagrams.receive().1, b"x");
+    load(connected(), Arc::default()).join().unwrap();
+    let cut = "SELECT count(*) FROM sessions WHERE status = 'closed' AND \
+               close_code = 'quota_exceeded'";
+    proxy.wait_count(cut, 10);
+    for client in &mut idle {
+        assert!(matches!(client.stream.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    let active = "SELECT count(*) FROM sessions WHERE status = 'active'";
+    assert_eq!(proxy.count(active), 0);
+}
+
+#[test]
 fn what_was_used_is_known_after_a_crash() {
     let mib = size("QUOTA_MIB", 16);
     let limit = (mib as u64) << 20;

@@ -178,15 +178,21 @@ impl Running<'_> {
         }
     }
 
-    /// Logs which quotas have come to a mark: once for each mark and period.
+    /// Logs which quotas have come to a mark, once for each mark and period; and has sessions ended by
+    /// one that is used up which move nothing, and so would not learn of it.
     fn tell_of_quotas(&self) {
+        let mut used_up = false;
         for News { subject, exhausted } in self.shared.admission.limits().news() {
+            used_up |= exhausted;
             let how = if exhausted { "used up" } else { "nearly used up" };
             let Subject { quota, user, .. } = subject;
             match user {
                 Some(user) => tracing::warn!("quota {how}: quota={quota:?} user={user:?}"),
                 None => tracing::warn!("quota {how}: quota={quota:?}"),
             }
+        }
+        if used_up {
+            self.order(|| Letter::QuotaUsedUp);
         }
     }
 

@@ -95,6 +95,13 @@ impl Throttle {
         Ok([upload.allow(caps[0], wants[0], now.mono), download.allow(caps[1], wants[1], now.mono)])
     }
 
+    /// Whether a quota is used up that ends the session: no portion will be allowed any more.
+    #[must_use]
+    pub fn is_exhausted(&self, now: Now) -> bool {
+        let used_up = |quota: &Metered| quota.usage.used(now.utc_ms) >= quota.octets;
+        self.quotas.iter().any(|quota| quota.brake.is_none() && used_up(quota))
+    }
+
     /// So much was `read` of each way. One that has `more`, or may have, asks for its next quantum; what
     /// another has not used goes back.
     pub fn charge(&mut self, read: [u64; 2], more: [bool; 2], now: Now) {
@@ -117,6 +124,12 @@ impl Throttle {
     #[must_use]
     pub fn resumes_at(&self, now: Instant) -> Option<Instant> {
         self.ways.iter().filter_map(|way| way.waits(now)).min()
+    }
+
+    /// When a way that waits has its turn.
+    #[must_use]
+    pub fn turn(&self, way: usize, now: Instant) -> Option<Instant> {
+        self.ways[way].waits(now)
     }
 
     /// Whether a way need not wait.

@@ -195,6 +195,16 @@ impl Connection {
         Fate::Release
     }
 
+    /// A quota is used up. If it counts for that, it ends in its next turn, though it has nothing to move.
+    pub(super) fn note_quotas(&self, now: Now) -> Fate {
+        let exhausted = match &self.link {
+            Link::Relaying(relaying) => relaying.passage.is_exhausted(now),
+            Link::Associated(associated) => associated.is_exhausted(now),
+            Link::Front(_) | Link::Parting(_) => false,
+        };
+        if exhausted { Fate::Again } else { Fate::Wait }
+    }
+
     /// Ends it at once if it is the session of this id, because somebody at the address `from` said
     /// so. A session that has ended meanwhile keeps its ending.
     pub(super) fn kill(&mut self, id: SessionId, from: IpAddr, kit: &mut Kit) -> Fate {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::connection::{Connection, Fate};
+use super::kit::Kit;
 use super::worker::Worker;
+use crate::key::Key;
 use crate::mailbox::{Letter, Victim};
 use crate::policy::Policy;
 use crate::session::Outcome;
@@ -33,6 +36,7 @@ impl Worker {
                     self.door.take_in(guest, &mut self.slots, &mut self.kit);
                 }
                 Letter::Policy(policy) => self.take_policy(policy),
+                Letter::QuotaUsedUp => self.recounted_to = Some(0),
                 Letter::Chunk(chunk) => self.kit.share.add(chunk),
                 Letter::Drain { until, leave_at } => self.drain(Drain { until, leave_at }),
             }
@@ -52,14 +56,33 @@ impl Worker {
 
     /// Judges a portion of those who are here by the policy in force.
     pub(super) fn judge_some(&mut self) {
-        let Some(first) = self.judged_to else { return };
-        let end = self.slots.span().min(first.saturating_add(JUDGED_PER_TURN));
+        if let Some(first) = self.judged_to {
+            self.judged_to = self.visit(first, Connection::renew);
+        }
+    }
+
+    /// Looks at a portion of those who are here whether a quota that is used up ends them.
+    pub(super) fn recount_some(&mut self) {
+        if let Some(first) = self.recounted_to {
+            let note = |connection: &mut Connection, _, kit: &mut Kit| connection.note_quotas(kit.now);
+            self.recounted_to = self.visit(first, note);
+        }
+    }
+
+    /// Does something with a portion of those who are here, from this place on; where the next portion
+    /// begins, if there is one.
+    fn visit(
+        &mut self,
+        first: u32,
+        what: impl Fn(&mut Connection, Key, &mut Kit) -> Fate,
+    ) -> Option<u32> {
+        let end = self.slots.span().min(first.saturating_add(VISITED_PER_TURN));
         for slot in first..end {
             if let Some(key) = self.slots.key_at(slot) {
-                self.with(key, |connection, kit| connection.renew(key, kit));
+                self.with(key, |connection, kit| what(connection, key, kit));
             }
         }
-        self.judged_to = (end < self.slots.span()).then_some(end);
+        (end < self.slots.span()).then_some(end)
     }
 
     /// Hands finished look-ups to those who asked; there are no more than may be in flight.
@@ -130,7 +153,7 @@ pub(super) struct Drain {
     leave_at: Instant,
 }
 
-/// Places of connections looked at per turn when the policy has changed.
-const JUDGED_PER_TURN: u32 = 1024;
+/// Places of connections looked at per turn when the policy has changed, or a quota is used up.
+const VISITED_PER_TURN: u32 = 1024;
 /// Letters read per turn, by their weight.
 const LETTERS_PER_TURN: usize = 256;

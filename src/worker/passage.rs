@@ -174,6 +174,18 @@ impl Passage {
         resumes
     }
 
+    /// Whether a quota is used up that ends it, though nothing moves.
+    #[must_use]
+    pub fn is_exhausted(&self, now: Now) -> bool {
+        self.throttled.as_ref().is_some_and(|throttled| throttled.throttle.is_exhausted(now))
+    }
+
+    /// When a direction has its turn that is held back until then; `None` if it need not wait.
+    #[must_use]
+    pub fn turn(&self, direction: Direction, now: Instant) -> Option<Instant> {
+        self.throttled.as_ref()?.throttle.turn(direction as usize, now)
+    }
+
     fn helds(&self) -> [usize; 2] {
         [Direction::Upload, Direction::Download].map(|direction| self.relay.held(direction))
     }

@@ -180,6 +180,11 @@ impl Associated {
         permitted && self.association.renew(policy)
     }
 
+    /// Whether a quota is used up that ends it, though nothing passes.
+    pub(super) fn is_exhausted(&self, now: Now) -> bool {
+        self.throttle.as_ref().is_some_and(|throttle| throttle.is_exhausted(now))
+    }
+
     /// Whether a datagram has passed, either way.
     pub(super) const fn has_relayed(&self) -> bool {
         self.traffic.packets_sent > 0 || self.traffic.packets_received > 0

@@ -80,6 +80,8 @@ pub struct Worker {
     pub(super) draining: Option<Drain>,
     /// Up to which slot connections are judged by a policy that is new; `None` when all are.
     pub(super) judged_to: Option<u32>,
+    /// The same of a quota that is used up.
+    pub(super) recounted_to: Option<u32>,
     poll: Poll,
     events: Events,
 }
@@ -126,6 +128,7 @@ impl Worker {
             mailbox: parts.mailbox,
             draining: None,
             judged_to: None,
+            recounted_to: None,
             poll: parts.poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
         })
@@ -148,6 +151,7 @@ impl Worker {
             self.note_readiness();
             self.read_letters();
             self.judge_some();
+            self.recount_some();
             self.kit.resolver.tend(self.kit.now.mono);
             self.expire_deadlines();
             let mut served = self.advance_ready();
@@ -170,7 +174,8 @@ impl Worker {
     /// How long there is nothing to do, unless an event comes; bounded, so that a letter whose
     /// wake-up the kernel refused is read all the same.
     fn wait(&self, now: Instant) -> Duration {
-        if !self.kit.ready.is_empty() || !self.mailbox.is_empty() || self.judged_to.is_some() {
+        let visits = self.judged_to.is_some() || self.recounted_to.is_some();
+        if !self.kit.ready.is_empty() || !self.mailbox.is_empty() || visits {
             return Duration::ZERO;
         }
         let unsent = (self.kit.journal.backlog_len() > 0).then(|| now + UNSENT_WAIT_MAX);
