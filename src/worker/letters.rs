@@ -64,7 +64,8 @@ impl Worker {
     /// Looks at a portion of those who are here whether a quota that is used up ends them.
     pub(super) fn recount_some(&mut self) {
         if let Some(first) = self.recounted_to {
-            let note = |connection: &mut Connection, _, kit: &mut Kit| connection.note_quotas(kit.now);
+            let note =
+                |connection: &mut Connection, _, kit: &mut Kit| connection.note_quotas(kit.now);
             self.recounted_to = self.visit(first, note);
         }
     }

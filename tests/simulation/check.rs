@@ -26,7 +26,7 @@ impl World {
         assert_eq!(self.admission.sockets(), sockets, "the count is not the sockets");
         assert!(sockets <= self.admission.sockets_max());
         let mut earliest: Option<Instant> = None;
-        let (mut stashed, mut listed) = (0, 0);
+        let (mut stashed, mut listed, mut relays) = (0, 0, false);
         for key in self.slots.keys() {
             let connection = self.slots.get(key).unwrap();
             let deadline = connection.deadline().expect("whoever lives has a deadline");
@@ -34,7 +34,9 @@ impl World {
             assert!(deadline > now, "{number} outlives its deadline in {}", connection.stage());
             earliest = Some(earliest.map_or(deadline, |before| before.min(deadline)));
             listed += usize::from(connection.session.is_some());
-            stashed += connection.check_nobody_waits_in_vain();
+            relays |= matches!(connection.link, Link::Relaying(_));
+            stashed += connection.check_nobody_waits_in_vain(now);
+            connection.check_turns(now + self.kit.limited.patience(self.kit.parties.len()), now);
             connection.check_patience(now);
             connection.check_who_has_asked_is_understood(&self.kit.parties[number]);
         }
@@ -45,6 +47,16 @@ impl World {
         let lent = self.kit.carrier.pool().lent();
         assert_eq!(lent > 0, stashed > 0, "{lent} blocks for {stashed} octets");
         assert_eq!(self.kit.table.len(), listed, "the table is not the live sessions");
+        let (mut read, mut delivered) = (0, 0);
+        for party in &self.kit.parties {
+            if let (Some(upstream), Some(client)) = (&party.upstream, &party.client) {
+                read += upstream.borrow().read;
+                delivered += client.borrow().written - party.replied;
+            }
+        }
+        if relays || read > 0 {
+            self.kit.limited.check(read, delivered, now);
+        }
     }
 
     /// When everybody has gone.
@@ -94,7 +106,10 @@ impl World {
         let command = party.wants();
         let cut = matches!(
             done.outcome,
-            Outcome::TerminatedByAdmin | Outcome::Shutdown | Outcome::ClientReset
+            Outcome::TerminatedByAdmin
+                | Outcome::Shutdown
+                | Outcome::ClientReset
+                | Outcome::QuotaExceeded
         );
         // Whoever asks properly is answered, unless it was cut or hung up itself.
         let complete = line.borrow().read >= party.script.octets.len() as u64;
@@ -168,7 +183,7 @@ impl Connection {
     }
 
     /// What could be done is done when a turn is over. Answers how much is stashed.
-    fn check_nobody_waits_in_vain(&self) -> usize {
+    fn check_nobody_waits_in_vain(&self, now: Instant) -> usize {
         let number = self.number;
         let client = self.client.line();
         match &self.link {
@@ -199,6 +214,9 @@ impl Connection {
                     let held = passage.held(direction);
                     stashed += held;
                     assert!(held == 0 || !sink.is_writable(), "{number}: {direction:?} is stuck");
+                    if passage.turn(direction, now).is_some() {
+                        continue;
+                    }
                     let more = source.unread_by_proxy() > 0 && sink.is_writable();
                     assert!(!more, "{number}: {direction:?} stands still");
                     let fin = held == 0 && source.ends_before(sink) && !sink.is_broken();
@@ -214,6 +232,19 @@ impl Connection {
                 let silent = !parting.outbox.is_empty() && client.is_writable();
                 assert!(!silent, "{number} gets no reply");
                 0
+            }
+        }
+    }
+
+    /// Whoever is held back is looked at when its turn comes, and that is soon.
+    fn check_turns(&self, soon: Instant, now: Instant) {
+        let Link::Relaying(relaying) = &self.link else { return };
+        for direction in [Direction::Upload, Direction::Download] {
+            if let Some(turn) = relaying.passage.turn(direction, now) {
+                let number = self.number;
+                let deadline = relaying.passage.deadline();
+                assert!(deadline <= turn, "{number}: {direction:?} is not looked at in its turn");
+                assert!(turn <= soon, "{number}: {direction:?} waits for ever");
             }
         }
     }

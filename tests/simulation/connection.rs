@@ -128,16 +128,28 @@ impl Connection {
     /// Judges it by the policy that has come into force, and ends it if that forbids it.
     pub(crate) fn renew(&mut self, key: Key, kit: &mut Kit) -> Fate {
         let now = kit.agenda.now;
+        let mut throttled = false;
         let may_go_on = match &mut self.link {
             Link::Front(_) => return self.renew_front(key, kit).unwrap_or(Fate::Wait),
             Link::Relaying(relaying) => match &mut relaying.standing {
-                Some(standing) => standing.renew(&kit.policy, now),
+                Some(standing) => {
+                    let may_go_on = standing.renew(&kit.policy, now);
+                    let Standing { identity, ruling, .. } = &*standing;
+                    let clocks = kit.agenda.clocks();
+                    let throttle = kit.policy.throttle(identity, ruling.as_ref(), clocks);
+                    throttled = relaying.passage.set_throttle(throttle, clocks);
+                    may_go_on
+                }
                 None => true,
             },
             Link::Associated(associated) => associated.renew(self.opened, &kit.policy, now),
             Link::Parting(_) => true,
         };
-        if may_go_on { Fate::Wait } else { self.cut(Outcome::PolicyChanged, kit) }
+        match (may_go_on, throttled) {
+            (true, false) => Fate::Wait,
+            (true, true) => Fate::Again,
+            (false, _) => self.cut(Outcome::PolicyChanged, kit),
+        }
     }
 
     /// No step is taken under a policy that is not in force any more.
@@ -175,6 +187,10 @@ impl Connection {
                 self.perform(next, key, kit)
             }
             Link::Relaying(relaying) => {
+                if relaying.passage.resumes(kit.agenda.now) {
+                    kit.told.turns_taken += 1;
+                    return Fate::Again;
+                }
                 let outcome = relaying.passage.expired();
                 self.cut(outcome, kit)
             }
@@ -256,6 +272,9 @@ impl Connection {
         let lent = Lent { carrier: &mut kit.carrier, session, publish_every: 3, now };
         let portion = relaying.passage.advance(&mut self.client, &mut relaying.upstream, lent);
         kit.told.octets += portion.moved.bytes_sent + portion.moved.bytes_received;
+        if portion.exhausted {
+            return self.cut(Outcome::QuotaExceeded, kit);
+        }
         match portion.advance {
             Advance::Waiting => Fate::Wait,
             Advance::Again => Fate::Again,

@@ -17,6 +17,7 @@ mod check;
 mod client;
 mod connection;
 mod dice;
+mod limits;
 mod line;
 mod odds;
 mod outside;

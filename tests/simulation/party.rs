@@ -74,7 +74,8 @@ pub(crate) fn pattern(number: usize, way: Way, at: u64) -> u8 {
 }
 
 impl Party {
-    pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
+    /// One of a world in which all move much, or of another.
+    pub(crate) fn new(number: usize, much: bool, dice: &mut Dice) -> Self {
         let through_balancer = dice.chance(15);
         let script = Script::new(dice, through_balancer, number);
         let ip = match dice.below(10) {
@@ -84,6 +85,7 @@ impl Party {
         };
         let payload = |dice: &mut Dice| match dice.below(10) {
             0..=1 => 0,
+            2..=7 if much => dice.below(6_000) as usize,
             2..=7 => dice.below(400) as usize,
             _ => dice.below(9_000) as usize,
         };

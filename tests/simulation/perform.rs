@@ -254,7 +254,11 @@ impl Connection {
         let early = front.inbox.unused();
         let timeouts = front.machine.policy().timeouts;
         let standing = front.machine.standing();
-        let passage = Passage::new(early, timeouts, kit.agenda.now, kit.carrier.pool());
+        let clocks = kit.agenda.clocks();
+        let mut passage = Passage::new(early, timeouts, clocks.mono, kit.carrier.pool());
+        if let Some(throttle) = front.machine.throttle(clocks) {
+            passage.set_throttle(Some(throttle), clocks);
+        }
         self.link = Link::Relaying(Box::new(Relaying { standing, upstream, passage }));
         Fate::Again
     }

@@ -8,9 +8,10 @@ use rustsocks::policy::{Policy, Timeouts};
 use rustsocks::socks::{Command, CommandSet, Method, MethodSet};
 
 use crate::dice::Dice;
+use crate::limits::Limited;
 use crate::odds::alice;
 
-pub(crate) fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
+pub(crate) fn policy(generation: u64, limited: &Limited, dice: &mut Dice) -> Arc<Policy> {
     let commands = CommandSet::NONE.with(Command::Connect).with(Command::UdpAssociate);
     let guard = match dice.chance(80) {
         true => Guard::Auto(OwnListeners::default()),
@@ -31,6 +32,7 @@ pub(crate) fn policy(generation: u64, dice: &mut Dice) -> Arc<Policy> {
         // Now and then a reload takes her away.
         users: if dice.chance(85) { Arc::clone(&alice().0) } else { Arc::default() },
         acl: Acl::new(guard),
+        limits: limited.policy(),
         timeouts: Timeouts {
             handshake: dice.pick(&[ms(1_000), HANDSHAKE_MAX]),
             connect: dice.pick(&[ms(2_000), CONNECT_MAX]),

@@ -20,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) backlog: u64,
     pub(crate) stale: u64,
     pub(crate) sockets_refused: u64,
+    /// Turns of sessions that had waited for them.
+    pub(crate) turns_taken: u64,
 }
 
 impl Told {
@@ -38,12 +40,13 @@ impl Told {
         self.backlog += world.backlog;
         self.stale += world.stale;
         self.sockets_refused += world.sockets_refused;
+        self.turns_taken += world.turns_taken;
     }
 
     /// Every ending that the machines and passages know, and every trouble.
     pub(crate) fn assert_everything_happened(&self) {
         // What only a worker, an operator's rules or a crash can bring about.
-        let elsewhere = ["banned", "crash", "internal_error", "quota_exceeded"];
+        let elsewhere = ["banned", "crash", "internal_error"];
         for outcome in Outcome::ALL {
             let code = outcome.close_code();
             let seen = self.outcomes.contains_key(code);
@@ -57,6 +60,7 @@ impl Told {
             ("endings that waited for room", self.backlog),
             ("stale answers", self.stale),
             ("sockets refused", self.sockets_refused),
+            ("turns that were waited for", self.turns_taken),
         ] {
             assert!(count > 0, "there were no {what}: {self}");
         }
@@ -68,7 +72,7 @@ impl fmt::Display for Told {
         write!(
             f,
             "{} worlds, {} turns, {} sessions, {} octets, {} datagrams, {} commits ({} failed), {} \
-             checkpoints, {} openings left out, {} endings delayed, {} stale answers; endings: {:?}",
+             checkpoints, {} openings left out, {} endings delayed, {} stale answers, {} turns waited for; endings: {:?}",
             self.worlds,
             self.turns,
             self.outcomes.values().sum::<u64>(),
@@ -80,6 +84,7 @@ impl fmt::Display for Told {
             self.openings_left_out,
             self.backlog,
             self.stale,
+            self.turns_taken,
             self.outcomes,
         )
     }

@@ -20,6 +20,7 @@ use rustsocks::worker::slots::Slots;
 use crate::agenda::{Agenda, Happening};
 use crate::connection::{Connection, Fate, Front, Link};
 use crate::dice::Dice;
+use crate::limits::Limited;
 use crate::line::{Closed, Line, Wire};
 use crate::party::Party;
 use crate::policies::policy;
@@ -31,6 +32,7 @@ pub(crate) struct Kit {
     pub(crate) dice: Dice,
     pub(crate) agenda: Agenda,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) limited: Limited,
     pub(crate) deadlines: Deadlines,
     pub(crate) ready: VecDeque<Key>,
     pub(crate) carrier: Carrier,
@@ -65,7 +67,9 @@ impl World {
         let mut agenda = Agenda::new(clock::mono());
         let count = dice.between(10, 50) as usize;
         let span = dice.pick(&[300, 5_000, 40_000]);
-        let parties: Vec<Party> = (0..count).map(|number| Party::new(number, &mut dice)).collect();
+        let limited = Limited::new(&mut dice);
+        let party = |number| Party::new(number, limited.is_any(), &mut dice);
+        let parties: Vec<Party> = (0..count).map(party).collect();
         for number in 0..count {
             agenda.plan(dice.below(span), Happening::Arrives(number));
         }
@@ -90,12 +94,13 @@ impl World {
         let seats = dice.pick(&[3, 8, 40, 100]);
         let sockets = dice.pick(&[seats * 4, seats * 2, seats]);
         let rows = Rows::new(receiver, Arc::clone(&ledger), Arc::clone(&table), &mut dice);
-        let policy = policy(1, &mut dice);
+        let policy = policy(1, &limited, &mut dice);
         Self {
             kit: Kit {
                 dice,
                 agenda,
                 policy,
+                limited,
                 deadlines: Deadlines::new(),
                 ready: VecDeque::new(),
                 carrier: Carrier::new(),
@@ -133,6 +138,7 @@ impl World {
             while let Some(what) = self.kit.agenda.pop_due() {
                 self.happen(what);
             }
+            self.kit.limited.see(self.kit.agenda.clocks().utc_ms);
             self.turn();
             turns += 1;
             assert!(turns < TURNS_MAX, "no end of turns");
@@ -298,7 +304,7 @@ impl World {
             }
             Happening::Reload => {
                 let generation = self.kit.policy.generation + 1;
-                self.kit.policy = policy(generation, &mut self.kit.dice);
+                self.kit.policy = policy(generation, &self.kit.limited, &mut self.kit.dice);
                 let live: Vec<Key> = self.slots.keys().collect();
                 for key in live {
                     self.with(key, |connection, key, kit| connection.renew(key, kit));

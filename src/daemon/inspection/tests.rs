@@ -3,9 +3,8 @@ use super::*;
 fn settings(text: &str) -> Settings {
     // Without a database it must be said that there is to be none.
     let storage = if cfg!(feature = "database") { "sqlite" } else { "memory" };
-    let text = format!(
-        "sessions.ledger_path = \"/dev/shm\"\nsessions.storage = \"{storage}\"\n{text}"
-    );
+    let text =
+        format!("sessions.ledger_path = \"/dev/shm\"\nsessions.storage = \"{storage}\"\n{text}");
     Settings::parse(None, &text).unwrap().0
 }
 
