@@ -62,13 +62,24 @@ impl Api {
 
     /// The answer when a history does not answer.
     pub(super) fn unavailable(&self, why: &Unavailable) -> ApiReply {
-        let reply = ApiReply::problem(503, &why.to_string());
         match why {
             Unavailable::Busy => {
                 bump(&self.gate.history_busy);
-                reply.with_header("Retry-After", "1")
+                busy()
             }
-            Unavailable::TooLong | Unavailable::Failed(_) => reply,
+            Unavailable::TooLong | Unavailable::Failed(_) => {
+                ApiReply::problem(503, &why.to_string())
+            }
         }
     }
+}
+
+/// Whether a path is that of a page of the history, which may be long to read and large to write.
+pub(super) fn is_page(path: &str) -> bool {
+    path == "/api/sessions/history" || path.starts_with("/api/users/")
+}
+
+/// The answer to who asks the history when enough do.
+pub(super) fn busy() -> ApiReply {
+    ApiReply::problem(503, &Unavailable::Busy.to_string()).with_header("Retry-After", "1")
 }

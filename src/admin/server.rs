@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::access::Hosts;
 use super::events::EventSource;
 use super::gate::{Bell, Gate, GateCounters, House, Limits, bump};
+use super::history;
 use super::reply::ApiReply;
 use super::request::{ApiRequest, Method};
 use super::socket::Inner;
@@ -172,7 +173,15 @@ impl Post {
 
     fn answer(&self, mut request: tiny_http::Request) {
         let _work = self.inner.begin();
-        let reply = match read(&mut request, self.body_max) {
+        let asked = read(&mut request, self.body_max);
+        // Held until the answer has been taken; there is none for who comes too many.
+        let page = asked.as_ref().is_ok_and(|asked| history::is_page(&asked.path));
+        let page = page.then(|| self.inner.begin_on_history());
+        let reply = match asked {
+            Ok(_) if matches!(page, Some(None)) => {
+                bump(&self.counters.history_busy);
+                history::busy()
+            }
             Ok(asked) => {
                 catch_unwind(AssertUnwindSafe(|| (self.handler)(&asked))).unwrap_or_else(|_| {
                     bump(&self.counters.handler_panics);

@@ -35,7 +35,7 @@ impl World {
             "/big" => ApiReply::text(vec![b'x'; BIG]),
             "/huge" => ApiReply::text(vec![b'x'; 5 * 1024 * 1024]),
             "/panic" => panic!("as asked"),
-            "/slow" => {
+            "/slow" | "/api/sessions/history" => {
                 begin.send(()).unwrap();
                 released.recv_timeout(PATIENCE).ok();
                 ApiReply::text("slow")
@@ -341,6 +341,30 @@ fn a_slow_handler_is_a_504_for_its_client_alone() {
     assert_eq!(load(&world.counters.rebuilt), 0, "slow is not dead");
     world.release.send(()).unwrap();
     world.assert_alive();
+}
+
+#[test]
+fn pages_of_the_history_never_take_the_last_handler() {
+    let world = World::new(Limits::default());
+    let page = "GET /api/sessions/history HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let reading: Vec<TcpStream> =
+        (1..Limits::default().handlers).map(|_| world.send(page)).collect();
+    for _ in &reading {
+        world.begun.recv_timeout(PATIENCE).unwrap();
+    }
+    let refused = world.ask(page);
+    assert_eq!(status(&refused), 503);
+    assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+    assert_eq!(load(&world.counters.history_busy), 1);
+    world.assert_alive();
+    for socket in reading {
+        world.release.send(()).unwrap();
+        assert_eq!(status(&receive(socket)), 200);
+    }
+    let again = world.send(page);
+    world.begun.recv_timeout(PATIENCE).unwrap();
+    world.release.send(()).unwrap();
+    assert_eq!(status(&receive(again)), 200, "there is room again");
 }
 
 #[test]
