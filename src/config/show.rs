@@ -78,6 +78,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "database")]
     use super::*;
 
     #[cfg(feature = "database")]
