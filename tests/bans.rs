@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use harness::api::{ask, get};
@@ -50,6 +50,13 @@ fn said(from: [u8; 4], proxy: SocketAddr, octets: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// How long things took, in words.
+fn spread(mut took: Vec<Duration>) -> String {
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
+    format!("{} times, median {:?}, p99 {:?}", took.len(), at(50), at(99))
+}
+
 fn login_and_echo(password: &str, origin: SocketAddr) -> Vec<u8> {
     let login = userpass("alice", password);
     [&[5, 1, 2][..], &login, &client::connect(origin), b"ping"].concat()
@@ -67,18 +74,25 @@ fn whoever_tries_passwords_is_banned_counted_and_harms_nobody_else() {
     let (origin, api) = (Origin::echo(), proxy.api.unwrap());
     let (wrong, right) =
         (login_and_echo("wrong", origin.address), login_and_echo("secret", origin.address));
+    // From the connection to the echo, with the login.
+    let served = || {
+        let began = Instant::now();
+        let mut client = connected([127, 0, 0, 2], proxy.socks);
+        client.write_all(&right).unwrap();
+        let mut answer = [0; 18];
+        client.read_exact(&mut answer).unwrap();
+        assert!(answer.ends_with(b"ping"), "{answer:?}");
+        began.elapsed()
+    };
+    let alone: Vec<_> = (0..500).map(|_| served()).collect();
     let over = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let beside = thread::scope(|scope| {
         let good = scope.spawn(|| {
-            let mut served = 0;
-            while !over.load(Relaxed) || served == 0 {
-                let mut client = connected([127, 0, 0, 2], proxy.socks);
-                client.write_all(&right).unwrap();
-                let mut answer = [0; 18];
-                client.read_exact(&mut answer).unwrap();
-                assert!(answer.ends_with(b"ping"), "{answer:?}");
-                served += 1;
+            let mut took = vec![served()];
+            while !over.load(Relaxed) {
+                took.push(served());
             }
+            took
         });
         let bad: Vec<_> = (0..ATTACKERS)
             .map(|_| {
@@ -94,8 +108,10 @@ fn whoever_tries_passwords_is_banned_counted_and_harms_nobody_else() {
             attacker.join().unwrap();
         }
         over.store(true, Relaxed);
-        good.join().unwrap();
+        good.join().unwrap()
     });
+    let [alone, beside] = [alone, beside].map(spread);
+    eprintln!("a good user's session: {alone}; beside {attempts} wrong passwords: {beside}");
     let bans = get(api, "/api/bans").json();
     assert_eq!((&bans["total"], &bans["data"][0]["address"]), (&1.into(), &"127.0.0.1".into()));
     // However many came at once, no more were checked than may fail.
