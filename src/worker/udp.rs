@@ -383,6 +383,11 @@ impl Connection {
     pub(super) fn resolved_for_datagrams(&mut self, answered: Answered, kit: &mut Kit) {
         let Answered { key, query, answer, more } = answered;
         let Link::Associated(associated) = &mut self.link else { return };
+        // What was kept is judged by the policy in force, by which this one may not have been judged yet;
+        // whoever may not go on is ended when it is.
+        if !associated.association.renew(&kit.policy) {
+            return;
+        }
         let before = associated.traffic;
         for kept in associated.association.answered(query, answer, more, kit.now.mono) {
             self.forward(None, &kept, key, kit);

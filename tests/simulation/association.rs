@@ -113,6 +113,10 @@ impl Connection {
         // Once for each address that a name can have.
         for _ in 0..16 {
             let Link::Associated(associated) = &mut self.link else { return };
+            // As a worker does before each portion: it may have been made under another policy.
+            if !associated.association.renew(&kit.policy) {
+                return;
+            }
             if associated.sender.is_none() && Datagram::split(octets).is_ok() {
                 associated.sender = source;
             }
