@@ -25,6 +25,7 @@ pub struct Bucket {
     paid_to_ns: AtomicU64,
     per_second: AtomicU64,
     burst_ns: AtomicU64,
+    quantum: AtomicU64,
     origin: Instant,
 }
 
@@ -36,6 +37,7 @@ impl Bucket {
             paid_to_ns: AtomicU64::new(ORIGIN_NS),
             per_second: AtomicU64::new(1),
             burst_ns: AtomicU64::new(0),
+            quantum: AtomicU64::new(1),
             origin: now,
         };
         bucket.change(rate);
@@ -50,13 +52,15 @@ impl Bucket {
             burst => burst,
         };
         self.per_second.store(per_second, Relaxed);
+        self.quantum.store(quantum(per_second).min(burst), Relaxed);
         self.burst_ns.store(cost_ns(burst, per_second).min(BURST_NS_MAX), Relaxed);
     }
 
-    /// Units that one session asks for at a time: what passes in about 10 ms.
+    /// Units that one session asks for at a time: what passes in about 10 ms, and no more than may be used
+    /// at once, so that whoever has little to say after a rest need not wait for more than that.
     #[must_use]
     pub fn quantum(&self) -> u64 {
-        quantum(self.per_second.load(Relaxed))
+        self.quantum.load(Relaxed)
     }
 
     /// Gives out units, now or later: from when on they may be used.
@@ -162,6 +166,17 @@ mod tests {
         assert_eq!(quantum, 12_500);
         let turns: Vec<_> = (0..5).map(|_| bucket.reserve(quantum, start) - start).collect();
         assert_eq!(turns, [0, 10, 20, 30, 40].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn whoever_rests_need_not_wait_for_his_next_turn_however_small_the_burst() {
+        let start = clock::mono();
+        for rate in
+            [Rate { per_second: 125, burst: 1024 }, Rate { per_second: 100 * MBIT, burst: 1024 }]
+        {
+            let bucket = Bucket::new(rate, start);
+            assert_eq!(bucket.reserve(bucket.quantum(), start), start);
+        }
     }
 
     #[test]

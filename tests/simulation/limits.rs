@@ -26,7 +26,7 @@ impl Limited {
         if dice.chance(40) {
             let mut rate = || {
                 let per_second = dice.pick(&[60, 150, 600, 200_000]);
-                let burst = dice.pick(&[1, 500, 2_048]);
+                let burst = dice.pick(&[100, 500, 2_048]);
                 dice.chance(75).then_some(Rate { per_second, burst })
             };
             let rates = [rate(), rate()];
