@@ -124,7 +124,7 @@ fn sessions_are_watched_filtered_opened_and_ended() {
         doomed.send(&[7; 200]);
         doomed.receive(200);
         let seen = tmux.seen();
-        let (_, rates) = seen.lines().next()?.split_once("connections")?;
+        let (_, rates) = seen.lines().next()?.split_once(" live ")?;
         let moves = |way: &str| {
             let mut words = rates.split_once(way)?.1.split_whitespace();
             let amount: f64 = words.next()?.parse().ok()?;

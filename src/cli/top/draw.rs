@@ -1,8 +1,9 @@
 //! How it looks.
 //!
 //! ```text
-//! rustsocks 0.1.0  ok  up 3 h 2 m      1 000 live of 10 000   up 1.20 MB/s  down 34.1 MB/s
-//! since the start: 12 345 sessions …           CPU 12 %  memory 93.1 MB  descriptors 2 345 of 20 000
+//! rustsocks 0.1.0  ok  up 3 h 2 m   1 000 live   up 1.20 MB/s  down 34.1 MB/s
+//! CPU 12 %  memory 93.1 MB  connections 1 003 of 10 000  descriptors 2 345 of 20 000
+//! in all: 12 345 sessions, 67 rejected, 8 failed logins, 1.50 MB up, 34.1 MB down
 //!  1 users   2 targets   3 clients   4 sessions            sorted by rate, of 1 000 of them
 //! USER                    SESSIONS        UP        DOWN        SENT    RECEIVED   OLDEST
 //! …
@@ -25,7 +26,7 @@ use crate::cli::api::printable;
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     let complaints = complaints(screen);
     let rows = [
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Length(u16::try_from(complaints.len()).unwrap_or(0)),
         Constraint::Length(1),
         Constraint::Min(2),
@@ -58,11 +59,7 @@ fn heads(screen: &Screen) -> Vec<Line<'static>> {
         Span::styled(printable(&sample.health.status), well),
         Span::raw(format!("  up {}", span(whole(totals.uptime_secs)))),
         Span::styled(format!("   {} live", count(sample.live)), STRONG),
-        Span::raw(format!(
-            "   {} of {} connections   ",
-            count(totals.connections),
-            count(totals.connections_max)
-        )),
+        Span::raw("   "),
         Span::styled(
             format!("up {}  down {}", moving(screen.total_rate.up), moving(screen.total_rate.down)),
             STRONG,
@@ -71,17 +68,21 @@ fn heads(screen: &Screen) -> Vec<Line<'static>> {
     let cpu = screen.cpu.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let most = totals.descriptors_max.map_or(String::new(), |most| format!(" of {}", count(most)));
     let second = format!(
-        "since its start: {} sessions, {} rejected, {} failed logins, {} up, {} down   \
-         CPU {cpu}  memory {}  descriptors {}{most}",
+        "CPU {cpu}  memory {}  connections {} of {}  descriptors {}{most}",
+        octets(totals.resident_bytes),
+        count(totals.connections),
+        count(totals.connections_max),
+        count(totals.descriptors),
+    );
+    let third = format!(
+        "in all: {} sessions, {} rejected, {} failed logins, {} up, {} down",
         count(totals.started),
         count(totals.rejected),
         count(totals.auth_failures),
         octets(totals.sent),
         octets(totals.received),
-        octets(totals.resident_bytes),
-        count(totals.descriptors),
     );
-    vec![first, Line::from(second)]
+    vec![first, Line::from(second), Line::from(third)]
 }
 
 /// What is not as it should be, a line each.

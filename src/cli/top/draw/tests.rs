@@ -58,11 +58,12 @@ fn the_head_says_how_the_proxy_is_and_what_it_has_done() {
     let mut screen = Screen::default();
     assert!(seen(&mut screen, 100, 12).contains("waiting for the proxy's first answer"));
     screen.take(told(well(), vec![session(1, "alice")]), 45_000);
-    let text = seen(&mut screen, 150, 12);
+    // As narrow as a terminal is before somebody draws it wider.
+    let text = seen(&mut screen, 80, 12);
     for part in [
-        "rustsocks 9.9  ok  up 1 h 2 m   1 live   3 of 10 000 connections   up 0 B/s  down 0 B/s",
-        "since its start: 12 345 sessions, 0 rejected, 0 failed logins, 1.50 MB up, 0 B down",
-        "memory 93.1 MB  descriptors 2 345 of 20 000",
+        "rustsocks 9.9  ok  up 1 h 2 m   1 live   up 0 B/s  down 0 B/s",
+        "memory 93.1 MB  connections 3 of 10 000  descriptors 2 345 of 20 000",
+        "in all: 12 345 sessions, 0 rejected, 0 failed logins, 1.50 MB up, 0 B down",
         " 1 users   2 targets   3 clients   4 sessions ",
         "1, by rate",
     ] {
@@ -127,7 +128,7 @@ fn only_the_rows_in_sight_are_drawn_and_no_size_is_too_small() {
     let sessions = (0..1000).map(|id| session(id, &format!("user-{id:04}"))).collect();
     screen.take(told(well(), sessions), 0);
     let text = seen(&mut screen, 110, 24);
-    assert_eq!(text.matches("user-").count(), 19, "{text}");
+    assert_eq!(text.matches("user-").count(), 18, "{text}");
     for (width, height) in [(1, 1), (10, 3), (40, 5), (500, 200)] {
         for key in [KeyCode::Char('?'), KeyCode::Char('t'), KeyCode::Char('4')] {
             screen.press(key.into());
