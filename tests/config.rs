@@ -139,7 +139,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.acl.anonymous_user, "anonymous");
     assert!(settings.acl.rule_file.is_none() && !settings.acl.watch);
     let resolver = &settings.resolver;
-    assert_eq!((resolver.tries, resolver.family), (2, Family::Any));
+    assert_eq!((resolver.tries, resolver.family), (5, Family::Any));
     let kind = if cfg!(feature = "dns-cares") { ResolverKind::Cares } else { ResolverKind::System };
     assert_eq!(resolver.kind, kind);
     assert_eq!(settings.sessions.api, Some("127.0.0.1:9090".parse().unwrap()));

@@ -12,6 +12,7 @@ mod harness;
 mod names;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use harness::client::{self, Client};
 use harness::origin::{Origin, Silent};
@@ -64,7 +65,7 @@ fn a_late_family_saves_a_session_whose_first_addresses_refuse() {
     // Nobody listens at this port of ::1, and the IPv4 address comes after that is known.
     let server = NameServer::start(|_, kind| match kind {
         Kind::Aaaa => both(),
-        Kind::A => Reply::Delayed(std::time::Duration::from_millis(300), Box::new(both())),
+        Kind::A => Reply::Delayed(Duration::from_millis(300), Box::new(both())),
     });
     let proxy = patient(&server, "");
     let mut client = Client::connected(proxy.socks, ("late.test", origin.address.port()));
@@ -72,6 +73,39 @@ fn a_late_family_saves_a_session_whose_first_addresses_refuse() {
     assert_eq!(client.receive(5), b"hello");
     drop(client);
     proxy.wait_count("SELECT count(*) FROM sessions WHERE resolved_ip = '127.0.0.1'", 1);
+}
+
+#[test]
+fn a_slow_name_is_waited_for_at_a_server_that_has_been_fast() {
+    let origin = Origin::echo();
+    let port = origin.address.port();
+    let server = NameServer::start(|name, _| match name {
+        "slow.test" => Reply::Delayed(Duration::from_millis(1500), Box::new(both())),
+        _ => both(),
+    });
+    let further = format!("[resolver]\nservers = [\"{}\"]\n", server.address());
+    let proxy = Proxy::with_sections("workers = 1", "", &further);
+    for name in ["a.test", "b.test", "c.test", "slow.test"] {
+        assert_eq!(Client::to(proxy.socks).negotiate((name, port)), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_name_server_that_says_nothing_is_a_timeout() {
+    let server = NameServer::start(|_, _| Reply::Silence);
+    // Once by the deadline of the connect, once because every try was in vain.
+    for (connect, resolver) in
+        [("connect_timeout_ms = 300", ""), ("", "timeout_ms = 10\ntries = 1")]
+    {
+        let further = format!("[resolver]\nservers = [\"{}\"]\n{resolver}\n", server.address());
+        let proxy = Proxy::with_sections(connect, "", &further);
+        assert_eq!(Client::to(proxy.socks).negotiate(("silent.test", 80)), 6);
+        let mut client = Client::to(proxy.socks);
+        client.send(b"CONNECT hushed.test:80 HTTP/1.0\r\n\r\n");
+        assert!(client.receive_all().starts_with(b"HTTP/1.1 504 "));
+        let row = "SELECT count(*) FROM sessions WHERE close_code = 'connect_timeout'";
+        proxy.wait_count(row, 2);
+    }
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl Default for Resolver {
             kind: placed(kind),
             servers: Vec::new(),
             timeout_ms: placed(2000),
-            tries: placed(2),
+            tries: placed(5),
             cache_max_ttl_secs: placed(300),
             negative_max_ttl_secs: placed(60),
             lookups_per_client_max: placed(256),

@@ -279,7 +279,6 @@ impl Attempts {
         match self.worst {
             // It waited for nothing but the rest of the name.
             Some(worst) if !self.is_pending() => worst.outcome(),
-            None if !self.is_pending() => Outcome::NameLookupFailed,
             Some(_) | None => Outcome::ConnectTimeout,
         }
     }

@@ -251,7 +251,7 @@ impl Machine {
             Stage::Announcing { .. } | Stage::Negotiating { .. } | Stage::Verifying { .. } => {
                 self.end(Outcome::HandshakeTimeout, now)
             }
-            Stage::Resolving { .. } => self.reject(Outcome::NameLookupFailed, now, out),
+            Stage::Resolving { .. } => self.reject(Outcome::ConnectTimeout, now, out),
             Stage::Opening(_) | Stage::Associating { .. } => Next::Wait,
             Stage::Dialing(attempts) if attempts.is_over(now) => {
                 let outcome = attempts.overdue();

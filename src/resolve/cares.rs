@@ -18,8 +18,10 @@
 //! - One question cannot be cancelled. The bound on questions counts those whose asker has gone,
 //!   because the servers are busy with them too.
 //! - After three answers c-ares takes a server's patience from its average latency (five times,
-//!   but no less than 250 ms), and doubles it each round. The answers of a cache make that short
-//!   for the first question about a slow name; it is why a server is asked four times by default.
+//!   but no less than 250 ms), and doubles it each round, less up to half of it by chance. The
+//!   answers of a cache make that short for the first question about a slow name; it is why a server
+//!   is asked five times by default, which takes 4 s at least. Whoever asked waits no longer than
+//!   for its connect.
 
 use std::collections::VecDeque;
 use std::fmt;

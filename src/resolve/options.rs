@@ -48,7 +48,7 @@ impl Default for ResolverOptions {
             servers: Vec::new(),
             hosts: Arc::default(),
             timeout: Duration::from_secs(2),
-            tries: 4,
+            tries: 5,
             cache_max_ttl: Duration::from_secs(300),
             negative_max_ttl: Duration::from_secs(60),
             per_client_max: 256,

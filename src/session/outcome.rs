@@ -144,7 +144,7 @@ impl Outcome {
                 ("connect_failed", 1, Debug, "the connection to the target could not be made")
             }
             Self::ConnectTimeout => {
-                ("connect_timeout", 6, Debug, "no address of the target answered in time")
+                ("connect_timeout", 6, Debug, "no connection with the target came about in time")
             }
             Self::ConnectionRefused => {
                 ("connection_refused", 5, Debug, "the target refused the connection")

@@ -109,9 +109,8 @@ impl Machine {
                         next
                     }
                     Err(LookupError::NotFound) => self.reject(Outcome::NameNotFound, now, out),
-                    Err(LookupError::Failed | LookupError::TimedOut) => {
-                        self.reject(Outcome::NameLookupFailed, now, out)
-                    }
+                    Err(LookupError::Failed) => self.reject(Outcome::NameLookupFailed, now, out),
+                    Err(LookupError::TimedOut) => self.reject(Outcome::ConnectTimeout, now, out),
                     Err(LookupError::Overloaded) => self.reject(Outcome::ServerBusy, now, out),
                     Err(LookupError::ClientOverloaded) => self.reject(Outcome::OverLimit, now, out),
                 }
