@@ -119,7 +119,7 @@ impl Connection {
             }
             // One peer is all there is to a BIND.
             front.awaiting = None;
-            front.accepted = Some(socket);
+            front.reached = Some(socket);
             return match self.perform(next, key, kit) {
                 Fate::Wait => None,
                 fate @ (Fate::Again | Fate::Release) => Some(fate),

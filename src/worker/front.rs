@@ -45,8 +45,9 @@ pub(super) struct Front {
     held: Held,
     /// BIND: where the peer is awaited.
     pub(super) awaiting: Option<Awaiting>,
-    /// BIND: the peer that has come.
-    pub(super) accepted: Option<Socket>,
+    /// The upstream socket, once there is one: the attempt that has won, or the peer of a BIND. Its
+    /// relay begins when the success reply has left.
+    pub(super) reached: Option<Socket>,
     /// The association that is to begin, with its socket towards the client.
     association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
@@ -66,7 +67,7 @@ impl Front {
             asked_at: None,
             held: Held::Nothing,
             awaiting: None,
-            accepted: None,
+            reached: None,
             association: None,
             flushing: false,
         }
@@ -75,15 +76,15 @@ impl Front {
     pub(super) fn note(&mut self, attempt: Attempt, event: &Event) {
         if let Some(dialled) = &mut self.attempts[attempt as usize] {
             dialled.socket.note(event);
-        } else if let Some(peer) = &mut self.accepted {
-            peer.note(event);
+        } else if let Some(upstream) = &mut self.reached {
+            upstream.note(event);
         }
     }
 
-    /// The sockets that it is dialling, or has connected; the peer of a BIND, which dials nobody.
+    /// The sockets that it is dialling, or the one that it has reached.
     pub(super) fn upstreams(&self) -> [Option<&Socket>; 2] {
         let [a, b] = self.attempts.each_ref().map(|attempt| Some(&attempt.as_ref()?.socket));
-        [self.accepted.as_ref().or(a), b]
+        [self.reached.as_ref().or(a), b]
     }
 
     /// Sockets beside the client's.
@@ -91,7 +92,7 @@ impl Front {
         let attempts: u32 = self.attempts.iter().flatten().map(|_| 1).sum();
         attempts
             + u32::from(self.awaiting.is_some())
-            + u32::from(self.accepted.is_some())
+            + u32::from(self.reached.is_some())
             + u32::from(self.association.is_some())
     }
 

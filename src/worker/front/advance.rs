@@ -24,7 +24,7 @@ impl Connection {
         for attempt in [Attempt::A, Attempt::B] {
             // What has just become of it has had its portion.
             let Link::Front(front) = &mut self.link else { return Fate::Wait };
-            if let Some(next) = attempt_ended(front, attempt, kit) {
+            if let Some(next) = attempt_ended(front, attempt, kit.now.mono) {
                 match self.perform(next, key, kit) {
                     Fate::Wait => {}
                     fate @ (Fate::Again | Fate::Release) => return fate,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::Front;
 use crate::acl::Permit;
@@ -54,25 +55,21 @@ impl Connection {
     }
 }
 
-/// Whether an attempt has succeeded or failed by now, and what the machine says to it.
-pub(super) fn attempt_ended(front: &mut Front, attempt: Attempt, kit: &Kit) -> Option<Next> {
-    let Dialled { socket, address } = front.attempts[attempt as usize].as_ref()?;
-    let peer = *address;
-    let result = socket.connected()?.and_then(|()| socket.stream().local_addr());
-    Some(match result {
+/// Whether an attempt has succeeded or failed by now, and what the machine says to it. It is an attempt
+/// no more then: the success reply may have to wait for the client, and what is made of it is said once.
+pub(super) fn attempt_ended(front: &mut Front, attempt: Attempt, now: Instant) -> Option<Next> {
+    let ended = front.attempts[attempt as usize].as_ref()?.socket.connected()?;
+    let Dialled { socket, address } = front.attempts[attempt as usize].take()?;
+    Some(match ended.and_then(|()| socket.stream().local_addr()) {
         Ok(local) => {
-            // The other attempt, if there is one, has lost.
-            let other = match attempt {
-                Attempt::A => Attempt::B,
-                Attempt::B => Attempt::A,
-            };
-            front.attempts[other as usize] = None;
-            front.ask(Input::Connected { attempt, peer, local }, kit.now.mono)
+            // The other one, if there is one, has lost.
+            front.attempts = [None, None];
+            front.reached = Some(socket);
+            front.ask(Input::Connected { attempt, peer: address, local }, now)
         }
         Err(error) => {
-            front.attempts[attempt as usize] = None;
             let error = ConnectError::from(&error);
-            front.ask(Input::Unreachable { attempt, error }, kit.now.mono)
+            front.ask(Input::Unreachable { attempt, error }, now)
         }
     })
 }
@@ -98,5 +95,45 @@ fn dial(
 pub(in crate::worker) fn count_lost_source(error: &io::Error, kit: &Kit) {
     if error.kind() == io::ErrorKind::AddrNotAvailable {
         kit.counters.sources_lost.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock;
+    use crate::connection::Machine;
+    use crate::policy::Policy;
+
+    #[test]
+    fn what_has_connected_is_said_once_however_long_its_reply_waits_for_the_client() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (address, now) = (listener.local_addr().unwrap(), clock::mono());
+        let policy = Arc::new(Policy::plain());
+        let mut front = Front::new(Machine::new(address.ip(), policy, now));
+        let request =
+            [&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1][..], &address.port().to_be_bytes()].concat();
+        let next = front.ask(Input::Bytes(&request), now);
+        assert!(matches!(next, Next::Open), "{next:?}");
+        let next = front.ask(Input::Opened, now);
+        let Next::Dial { attempt, .. } = next else { panic!("{next:?}") };
+        let stream = linux::socket::dial(address, &Outgoing::default()).unwrap();
+        // As if an event had said that it may be written to.
+        let socket = Socket::accepted(stream);
+        front.attempts[attempt as usize] = Some(Dialled { socket, address });
+        let next = attempt_ended(&mut front, attempt, now);
+        assert!(matches!(next, Some(Next::Flush)), "{next:?}");
+        let replies = front.outbox.pending().to_vec();
+        // The client takes nothing, and its turn comes again for some other reason.
+        for attempt in [Attempt::A, Attempt::B] {
+            let next = attempt_ended(&mut front, attempt, now);
+            assert!(next.is_none(), "{next:?}");
+        }
+        assert_eq!(front.outbox.pending(), replies);
+        assert_eq!(front.sockets(), 1);
+        assert!(matches!(front.ask(Input::Flushed, now), Next::Relay));
     }
 }

@@ -125,10 +125,7 @@ impl Connection {
     /// The success reply has left: the two sockets are joined, and the front is freed.
     pub(super) fn join(&mut self, kit: &mut Kit) -> Fate {
         let Link::Front(front) = &mut self.link else { return Fate::Again };
-        let mut dialled = front.attempts.iter_mut().filter_map(Option::take);
-        let Some(upstream) =
-            front.accepted.take().or_else(|| dialled.next().map(|dialled| dialled.socket))
-        else {
+        let Some(upstream) = front.reached.take() else {
             self.settle(Outcome::Internal, kit);
             return Fate::Release;
         };
