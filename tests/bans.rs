@@ -131,6 +131,42 @@ fn whoever_tries_passwords_is_banned_counted_and_harms_nobody_else() {
 }
 
 #[test]
+fn whoever_a_load_balancer_speaks_for_is_banned_in_spite_of_a_login_that_is_remembered() {
+    let proxy = Proxy::with_sections(
+        "workers = 1\nproxy_protocol_from = [\"127.0.0.1\"]",
+        "",
+        &alice("socks_method = \"userpass\"\nmax_failures = 2\nfailure_delay_ms = 0"),
+    );
+    let origin = Origin::echo();
+    // The balancer goes on for everybody else.
+    let by_balancer = |client: &str, octets: &[u8]| {
+        let announced = format!("PROXY TCP4 {client} 127.0.0.1 40000 1080\r\n");
+        let mut stream = connected([127, 0, 0, 1], proxy.socks);
+        stream.write_all(&[announced.as_bytes(), octets].concat()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let right = login_and_echo("secret", origin.address);
+    assert!(by_balancer("127.0.0.9", &right).ends_with(b"ping"));
+    for _ in 0..2 {
+        let wrong = login_and_echo("wrong", origin.address);
+        assert_eq!(by_balancer("127.0.0.9", &wrong), [5, 2, 1, 1]);
+    }
+    assert_eq!(by_balancer("127.0.0.9", &right), [5, 2, 1, 1]);
+    let coded = Base64::encode_string(b"alice:secret");
+    let head = format!(
+        "CONNECT {} HTTP/1.0\r\nProxy-Authorization: Basic {coded}\r\n\r\n",
+        origin.address
+    );
+    let answer = by_balancer("127.0.0.9", head.as_bytes());
+    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(by_balancer("127.0.0.8", &right).ends_with(b"ping"));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'banned'", 2);
+}
+
+#[test]
 fn each_failure_is_one_line_whatever_the_name_holds() {
     let mut proxy = Proxy::with(&alice("socks_method = \"userpass\"\nmax_failures = 2"));
     assert!(!Client::to(proxy.socks).login("x\ny client=192.0.2.1", "wrong"));

@@ -248,9 +248,11 @@ impl Machine {
             return self.reject(Outcome::ClientGone, now, out);
         }
         match &self.stage {
-            Stage::Announcing { .. } | Stage::Negotiating { .. } | Stage::Verifying { .. } => {
+            Stage::Announcing { .. } | Stage::Negotiating { .. } => {
                 self.end(Outcome::HandshakeTimeout, now)
             }
+            // The client has done its part: it is we who have not come to it.
+            Stage::Verifying { .. } => self.fail_login(Outcome::ServerBusy, now, out),
             Stage::Resolving { .. } => self.reject(Outcome::ConnectTimeout, now, out),
             Stage::Opening(_) | Stage::Associating { .. } => Next::Wait,
             Stage::Dialing(attempts) if attempts.is_over(now) => {

@@ -104,11 +104,12 @@ impl Negotiation {
         }
     }
 
-    /// Answers `Progress::Verify`.
-    pub(super) fn verdict(&mut self, accepted: bool, out: &mut Outbox) {
+    /// Answers `Progress::Verify`: the login is good, or the client is told that it leads nowhere. RFC
+    /// 1929 has one word for that, HTTP says why.
+    pub(super) fn verdict(&mut self, verdict: Result<(), Outcome>, out: &mut Outbox) {
         match self {
-            Self::Socks(handshake) => handshake.verdict(accepted, out),
-            Self::Http(connect) => connect.verdict(accepted, out),
+            Self::Socks(handshake) => handshake.verdict(verdict.is_ok(), out),
+            Self::Http(connect) => connect.verdict(verdict.map_err(status), out),
             Self::Unknown(_) => debug_assert!(false, "a verdict without a question"),
         }
     }
@@ -187,14 +188,15 @@ fn reply_code(outcome: Outcome) -> ReplyCode {
     }
 }
 
-/// HTTP has fewer words: whatever kept us from the target is a bad gateway.
+/// HTTP has fewer words: whatever kept us from the target is a bad gateway. CONNECT that is switched off
+/// is forbidden: 405 would have to name what is allowed, and there is nothing else.
 fn status(outcome: Outcome) -> Status {
     match (outcome, outcome.reply()) {
-        (Outcome::ServerBusy, _) => Status::Unavailable,
+        (Outcome::AuthFailed, _) => Status::AuthenticationRequired,
+        (Outcome::ServerBusy | Outcome::OverLimit, _) => Status::Unavailable,
         (Outcome::HandshakeTimeout, _) => Status::RequestTimeout,
-        (_, 2) => Status::Forbidden,
+        (_, 2 | 7) => Status::Forbidden,
         (_, 6) => Status::GatewayTimeout,
-        (_, 7) => Status::MethodNotAllowed,
         _ => Status::BadGateway,
     }
 }
@@ -232,5 +234,10 @@ mod tests {
         assert_eq!(said(Outcome::NameNotFound), "502");
         assert_eq!(said(Outcome::ConnectTimeout), "504");
         assert_eq!(said(Outcome::ServerBusy), "503");
+        assert_eq!(said(Outcome::OverLimit), "503");
+        assert_eq!(said(Outcome::AuthFailed), "407");
+        for ours in [Outcome::Banned, Outcome::PolicyChanged, Outcome::UnsupportedCommand] {
+            assert_eq!(said(ours), "403");
+        }
     }
 }

@@ -86,13 +86,13 @@ impl Connect {
         }
     }
 
-    /// Answers [`Progress::Verify`]: goes on, or tells the client and ends. Without a question this is
-    /// a defect of the caller, and ends too.
-    pub fn verdict(&mut self, accepted: bool, out: &mut Outbox) {
-        match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Verifying(request) if accepted => self.stage = Stage::Ready(request),
-            Stage::Verifying(_) => Status::AuthenticationRequired.write(out),
-            Stage::Head | Stage::Ready(_) | Stage::Done => {
+    /// Answers [`Progress::Verify`]: goes on, or tells the client this status and ends. Without a
+    /// question this is a defect of the caller, and ends too.
+    pub fn verdict(&mut self, verdict: Result<(), Status>, out: &mut Outbox) {
+        match (mem::replace(&mut self.stage, Stage::Done), verdict) {
+            (Stage::Verifying(request), Ok(())) => self.stage = Stage::Ready(request),
+            (Stage::Verifying(_), Err(status)) => status.write(out),
+            (Stage::Head | Stage::Ready(_) | Stage::Done, _) => {
                 debug_assert!(false, "a verdict without a question");
             }
         }
@@ -122,7 +122,7 @@ mod tests {
                 (LENGTH, &b"alice"[..], &b"pw"[..])
             );
             assert!(matches!(connect.feed(b"payload", &mut out), Ok((0, Progress::NeedMore))));
-            connect.verdict(true, &mut out);
+            connect.verdict(Ok(()), &mut out);
             let (used, next) = connect.feed(b"payload", &mut out).unwrap();
             assert!(matches!(next, Progress::Requested(_)));
             assert_eq!((used, out.pending()), (0, &[][..]));
@@ -133,7 +133,7 @@ mod tests {
     fn wrong_and_missing_credentials_are_a_407() {
         let (mut connect, mut out) = (Connect::new(MethodSet::USERPASS), Outbox::new());
         connect.feed(HEAD, &mut out).unwrap();
-        connect.verdict(false, &mut out);
+        connect.verdict(Err(Status::AuthenticationRequired), &mut out);
         assert!(out.pending().starts_with(b"HTTP/1.1 407 "));
         let (mut connect, mut out) = (Connect::new(MethodSet::USERPASS), Outbox::new());
         let fed = connect.feed(b"CONNECT a:1 HTTP/1.0\r\n\r\n", &mut out).unwrap();

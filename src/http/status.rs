@@ -9,7 +9,7 @@ pub enum Status {
     Established,
     /// 400: the head is not what the protocol says.
     BadRequest,
-    /// 403: a rule forbids it.
+    /// 403: a rule forbids it, or we do not serve this client, or no tunnels at all.
     Forbidden,
     /// 405: any method but CONNECT.
     MethodNotAllowed,

@@ -9,6 +9,7 @@
 
 mod conversations;
 mod driven;
+mod logins;
 mod script;
 mod world;
 

@@ -88,7 +88,7 @@ impl World {
             let mut connect = http::Connect::new(methods);
             let mut progress = connect.feed(octets, &mut out).ok()?.1;
             if matches!(progress, http::Progress::Verify(_)) {
-                connect.verdict(true, &mut out);
+                connect.verdict(Ok(()), &mut out);
                 progress = connect.feed(&[], &mut out).ok()?.1;
             }
             let http::Progress::Requested(request) = progress else { return None };

@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::{HANG_UP_PATIENCE, Machine, micros};
-use crate::auth::{Credentials, Verdict};
+use crate::auth::{Credentials, Identity, Verdict};
 use crate::connection::negotiation::{Fault, Negotiation, Progress};
 use crate::connection::next::Next;
 use crate::connection::stage::Stage;
@@ -98,49 +98,44 @@ impl Machine {
     }
 
     pub(super) fn on_verdict(&mut self, verdict: Verdict, now: Instant, out: &mut Outbox) -> Next {
-        match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Verifying { mut handshake, asked, until } => {
-                self.facts.stages.auth_us = Some(micros(asked, now));
-                match verdict {
-                    // It may have been checked before users were taken away.
-                    Verdict::Accepted(identity)
-                        if identity.is_authenticated()
-                            && self.policy.renewed(&identity).is_none() =>
-                    {
-                        handshake.verdict(false, out);
-                        self.refuse(Outcome::AuthFailed, now)
-                    }
-                    Verdict::Accepted(identity) => {
-                        handshake.verdict(true, out);
-                        self.facts.claimed_user = None;
-                        self.facts.identity = Some(identity);
-                        self.stage = Stage::Negotiating { handshake, until };
-                        // The request may already be here; `Flush` and `Flushed` lead to it.
-                        Next::Flush
-                    }
-                    Verdict::Rejected => {
-                        handshake.verdict(false, out);
-                        self.refuse(Outcome::AuthFailed, now)
-                    }
-                    Verdict::Banned => {
-                        handshake.verdict(false, out);
-                        self.refuse(Outcome::Banned, now)
-                    }
-                    Verdict::Overloaded => {
-                        handshake.verdict(false, out);
-                        self.refuse(Outcome::ServerBusy, now)
-                    }
-                }
-            }
-            Stage::Announcing { .. }
-            | Stage::Negotiating { .. }
-            | Stage::Resolving { .. }
-            | Stage::Opening(_)
-            | Stage::Dialing(_)
-            | Stage::Associating { .. }
-            | Stage::Binding(_)
-            | Stage::Answering { .. }
-            | Stage::Done => self.impossible("Verdict", now),
+        if !matches!(self.stage, Stage::Verifying { .. }) {
+            return self.impossible("Verdict", now);
         }
+        let login = match verdict {
+            // It may have been checked before users were taken away.
+            Verdict::Accepted(identity) if identity.is_authenticated() => {
+                self.policy.renewed(&identity).map(|_| identity).ok_or(Outcome::PolicyChanged)
+            }
+            Verdict::Accepted(identity) => Ok(identity),
+            Verdict::Rejected => Err(Outcome::AuthFailed),
+            Verdict::Banned => Err(Outcome::Banned),
+            Verdict::Overloaded => Err(Outcome::ServerBusy),
+        };
+        match login {
+            Ok(identity) => self.log_in(identity, now, out),
+            Err(outcome) => self.fail_login(outcome, now, out),
+        }
+    }
+
+    fn log_in(&mut self, identity: Identity, now: Instant, out: &mut Outbox) -> Next {
+        if let Stage::Verifying { mut handshake, asked, until } =
+            mem::replace(&mut self.stage, Stage::Done)
+        {
+            self.facts.stages.auth_us = Some(micros(asked, now));
+            self.facts.claimed_user = None;
+            self.facts.identity = Some(identity);
+            handshake.verdict(Ok(()), out);
+            self.stage = Stage::Negotiating { handshake, until };
+        }
+        // The request may already be here; `Flush` and `Flushed` lead to it.
+        Next::Flush
+    }
+
+    /// Tells a client whose login is being checked that it leads nowhere.
+    pub(super) fn fail_login(&mut self, outcome: Outcome, now: Instant, out: &mut Outbox) -> Next {
+        if let Stage::Verifying { handshake, .. } = &mut self.stage {
+            handshake.verdict(Err(outcome), out);
+        }
+        self.refuse(outcome, now)
     }
 }

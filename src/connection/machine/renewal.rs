@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Machine;
-use crate::connection::negotiation::Negotiation;
+use crate::connection::negotiation::{Dialect, Negotiation};
 use crate::connection::next::Next;
 use crate::connection::stage::{Stage, Then};
 use crate::connection::standing::Standing;
@@ -23,7 +23,7 @@ impl Machine {
         if let Some(identity) = &self.facts.identity {
             match policy.renewed(identity) {
                 Some(identity) => self.facts.identity = Some(identity),
-                None => return Some(self.end(Outcome::PolicyChanged, now)),
+                None => return Some(self.turn_out(now, out)),
             }
         }
         match &mut self.stage {
@@ -33,11 +33,9 @@ impl Machine {
                     return None;
                 }
                 // What was offered and chosen may not do any more.
-                Some(self.end(Outcome::PolicyChanged, now))
+                Some(self.turn_out(now, out))
             }
-            Stage::Verifying { .. } if methods != policy.methods => {
-                Some(self.end(Outcome::PolicyChanged, now))
-            }
+            Stage::Verifying { .. } if methods != policy.methods => Some(self.turn_out(now, out)),
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
@@ -55,6 +53,26 @@ impl Machine {
             Stage::Resolving { .. } | Stage::Opening(_) | Stage::Dialing(_) | Stage::Binding(_) => {
                 self.renew_permit(now, out)
             }
+        }
+    }
+
+    /// The client may not use us any more: it is told so where its protocol has a way, that is, where
+    /// it waits for an answer and has none yet.
+    fn turn_out(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        match &self.stage {
+            Stage::Verifying { .. } => self.fail_login(Outcome::PolicyChanged, now, out),
+            Stage::Negotiating { .. } if self.dialect == Dialect::Http => {
+                self.reject(Outcome::PolicyChanged, now, out)
+            }
+            Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Associating { .. }
+            | Stage::Binding(_) => self.reject(Outcome::PolicyChanged, now, out),
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
+            | Stage::Answering { .. }
+            | Stage::Done => self.end(Outcome::PolicyChanged, now),
         }
     }
 

@@ -64,16 +64,17 @@ impl Connection {
     pub(in crate::worker) fn expire_front(&mut self, key: Key, kit: &mut Kit) -> Fate {
         let now = kit.now.mono;
         let Link::Front(front) = &mut self.link else { return Fate::Again };
-        if front.held.until().is_none_or(|until| now < until) {
-            let next = front.ask(Input::Deadline, now);
-            return self.perform(next, key, kit);
-        }
+        let over = front.machine.deadline().is_some_and(|until| until <= now);
         match std::mem::replace(&mut front.held, Held::Nothing) {
-            Held::Unchecked { credentials, .. } => {
+            // Its time has come, or there is no more time: this is what the client is to be told.
+            Held::Answer { verdict, .. } => self.hear(verdict, key, kit),
+            Held::Unchecked { credentials, .. } if !over => {
                 self.perform(Next::Verify(credentials), key, kit)
             }
-            Held::Answer { verdict, .. } => self.hear(verdict, key, kit),
-            Held::Nothing => Fate::Wait,
+            Held::Unchecked { .. } | Held::Nothing => {
+                let next = front.ask(Input::Deadline, now);
+                self.perform(next, key, kit)
+            }
         }
     }
 

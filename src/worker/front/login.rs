@@ -87,6 +87,10 @@ pub(super) fn verify(
     kit: &Kit,
 ) -> Option<Verdict> {
     let now = kit.now.mono;
+    // The door has not seen whom a load balancer speaks for; and what is remembered lifts no ban.
+    if bans.is_banned(front.machine.client(), now) {
+        return Some(Verdict::Banned);
+    }
     let recent = kit.recent.key(&credentials);
     if let Some(identity) = kit.recent.get(&recent, now) {
         return Some(Verdict::Accepted(identity));

@@ -30,7 +30,7 @@ fn round_trip(octets: &[u8]) {
             return;
         }
         Progress::Verify(login) => {
-            connect.verdict(true, &mut out);
+            connect.verdict(Ok(()), &mut out);
             Some((login.username.to_vec(), login.password.to_vec()))
         }
         Progress::Requested(_) | Progress::NoCredentials => None,
