@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
-use rustsocks::auth::{Credentials, Users, Verdict, verify};
+use rustsocks::auth::{Credentials, User, Users, Verdict, verify};
 use rustsocks::connection::{Input, Next};
 use rustsocks::policy::Policy;
 use rustsocks::session::Outcome;
@@ -122,4 +122,20 @@ fn connect_that_is_switched_off_is_forbidden_and_no_wrong_method() {
     let mut driven = policies.driven(None);
     let next = driven.give(&head());
     assert_refused(&driven, b"HTTP/1.1 403 ", &next, Outcome::UnsupportedCommand);
+}
+
+#[test]
+fn a_login_that_is_answered_after_a_reload_is_of_the_groups_that_are_in_force() {
+    let policies = Policies::new();
+    let hash = rustsocks::auth::hash(LOGIN.1.as_bytes()).unwrap();
+    let alice = User::new(LOGIN.0, &hash, &["staff".into()]).unwrap();
+    let promoted = with_users(&policies, Users::new([alice]));
+    let verdict = accepted(&policies);
+    for (mut driven, _) in verifying(&policies, "200") {
+        let next = driven.machine.renew(&promoted, driven.now, &mut Outbox::new());
+        assert!(next.is_none(), "{next:?}");
+        driven.tell(Input::Verdict(verdict.clone()));
+        let identity = driven.machine.facts().identity.as_ref().unwrap();
+        assert_eq!((identity.user(), identity.groups()), (LOGIN.0, &["staff".into()][..]));
+    }
 }

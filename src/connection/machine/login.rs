@@ -102,9 +102,9 @@ impl Machine {
             return self.impossible("Verdict", now);
         }
         let login = match verdict {
-            // It may have been checked before users were taken away.
+            // It may have been checked before users were taken away or put into other groups.
             Verdict::Accepted(identity) if identity.is_authenticated() => {
-                self.policy.renewed(&identity).map(|_| identity).ok_or(Outcome::PolicyChanged)
+                self.policy.renewed(&identity).ok_or(Outcome::PolicyChanged)
             }
             Verdict::Accepted(identity) => Ok(identity),
             Verdict::Rejected => Err(Outcome::AuthFailed),
