@@ -284,3 +284,48 @@ fn an_association_goes_on_by_the_new_rules_and_ends_with_its_own_target() {
     // A write to what has ended is no failure of the test.
     drop(client.control.stream.write(b"x"));
 }
+
+#[test]
+fn a_reload_opens_no_public_listener_to_anybody() {
+    let origin = Origin::echo();
+    let user = "[[auth.users]]\nusername = \"alice\"\npassword = \"pw\"\n";
+    let further = format!("[auth]\nsocks_method = \"userpass\"\n{user}");
+    let server = "bind_address = \"0.0.0.0\"\napi_require_token = true";
+    let proxy = Proxy::with_sections(server, "", &further);
+    let socks = std::net::SocketAddr::from(([127, 0, 0, 1], proxy.socks.port()));
+    let logged_in = || {
+        let mut stranger = Client::to(socks);
+        stranger.send(&[5, 1, 0]);
+        assert_eq!(stranger.receive(2), [5, 0xff], "nobody gets in without a login");
+        let mut client = Client::to(socks);
+        assert!(client.login("alice", "pw"));
+        client.send(&harness::client::connect(origin.address));
+        assert_eq!(client.reply().0, 0);
+    };
+    // The file says loopback by now, but that takes a restart: the listener is where it was.
+    for address in ["0.0.0.0", "127.0.0.1"] {
+        edit_config(&proxy, |text| {
+            text.replace("\"0.0.0.0\"", &format!("\"{address}\""))
+                .replace("\"userpass\"", "\"none\"")
+                .replace("api_require_token = true", "api_require_token = false")
+        });
+        let answer = reload(&proxy);
+        assert_eq!(answer.status, 409, "{address}: {}", answer.body);
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("anybody could use the proxy"), "{detail}");
+        logged_in();
+        let active = get(proxy.api.unwrap(), "/api/sessions/active");
+        assert_eq!(active.status, 401, "nor does it open the API");
+    }
+    // Users who are gone leave nobody who may log in, and that is refused, too.
+    edit_config(&proxy, |text| text.replace("\"none\"", "\"userpass\"").replace(user, ""));
+    assert_eq!(reload(&proxy).status, 409);
+    logged_in();
+    // Who means it says so.
+    edit_config(&proxy, |text| {
+        text.replace("\"userpass\"", "\"none\"")
+            .replace("[server]", "[server]\nallow_open_proxy = true")
+    });
+    reloaded(&proxy);
+    drop(Client::connected(socks, origin.address));
+}

@@ -8,10 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::choice::SocksMethod;
-use super::error::ConfigError;
+use super::error::{ConfigError, Place};
 use super::file::{self, File};
 use super::rules::port;
-use super::settings::{ListenSettings, ServerSettings};
+use super::settings::{ListenSettings, ServerSettings, Settings};
 use super::source::{Source, closest};
 use crate::acl::normal_net;
 use crate::policy::AssociationPolicy;
@@ -40,13 +40,7 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
     let mut checked: Vec<ListenSettings> = Vec::new();
     for Listener { key, span, address, announcers } in listen {
         if open && !is_loopback(address.ip()) {
-            let message = format!(
-                "{} is not a loopback address, and with `auth.socks_method = \"none\"` anybody \
-                 could use the proxy; set `auth.socks_method = \"userpass\"`, give rules with \
-                 `acl.enabled = true`, or set `server.allow_open_proxy = true` if that is meant",
-                address.ip(),
-            );
-            return Err(source.error(span, key, message));
+            return Err(source.error(span, key, open_to_anybody(address.ip())));
         }
         if address.port() != 0 && checked.iter().any(|other| other.address == address) {
             let message = format!("got {address} twice, expected each listener once");
@@ -133,6 +127,36 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
         group,
         sandbox: server.sandbox,
     })
+}
+
+impl Settings {
+    /// That whoever reaches one of these listeners could use the proxy under these settings, in a sentence
+    /// as a start refuses it: listeners stay where they were when settings change.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn open_nothing(&self, listen: &[ListenSettings]) -> Result<(), ConfigError> {
+        let anybody = !self.auth.required && self.acl.rule_file.is_none();
+        if !anybody || self.file.server.allow_open_proxy {
+            return Ok(());
+        }
+        let mut all = listen.iter().map(|listen| listen.address);
+        let Some(public) = all.find(|address| !is_loopback(address.ip())) else {
+            return Ok(());
+        };
+        let key = "auth.socks_method".to_owned();
+        let message = format!("{public} is listened on, and {}", open_to_anybody(public.ip()));
+        Err(ConfigError { place: Place::default(), key, message, nearest: None })
+    }
+}
+
+/// Why that is refused.
+fn open_to_anybody(address: IpAddr) -> String {
+    format!(
+        "{address} is not a loopback address, and with `auth.socks_method = \"none\"` anybody could use \
+         the proxy; set `auth.socks_method = \"userpass\"`, give rules with `acl.enabled = true`, or set \
+         `server.allow_open_proxy = true` if that is meant"
+    )
 }
 
 /// Whom to become.

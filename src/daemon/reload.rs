@@ -196,6 +196,8 @@ impl Reloader {
         changes: Changes,
         mut warnings: Vec<String>,
     ) -> Result<Reloaded, String> {
+        // The listeners are those of the start, wherever the file has them by now.
+        settings.open_nothing(&self.started.server.listen).map_err(|error| error.to_string())?;
         egress::try_all(&settings.egress).map_err(|error| error.to_string())?;
         let mut changed = changes.live;
         changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
