@@ -16,7 +16,7 @@ mod names;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 use std::process::Command;
 
 use harness::api::ask;
@@ -205,6 +205,58 @@ fn a_file_elsewhere_is_out_of_reach_for_a_process_that_runs() {
     assert!(answer.status != 200 && answer.body.contains(&expected), "{}", answer.body);
     assert!(answer.body.contains("a restart"), "{}", answer.body);
     echo(&proxy, &Origin::echo());
+}
+
+#[test]
+fn files_that_are_links_are_read_and_written_where_they_lie() {
+    // Not below the directory of temporary files, which may be written to anyway.
+    let directory = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (named, elsewhere) = (directory(), directory());
+    let (rules, database) =
+        (elsewhere.path().join("rules.toml"), elsewhere.path().join("stored.db"));
+    let (users, origin) = (elsewhere.path().join("users"), Origin::echo());
+    fs::write(&rules, "[global]\ndefault_policy = \"allow\"\n").unwrap();
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    let line = |name: &str| format!("{name}:{hash}\n");
+    fs::write(&users, line("alice")).unwrap();
+    fs::write(&database, "").unwrap();
+    fs::create_dir(named.path().join("data")).unwrap();
+    symlink(&rules, named.path().join("acl.toml")).unwrap();
+    symlink(&users, named.path().join("users")).unwrap();
+    symlink(&database, named.path().join("data/sessions.db")).unwrap();
+    let further = "[acl]\nenabled = true\nconfig_file = \"acl.toml\"\n[auth]\n\
+                   socks_method = \"userpass\"\nusers_file = \"users\"\n";
+    let ledger = [("RUSTSOCKS_SESSIONS_LEDGER_PATH", "own".as_ref())];
+    let proxy = Proxy::start_with(&ledger, named, "", "", further);
+    let reply = |user: &str| {
+        let mut client = Client::to(proxy.socks);
+        client.login(user, "secret").then(|| {
+            client.send(&harness::client::connect(origin.address));
+            client.reply().0
+        })
+    };
+    let reload = || {
+        let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    assert_eq!((reply("alice"), reply("bob")), (Some(0), None));
+    // Once in its place, once with another put there.
+    fs::write(&rules, "[global]\ndefault_policy = \"block\"\n").unwrap();
+    fs::write(elsewhere.path().join("new"), line("alice") + &line("bob")).unwrap();
+    fs::rename(elsewhere.path().join("new"), &users).unwrap();
+    reload();
+    assert_eq!((reply("alice"), reply("bob")), (Some(2), Some(2)));
+    // And a file in the place of a link.
+    let link = proxy.directory().join("acl.toml");
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "[global]\ndefault_policy = \"allow\"\n").unwrap();
+    reload();
+    assert_eq!(reply("bob"), Some(0));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status <> 'active'", 5);
+    let health = ask(proxy.api.unwrap(), "GET", "/health", None);
+    assert_eq!(health.json()["status"], "ok", "{}", health.body);
+    assert!(elsewhere.path().join("stored.db-wal").exists());
+    proxy.stop();
 }
 
 /// Lives on, reloads by signal and by the API, ends with everything stored.

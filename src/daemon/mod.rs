@@ -21,6 +21,7 @@ mod names;
 mod passed;
 mod proof;
 mod pulse;
+mod reach;
 #[cfg(feature = "database")]
 mod rebuild;
 mod reload;

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::inspection::{self, data_directory, ledger};
+use super::reach::reach;
 use super::start::Failure;
-use crate::access_log::Place;
-use crate::config::{self, AccessLogSettings, Settings};
+use crate::config::{self, Settings};
 use crate::linux::calls::{Duty, Filters, Refusal};
-use crate::linux::paths::{Reach, Restricted, restrict_to};
+use crate::linux::paths::{Restricted, restrict_to};
 use crate::linux::private::PrivateDirectory;
 use crate::linux::privileges::{
     Account, Needs, gain_nothing, is_root, keep_capabilities, leave_no_core,
@@ -218,47 +218,5 @@ fn make_directories(settings: &Settings) {
     }
 }
 
-/// What the process reaches from here on.
-fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
-    let above = |path: &Path| path.parent().map(Path::to_path_buf);
-    let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-    // By their directories: whoever edits a file often puts another in its place.
-    read.extend(files.iter().filter_map(|(_, file)| above(file)));
-    if settings.auth.pam.is_some() {
-        read.extend(MODULES.iter().map(PathBuf::from));
-    }
-    let mut write = vec![std::env::temp_dir(), PathBuf::from("/var/tmp")];
-    write.extend(data_directory(settings));
-    // By the one above: its own is made anew where somebody has removed it.
-    write.extend(ledger(settings).as_deref().and_then(above));
-    let token = std::path::absolute(&settings.server.api_token_file);
-    write.extend(token.ok().as_deref().and_then(above));
-    if let Some(AccessLogSettings { place: Place::File(log), .. }) = &settings.logging.access_log {
-        write.extend(std::path::absolute(log).ok().as_deref().and_then(above));
-    }
-    if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
-        write.extend(std::env::split_paths(&runtime));
-    }
-    let devices = ["/dev/null", "/dev/urandom"].map(PathBuf::from).to_vec();
-    Reach { read, write, devices }
-}
-
-/// What the C library reads of the host: who looks names up and where, the zone of its clock, and
-/// libraries for that; and what the process is told of itself. `/proc` is there as a whole, because its
-/// directories are made anew at any time.
-const SYSTEM: [&str; 9] = [
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/share/zoneinfo",
-    "/proc",
-    "/run/systemd/resolve",
-    "/run/resolvconf",
-    "/run/NetworkManager",
-];
-/// What modules of PAM read beside that: the SSSD's and other lists of users, and whether logins are
-/// shut.
-const MODULES: [&str; 3] = ["/var/lib/sss", "/var/lib/extrausers", "/run/nologin"];
 /// Ports that only root may bind.
 const LOW_PORTS: u16 = 1024;

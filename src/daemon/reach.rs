@@ -1,0 +1,147 @@
+//! Which files the process has to do with while it runs: what Landlock lets it reach.
+//!
+//! A file is reached by its directory, because whoever edits a file often puts another in its place. It may
+//! be a link: then there are two directories, the one in which it is named and the one in which it lies.
+//! Landlock asks for the second; the first is for the day on which a file takes the place of the link.
+
+use std::path::{Path, PathBuf};
+
+use super::inspection::{data_directory, ledger};
+use crate::access_log::Place;
+use crate::config::{AccessLogSettings, Settings};
+use crate::linux::paths::Reach;
+
+/// What the process reaches from here on; `files` are those that a reload reads.
+pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
+    let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+    let of_the_host = HOST_FILES.iter().map(Path::new);
+    let ours = files.iter().map(|(_, file)| file.as_path());
+    read.extend(ours.chain(of_the_host).flat_map(around));
+    if settings.auth.pam.is_some() {
+        read.extend(MODULES.iter().map(PathBuf::from));
+    }
+    let mut write = vec![std::env::temp_dir(), PathBuf::from("/var/tmp")];
+    write.extend(data_directory(settings));
+    // By the one above: its own is made anew where somebody has removed it.
+    write.extend(ledger(settings).as_deref().into_iter().flat_map(around));
+    let database = settings.sessions.database_url.strip_prefix("sqlite://");
+    let database = database.filter(|_| data_directory(settings).is_some()).map(Path::new);
+    let log = match &settings.logging.access_log {
+        Some(AccessLogSettings { place: Place::File(log), .. }) => Some(log.as_path()),
+        Some(_) | None => None,
+    };
+    let token = settings.server.api_token_file.as_path();
+    for (what, file) in [("database", database), ("token", Some(token)), ("access log", log)] {
+        let Some(file) = file else { continue };
+        let directories: Vec<PathBuf> = both(file).into_iter().flat_map(above).collect();
+        if directories.iter().any(|directory| directory.parent().is_none()) {
+            tracing::warn!(
+                "sandbox: any file can be written to as far as the user may: the {what} lies directly \
+                 below /, where other files of it have to be made; give it a directory"
+            );
+        }
+        write.extend(directories);
+    }
+    if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
+        write.extend(std::env::split_paths(&runtime));
+    }
+    let devices = ["/dev/null", "/dev/urandom"].map(PathBuf::from).to_vec();
+    Reach { read, write, devices }
+}
+
+/// The directories around what has this path; what lies directly below `/` goes alone.
+fn around(path: &Path) -> Vec<PathBuf> {
+    let directory = |path: PathBuf| match path.parent() {
+        Some(above) if above.parent().is_some() => above.to_path_buf(),
+        Some(_) | None => path,
+    };
+    both(path).into_iter().map(directory).collect()
+}
+
+fn above(path: PathBuf) -> Option<PathBuf> {
+    path.parent().map(Path::to_path_buf)
+}
+
+/// A whole path, and where that leads by its links, if it does.
+fn both(path: &Path) -> Vec<PathBuf> {
+    let Ok(whole) = std::path::absolute(path) else { return Vec::new() };
+    let real = real(&whole).filter(|real| *real != whole);
+    [Some(whole), real].into_iter().flatten().collect()
+}
+
+/// Where a path leads, whether there is something or not: a link may be there before its file is.
+fn real(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        let Some(name) = path.file_name() else { return path.canonicalize().ok() };
+        let directory = path.parent()?.canonicalize().ok()?;
+        path = directory.join(name);
+        match path.read_link() {
+            Ok(target) => path = directory.join(target),
+            Err(_) => return Some(path),
+        }
+    }
+    None
+}
+
+/// Links that are followed, as many as the kernel does (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+/// What the C library reads of the host: who looks names up and where, the zone of its clock, and
+/// libraries for that; and what the process is told of itself. `/proc` is there as a whole, because its
+/// directories are made anew at any time.
+const SYSTEM: [&str; 9] = [
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/share/zoneinfo",
+    "/proc",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+];
+/// What may be a link to elsewhere, wherever the host keeps it.
+const HOST_FILES: [&str; 3] = ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"];
+/// What modules of PAM read beside that: the SSSD's and other lists of users, and whether logins are
+/// shut.
+const MODULES: [&str; 3] = ["/var/lib/sss", "/var/lib/extrausers", "/run/nologin"];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_reached_where_it_is_and_where_it_leads() {
+        let there = tempfile::tempdir().unwrap();
+        let there = there.path().canonicalize().unwrap();
+        let path = |name: &str| there.join(name);
+        for directory in ["named", "between", "real"] {
+            fs::create_dir(path(directory)).unwrap();
+        }
+        symlink(path("between/link"), path("named/file")).unwrap();
+        symlink("../real/file", path("between/link")).unwrap();
+        // Whether it is there yet or not.
+        for _ in 0..2 {
+            assert_eq!(around(&path("named/file")), [path("named"), path("real")]);
+            fs::write(path("real/file"), "x").unwrap();
+        }
+        assert_eq!(around(&path("real/file")), [path("real")]);
+        symlink(path("named/round"), path("named/round")).unwrap();
+        assert_eq!(around(&path("named/round")), [path("named")]);
+        assert_eq!(around(&path("nowhere/file")), [path("nowhere")]);
+    }
+
+    #[test]
+    fn what_lies_directly_below_the_root_goes_alone() {
+        assert_eq!(around(Path::new("/file.toml")), [PathBuf::from("/file.toml")]);
+        assert_eq!(around(Path::new("/")), [PathBuf::from("/")]);
+    }
+
+    #[test]
+    fn a_path_without_a_directory_is_below_the_working_one() {
+        assert_eq!(around(Path::new("ledger")), [std::env::current_dir().unwrap()]);
+    }
+}
