@@ -329,3 +329,40 @@ fn a_reload_opens_no_public_listener_to_anybody() {
     reloaded(&proxy);
     drop(Client::connected(socks, origin.address));
 }
+
+#[test]
+fn one_reload_waits_while_another_is_under_way_and_who_comes_then_is_told_when_to_come_again() {
+    let proxy = start(ALLOW_ALL, "");
+    // Reading this takes as long as the test wants.
+    let pipe = proxy.directory().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    edit_config(&proxy, |text| text.replace("acl.toml", "pipe"));
+    let (answers, answered) = std::sync::mpsc::channel();
+    let (api, token) = (proxy.api.unwrap(), proxy.token());
+    let ask_for_one = || {
+        let (answers, token) = (answers.clone(), token.clone());
+        thread::spawn(move || {
+            answers.send(ask(api, "POST", "/api/admin/reload", Some(&token))).unwrap();
+        });
+    };
+    ask_for_one();
+    // Opened as soon as it is read.
+    let mut rules = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    ask_for_one();
+    ask_for_one();
+    let answer = answered.recv().unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert!(answer.head.contains("\r\nRetry-After: 1\r\n"), "{}", answer.head);
+    assert!(answer.body.contains("nothing has changed"), "{}", answer.body);
+    for generation in [2, 3] {
+        rules.write_all(ALLOW_ALL.as_bytes()).unwrap();
+        drop(rules);
+        let answer = answered.recv().unwrap();
+        assert_eq!((answer.status, &answer.json()["generation"]), (200, &json!(generation)));
+        if generation == 3 {
+            break;
+        }
+        rules = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    }
+}

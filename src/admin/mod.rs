@@ -48,7 +48,7 @@ pub use dashboard::Asset;
 pub use events::{EventsQuery, Topic};
 pub use gate::{GateCounters, Limits, Refusal, head};
 pub use page::{Cursor, HistoryCursor, Sort, SortKey};
-pub use policy::{Reload, Reloaded};
+pub use policy::{NotReloaded, Reload, Reloaded};
 #[cfg(feature = "metrics")]
 pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;

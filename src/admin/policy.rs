@@ -18,7 +18,21 @@ use crate::socks::{Command, Request};
 use crate::target::{Host, Target};
 
 /// Reloads for whoever is named.
-pub type Reload = Box<dyn Fn(String) -> Result<Reloaded, String> + Send + Sync>;
+pub type Reload = Box<dyn Fn(String) -> Result<Reloaded, NotReloaded> + Send + Sync>;
+
+/// Why there is nothing to say of what a reload did.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReloaded {
+    /// What was read is not to be had. Nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// It was not begun, because others are at it; later it may be. Nothing has changed.
+    #[error("{0}")]
+    Busy(String),
+    /// It goes on, longer than it is waited for.
+    #[error("{0}")]
+    GoesOn(String),
+}
 
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -229,7 +243,22 @@ impl Api {
         }
         match (self.reload)(format!("the API, asked from {}", request.client)) {
             Ok(reloaded) => ApiReply::json(&reloaded),
-            Err(why) => ApiReply::problem(409, &format!("nothing has changed: {why}")),
+            Err(not) => not.reply(),
+        }
+    }
+}
+
+impl NotReloaded {
+    fn reply(&self) -> ApiReply {
+        let (status, detail) = match self {
+            Self::Refused(why) => (409, format!("nothing has changed: {why}")),
+            Self::Busy(why) => (503, format!("nothing has changed: {why}")),
+            Self::GoesOn(why) => (504, why.clone()),
+        };
+        let reply = ApiReply::problem(status, &detail);
+        match self {
+            Self::Busy(_) => reply.with_header("Retry-After", RETRY_AFTER_SECS),
+            Self::Refused(_) | Self::GoesOn(_) => reply,
         }
     }
 }
@@ -348,5 +377,24 @@ fn not_yet() -> ApiReply {
 
 /// Of a rule's lists so many entries are shown.
 const SHOWN_MAX: usize = 100;
+/// When somebody who came too early to reload may come again: most have been done by then.
+const RETRY_AFTER_SECS: &str = "1";
 /// Addresses of one question.
 const ADDRESSES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_tells_whether_to_mend_the_files_to_come_again_or_to_look_at_the_log() {
+        let why = || "why".to_owned();
+        let reply = NotReloaded::Refused(why()).reply();
+        assert_eq!((reply.status, reply.headers.len()), (409, 0));
+        let reply = NotReloaded::Busy(why()).reply();
+        assert_eq!((reply.status, &*reply.headers), (503, &[("Retry-After", "1".to_owned())][..]));
+        let reply = NotReloaded::GoesOn(why()).reply();
+        assert_eq!((reply.status, reply.headers.len()), (504, 0));
+        assert!(!String::from_utf8(reply.body).unwrap().contains("nothing has changed"));
+    }
+}

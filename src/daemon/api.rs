@@ -11,7 +11,8 @@ use super::reload::Wish;
 use super::start::{Failure, Shared};
 use super::storage::Storage;
 use crate::admin::{
-    self, Access, Admin, Bounds, GateCounters, Hosts, Options, Reloaded, Token, TokenError,
+    self, Access, Admin, Bounds, GateCounters, Hosts, NotReloaded, Options, Reloaded, Token,
+    TokenError,
 };
 use crate::clock;
 use crate::config::Settings;
@@ -100,13 +101,18 @@ impl Api {
 }
 
 /// Has configuration and rules reloaded, and waits for what comes of it.
-fn reload(wishes: &Sender<Wish>, by: String) -> Result<Reloaded, String> {
+fn reload(wishes: &Sender<Wish>, by: String) -> Result<Reloaded, NotReloaded> {
     let (sender, answer) = crossbeam_channel::bounded(1);
-    wishes
-        .try_send(Wish { by, answer: Some(sender) })
-        .map_err(|_| "too many reloads are waited for; ask again".to_owned())?;
+    wishes.try_send(Wish { by, answer: Some(sender) }).map_err(|_| {
+        NotReloaded::Busy(
+            "a reload is under way, and another waits that will read what is there by then"
+                .to_owned(),
+        )
+    })?;
     answer.recv_timeout(RELOAD_PATIENCE).unwrap_or_else(|_| {
-        Err("the files are still being read; the log will tell what comes of it".to_owned())
+        Err(NotReloaded::GoesOn(
+            "the reload goes on; the log will tell what comes of it".to_owned(),
+        ))
     })
 }
 

@@ -24,7 +24,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::start::Shared;
 use super::{egress, service};
 use crate::acl::{OwnListeners, Rule, Rules};
-use crate::admin::{Posts, Reloaded};
+use crate::admin::{NotReloaded, Posts, Reloaded};
 use crate::clock;
 use crate::config::{Changes, ConfigError, Sandbox, Settings};
 use crate::limit::Limits;
@@ -33,13 +33,16 @@ use crate::mailbox::Letter;
 use crate::policy::{InForce, Policy};
 use crate::stats::Counters;
 
+/// What comes of a wish.
+pub(super) type Outcome = Result<Reloaded, NotReloaded>;
+
 /// A wish.
 #[derive(Debug)]
 pub(super) struct Wish {
     /// Whose, for the log.
     pub(super) by: String,
     /// Who waits for what comes of it.
-    pub(super) answer: Option<Sender<Result<Reloaded, String>>>,
+    pub(super) answer: Option<Sender<Outcome>>,
 }
 
 /// What is reloaded from, and into what.
@@ -113,7 +116,7 @@ impl Reloader {
         }
     }
 
-    fn tell(&self, by: &str, result: &Result<Reloaded, String>) {
+    fn tell(&self, by: &str, result: &Outcome) {
         match result {
             Ok(reloaded) => {
                 self.in_force.reload_applied();
@@ -144,9 +147,9 @@ impl Reloader {
     }
 
     /// Configuration and rules.
-    fn reload(&mut self) -> Result<Reloaded, String> {
+    fn reload(&mut self) -> Outcome {
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
-        let failure = |error: ConfigError| self.explained(&error.to_string());
+        let failure = |error: ConfigError| refused(self.explained(&error.to_string()));
         let (mut settings, warnings) = Settings::load(self.config.as_deref()).map_err(failure)?;
         let rules = settings.load_rules().map_err(failure)?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
@@ -171,17 +174,17 @@ impl Reloader {
     }
 
     /// The rules alone, with the settings that are in force.
-    fn reload_rules(&mut self) -> Result<Reloaded, String> {
+    fn reload_rules(&mut self) -> Outcome {
         let settings = self.applied.clone();
-        let rules = settings.load_rules().map_err(|error| error.to_string())?;
+        let rules = settings.load_rules().map_err(refused)?;
         self.apply(settings, rules, Changes::default(), Vec::new())
     }
 
     /// The users of their file alone, with the settings and rules that are in force.
-    fn reload_users(&mut self) -> Result<Reloaded, String> {
+    fn reload_users(&mut self) -> Outcome {
         let mut settings = self.applied.clone();
         let mut warnings = Vec::new();
-        settings.auth.load_users(&mut warnings).map_err(|error| error.to_string())?;
+        settings.auth.load_users(&mut warnings).map_err(refused)?;
         let mut changes = Changes::default();
         if !settings.auth.users.lists_as(&self.applied.auth.users) {
             changes.live.push("auth.users".to_owned());
@@ -195,10 +198,10 @@ impl Reloader {
         rules: Option<Arc<Rules>>,
         changes: Changes,
         mut warnings: Vec<String>,
-    ) -> Result<Reloaded, String> {
+    ) -> Outcome {
         // The listeners are those of the start, wherever the file has them by now.
-        settings.open_nothing(&self.started.server.listen).map_err(|error| error.to_string())?;
-        egress::try_all(&settings.egress).map_err(|error| error.to_string())?;
+        settings.open_nothing(&self.started.server.listen).map_err(refused)?;
+        egress::try_all(&settings.egress).map_err(refused)?;
         let mut changed = changes.live;
         changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
         // Clients' sockets have it from their listener, so it is one for both sides.
@@ -208,7 +211,8 @@ impl Reloader {
         }
         let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
         if let Some(busy) = posts.iter().position(|post| !post.takes_orders()) {
-            return Err(format!("worker {busy} takes no more orders now; ask again"));
+            let why = format!("worker {busy} takes no more orders now");
+            return Err(NotReloaded::Busy(why));
         }
         let generation = self.generation + 1;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
@@ -218,7 +222,7 @@ impl Reloader {
         for (worker, post) in posts.iter().enumerate() {
             if post.order(Letter::Policy(Arc::clone(&policy))).is_err() {
                 // There was room, so it has ended, and with it the process does.
-                return Err(format!("worker {worker} has ended"));
+                return Err(refused(format!("worker {worker} has ended")));
             }
         }
         self.generation = generation;
@@ -252,6 +256,10 @@ impl Reloader {
             thread::park_timeout(LOOKED_EVERY);
         }
     }
+}
+
+fn refused(why: impl ToString) -> NotReloaded {
+    NotReloaded::Refused(why.to_string())
 }
 
 /// How the rules differ, in one sentence; whatever their numbers and lines.

@@ -399,8 +399,9 @@ pub fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnLi
     OwnListeners { bound, local }
 }
 
-/// Wishes for a reload that wait at most: whoever comes then is waited for.
-const WISHES_MAX: usize = 16;
+/// Wishes for a reload that wait at most: it reads what is there when it is its turn, so a second one
+/// would do nothing more.
+const WISHES_MAX: usize = 1;
 /// The number of the policy that the process starts with.
 const FIRST_GENERATION: u64 = 1;
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the

@@ -283,7 +283,7 @@ fn policy(schemas: &mut Schemas) -> Vec<Operation> {
         },
         Operation {
             summary: "Read the configuration and the rules anew",
-            more: "If something is wrong with them nothing changes, and the answer says what it is.",
+            more: RELOAD,
             need: Need::Changing,
             errors: &[409],
             ..Operation::post(
@@ -322,6 +322,10 @@ const EVENTS: &str = "`event: opened`, `closed` and `refused` (an attempt that w
     another. `event: missed` tells how many events a listener did not take in time; one that takes \
     nothing for 5 seconds is cut. A few listen at once, and one more gets a 429. Nothing is told of \
     sessions where `sessions.enabled` is false.";
+const RELOAD: &str = "If something is wrong with them nothing changes, and the answer says what it is \
+    (409). One reload may wait while another is under way; who comes then is told to come again (503, with \
+    `Retry-After`), and so is everybody while a worker takes no orders; nothing has changed. 504 is the \
+    answer if it takes longer than 25 seconds: it goes on, and the log tells what comes of it.";
 const PROCESS: &str = "process";
 const SESSIONS: &str = "sessions";
 const POLICY: &str = "policy";

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use mio::{Poll, Token as PollToken, Waker};
 
 use super::*;
-use crate::admin::{Access, Bounds, GateCounters, Method, Token};
+use crate::admin::{Access, Bounds, GateCounters, Method, NotReloaded, Token};
 use crate::clock;
 use crate::key::Key;
 use crate::limit::Admission;
@@ -49,7 +49,7 @@ impl Scene {
             gauges: Arc::default(),
             news: Arc::default(),
             in_force: Arc::default(),
-            reload: Box::new(|_| Err("there is nothing to be reloaded here".to_owned())),
+            reload: Box::new(|_| Err(NotReloaded::Busy("there is nothing to reload".to_owned()))),
             readiness: Arc::new(Readiness::default()),
             node: String::new(),
             records: true,
