@@ -11,9 +11,9 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `LOAD_MODES` | comma-separated, of setup, pingpong, bulk, idle, mice, memory (all but memory) |
+//! | `LOAD_MODES` | comma-separated, of setup, pingpong, bulk, idle, mice, memory, udp (all but the last two) |
 //! | `LOAD_ROUNDS`, `LOAD_SECONDS` | rounds (3), seconds of each measurement (2) |
-//! | `LOAD_ONLY` | of set-up, ping-pong and bulk only these: `setup 32, pingpong 64, bulk down 64` |
+//! | `LOAD_ONLY` | of set-up, ping-pong, bulk and datagrams only these: `setup 32, pingpong 64, bulk down 64, udp 4x32` |
 //! | `LOAD_SESSIONS` | sessions of mode memory (1 000 000) |
 //! | `LOAD_VARIANTS` | instead of others, ours: `published` more or less often, and asked for its figures; or with one, two and four `workers` on all cores |
 //! | `RUSTSOCKS_PEER` | `name=command; name=command @@ file`: `{port}`, `{origin}`, `{dir}` are filled in, in the command and in the file, which becomes `{dir}/config` |
@@ -29,6 +29,7 @@
 )]
 
 mod contender;
+mod datagrams;
 mod ears;
 mod modes;
 mod origin;

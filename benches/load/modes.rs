@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Contender;
+use super::contender::Way;
+use super::datagrams::{self, Senders};
 use super::process::Process;
 use super::scraper::Scraper;
 use super::swarm::{Swarm, Work};
@@ -103,6 +105,10 @@ impl Bench<'_> {
             "idle" => self.idle(results),
             "mice" => self.mice(results),
             "memory" => self.memory(),
+            "udp" => [(1, 1), (1, 32), (4, 32)]
+                .into_iter()
+                .filter(|(many, each)| self.plan.wants(&format!("udp {many}x{each}")))
+                .try_for_each(|shape| self.udp(shape, results)),
             _ => Err(io::Error::other(format!("LOAD_MODES: no mode {mode}"))),
         }
     }
@@ -227,6 +233,30 @@ impl Bench<'_> {
             done += std::mem::take(&mut swarm.tally).sessions;
             let (private, shared) = self.process.resident_kib();
             println!("{done}, {private}, {shared}");
+        }
+        Ok(())
+    }
+
+    /// So many associations, each with so many datagrams under way.
+    fn udp(&self, shape: (usize, usize), results: &mut Results) -> io::Result<()> {
+        let way = self.contender.way;
+        if way == Way::Plain && self.contender.command.is_some() {
+            // It forwards TCP.
+            return Ok(());
+        }
+        let echo = datagrams::echo()?;
+        let mut senders = Senders::new((self.process.address, way), echo, shape)?;
+        senders.measure(WARM_UP)?;
+        let before = self.process.used();
+        let (back, lost, seconds) = senders.measure(self.plan.span)?;
+        let used = self.process.used() - before;
+        let datagrams = 2.0 * back.max(1) as f64;
+        let (many, each) = shape;
+        let label = |what: &str| format!("datagrams, {many} × {each} under way: {what}");
+        results.add(&label("k/s there and back"), 1, self.name(), back as f64 / seconds / 1e3);
+        results.add(&label("CPU µs each way"), 2, self.name(), used.cpu * 1e6 / datagrams);
+        if lost > 0 {
+            eprintln!("  {}: {lost} datagrams were lost", self.name());
         }
         Ok(())
     }
