@@ -336,6 +336,44 @@ fn the_longest_datagram_passes_and_an_answer_that_is_too_long_is_counted() {
     assert_eq!(row(&proxy, "bytes_sent, bytes_received"), "65497 65497");
 }
 
+/// What waits for the proxy while it is stopped is taken together.
+#[test]
+fn of_datagrams_that_come_together_each_is_judged_sent_and_booked_by_itself() {
+    const EACH: usize = 30;
+    let proxy = Proxy::start();
+    let echoes = [UdpEcho::on("127.0.0.1:0"), UdpEcho::on("[::1]:0")];
+    let client = Associated::with(proxy.socks);
+    let nowhere = SocketAddr::new(echoes[0].address.ip(), 0);
+    let (mut fragment, denied) = (wrapped(nowhere, b"x"), SocketAddr::from(([224, 0, 0, 1], 9)));
+    fragment[2] = 1;
+    proxy.signal("STOP");
+    let mut expected = Vec::new();
+    for number in 0..EACH {
+        for (family, echo) in echoes.iter().enumerate() {
+            let payload = format!("{number} to {family}").into_bytes();
+            client.send(echo.address, &payload);
+            expected.push((echo.address, payload));
+        }
+        client.send_raw(&fragment);
+        client.send(nowhere, b"x");
+        client.send(denied, b"x");
+    }
+    proxy.signal("CONT");
+    let mut came: Vec<_> = (0..2 * EACH).map(|_| client.receive()).collect();
+    let octets: usize = expected.iter().map(|(_, payload)| payload.len()).sum();
+    came.sort();
+    expected.sort();
+    assert_eq!(came, expected);
+    for reason in ["fragment", "unreachable", "denied"] {
+        wait_dropped(&proxy, reason, EACH as f64);
+    }
+    drop(client);
+    let figures = "packets_sent, packets_received, bytes_sent, bytes_received";
+    assert_eq!(row(&proxy, figures), format!("{0} {0} {octets} {octets}", 2 * EACH));
+    let all = Scrape::of(proxy.api.unwrap()).sum("rustsocks_udp_dropped_total");
+    assert_eq!(all, 3.0 * EACH as f64);
+}
+
 #[test]
 fn ports_and_the_advertised_address_are_as_configured() {
     // A range of two: the third association finds none.

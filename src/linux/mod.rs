@@ -4,6 +4,7 @@
 //! one in [`mapping`]; no other folder of the crate may have any.
 
 pub mod affinity;
+pub mod batch;
 pub mod calls;
 pub mod datagram;
 pub mod host_name;

@@ -308,16 +308,20 @@ impl Association {
         self.waiting.take(query)
     }
 
-    /// The kernel has no way to the address that a datagram was to go to. Whether there is another one
-    /// of its target to be tried instead.
-    pub fn pass_over(&mut self, octets: &[u8], now: Instant) -> bool {
+    /// The kernel has no way to this address, which a datagram was to go to. Whether there is another one
+    /// of its target to be tried instead; another datagram may have found that out before.
+    pub fn pass_over(&mut self, octets: &[u8], address: IpAddr, now: Instant) -> bool {
         let Ok(datagram) = Datagram::split(octets) else { return false };
         match self.routes.find(datagram.address, now) {
-            Some(Way::Open(open)) if open.at + 1 < open.permits.len() => {
-                open.at += 1;
-                true
+            Some(Way::Open(open)) => {
+                if open.permit().is_some_and(|permit| permit.address().ip() != address) {
+                    return true;
+                }
+                let another = open.at + 1 < open.permits.len();
+                open.at += usize::from(another);
+                another
             }
-            Some(Way::Open(_) | Way::Asking { .. } | Way::Closed(_)) | None => false,
+            Some(Way::Asking { .. } | Way::Closed(_)) | None => false,
         }
     }
 

@@ -6,7 +6,7 @@ use mio::Registry;
 
 use super::deadlines::Deadlines;
 use super::ready::Ready;
-use super::udp::DatagramBuffer;
+use super::udp_portion::Datagrams;
 use crate::auth::Recent;
 use crate::clock::Now;
 use crate::mailbox::Post;
@@ -30,7 +30,7 @@ pub(super) struct Kit {
     pub(super) recent: Recent,
     pub(super) carrier: Carrier,
     /// Where datagrams pass through.
-    pub(super) datagrams: DatagramBuffer,
+    pub(super) datagrams: Datagrams,
     /// Counts on through the ports for clients' datagrams.
     pub(super) next_port: u32,
     pub(super) deadlines: Deadlines,

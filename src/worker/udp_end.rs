@@ -10,9 +10,12 @@ use std::net::{IpAddr, SocketAddr};
 use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry};
+use smallvec::SmallVec;
 
 use super::token::Token;
+use super::udp_portion::Datagrams;
 use crate::linux;
+use crate::linux::batch::{self, BATCH_MAX, Parcel};
 use crate::linux::outgoing::Outgoing;
 use crate::udp::Dropped;
 
@@ -20,7 +23,10 @@ use crate::udp::Dropped;
 #[derive(Debug)]
 pub(super) struct UdpEnd {
     socket: UdpSocket,
+    ipv4: bool,
     readable: bool,
+    /// How many datagrams are asked for together.
+    expected: usize,
     /// What the kernel had dropped when it was asked last.
     overflowed: u32,
 }
@@ -31,7 +37,7 @@ impl UdpEnd {
     /// # Errors
     /// As [`linux::datagram::bind`], or what epoll_ctl(2) says.
     pub(super) fn bind(addr: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        Self::registered(linux::datagram::bind(addr)?, registry, token)
+        Self::registered(linux::datagram::bind(addr)?, addr.ip(), registry, token)
     }
 
     /// A socket for sending to `host`, bound as `out` says, and registered once for its life.
@@ -44,13 +50,19 @@ impl UdpEnd {
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        Self::registered(linux::datagram::towards(host, out)?, registry, token)
+        Self::registered(linux::datagram::towards(host, out)?, host, registry, token)
     }
 
-    fn registered(mut socket: UdpSocket, registry: &Registry, token: Token) -> io::Result<Self> {
+    fn registered(
+        mut socket: UdpSocket,
+        host: IpAddr,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
         registry.register(&mut socket, token.into(), Interest::READABLE)?;
         // What came before it was registered is worth a first look.
-        Ok(Self { socket, readable: true, overflowed: 0 })
+        let (ipv4, expected) = (host.is_ipv4(), EXPECTED_MIN);
+        Ok(Self { socket, ipv4, readable: true, expected, overflowed: 0 })
     }
 
     pub(super) fn note(&mut self, event: &Event) {
@@ -66,18 +78,33 @@ impl UdpEnd {
         self.readable
     }
 
-    /// Takes the next datagram: its length and its source. `None` if there is none now; an error is
-    /// about one datagram only.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+    /// Takes datagrams, at most so many, and no more than it brings together of late; how many. `None` if
+    /// there are none now; none at all if one was lost.
+    pub(super) fn receive(&mut self, most: usize, batch: &mut Datagrams) -> Option<usize> {
         if !self.readable {
             return None;
         }
-        match self.socket.recv_from(buffer) {
+        let asked = self.expected.min(most);
+        let received = batch.receive(&self.socket, self.ipv4, asked);
+        let came = received.as_ref().map_or(0, |came| *came);
+        if came < asked {
+            let fewer = if came == 0 { asked / 2 } else { 2 * came };
+            self.expected = fewer.clamp(EXPECTED_MIN, BATCH_MAX);
+        } else if asked == self.expected {
+            self.expected = (2 * asked).min(BATCH_MAX);
+        }
+        match received {
+            Ok(came) => {
+                // Had there been more of them, they would have come too.
+                self.readable = came == asked;
+                Some(came)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 None
             }
-            received => Some(received),
+            // About one datagram that was lost, or sent by us.
+            Err(_) => Some(0),
         }
     }
 
@@ -88,13 +115,15 @@ impl UdpEnd {
         overflowed.wrapping_sub(std::mem::replace(&mut self.overflowed, overflowed))
     }
 
-    pub(super) fn send(&self, octets: &[u8], to: SocketAddr) -> Result<(), Dropped> {
-        match self.socket.send_to(octets, to) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(send_failure(&error)),
-        }
+    /// Sends datagrams; what became of each.
+    pub(super) fn send(&self, parcels: &[Parcel<'_>]) -> Sent {
+        let results = batch::send(&self.socket, self.ipv4, parcels).into_iter();
+        results.map(|result| result.map_err(|error| send_failure(&error))).collect()
     }
 }
+
+/// What became of each of the datagrams that were to leave together.
+pub(super) type Sent = SmallVec<[Result<(), Dropped>; BATCH_MAX]>;
 
 /// What it means for a datagram that it could not be sent.
 fn send_failure(error: &io::Error) -> Dropped {
@@ -113,6 +142,9 @@ pub(super) fn bind_failure(error: &io::Error) -> Dropped {
         Some(_) | None => Dropped::NoSocket,
     }
 }
+
+/// Asked for together where they come one by one: the second is seen not to be there by the same call.
+const EXPECTED_MIN: usize = 2;
 
 // errno(3)
 const EAGAIN: i32 = 11;

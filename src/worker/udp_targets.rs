@@ -1,16 +1,16 @@
 //! The sockets of an association towards targets: one for each family, made with the first datagram
 //! to it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::front::count_lost_source;
 use super::kit::Kit;
 use super::token::{Role, Token};
-use super::udp_end::{UdpEnd, bind_failure};
-use crate::acl::Permit;
+use super::udp_end::{Sent, UdpEnd, bind_failure};
 use crate::egress::Outlet;
 use crate::key::Key;
 use crate::limit::Seat;
+use crate::linux::batch::Parcel;
 use crate::udp::Dropped;
 
 /// The sockets towards targets.
@@ -41,32 +41,39 @@ impl Targets {
         self.ends.iter().flatten().map(|_| 1).sum()
     }
 
-    /// Sends a datagram to the permitted address, by the socket of its family. A socket that is to be
-    /// made needs a place: the `others` of the connection have theirs.
-    pub(super) fn send(
+    /// Sees that there is a socket for an address that may be sent to. One that is to be made needs a
+    /// place: the `others` of the connection have theirs.
+    pub(super) fn make(
         &mut self,
-        permit: &Permit,
-        payload: &[u8],
+        to: SocketAddr,
         (seat, others): (&mut Seat, u32),
         key: Key,
         kit: &Kit,
     ) -> Result<(), Dropped> {
-        let to = permit.address();
-        let sockets_then = others + self.count() + 1;
-        let (family, role) = if to.is_ipv4() { (0, Role::UdpV4) } else { (1, Role::UdpV6) };
-        let end = match &mut self.ends[family] {
-            Some(end) => end,
-            none => {
-                if !seat.claim(sockets_then) {
-                    kit.counters.sockets_refused.add(1);
-                    return Err(Dropped::NoSocket);
-                }
-                let end = bind(&self.outlet, to.ip(), Token::of(key, role), kit)?;
-                none.insert(end)
-            }
-        };
-        end.send(payload, to)
+        let family = family(to);
+        if self.ends[family].is_some() {
+            return Ok(());
+        }
+        if !seat.claim(others + self.count() + 1) {
+            kit.counters.sockets_refused.add(1);
+            return Err(Dropped::NoSocket);
+        }
+        let token = Token::of(key, ROLES[family]);
+        self.ends[family] = Some(bind(&self.outlet, to.ip(), token, kit)?);
+        Ok(())
     }
+
+    /// Sends datagrams by the socket of the family of `to`; what became of each.
+    pub(super) fn send(&self, to: SocketAddr, parcels: &[Parcel<'_>]) -> Sent {
+        match &self.ends[family(to)] {
+            Some(end) => end.send(parcels),
+            None => parcels.iter().map(|_| Err(Dropped::NoSocket)).collect(),
+        }
+    }
+}
+
+const fn family(to: SocketAddr) -> usize {
+    if to.is_ipv4() { 0 } else { 1 }
 }
 
 fn bind(outlet: &Outlet, host: IpAddr, token: Token, kit: &Kit) -> Result<UdpEnd, Dropped> {
@@ -80,3 +87,4 @@ fn bind(outlet: &Outlet, host: IpAddr, token: Token, kit: &Kit) -> Result<UdpEnd
 
 /// IPv4 and IPv6.
 pub(super) const FAMILIES: usize = 2;
+const ROLES: [Role; FAMILIES] = [Role::UdpV4, Role::UdpV6];

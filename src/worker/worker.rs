@@ -17,7 +17,7 @@ use super::letters::Drain;
 use super::ready::{Ready, heavy_octets};
 use super::slots::Slots;
 use super::token::{Role, Token};
-use super::udp::DatagramBuffer;
+use super::udp_portion::Datagrams;
 use crate::auth::Recent;
 use crate::clock;
 use crate::key::Key;
@@ -108,7 +108,7 @@ impl Worker {
             post: parts.post,
             recent: Recent::new(),
             carrier: Carrier::with_pipes(parts.pipes_max),
-            datagrams: DatagramBuffer::default(),
+            datagrams: Datagrams::default(),
             // Workers begin far apart, so that they seldom try each other's ports.
             next_port: u32::try_from(parts.index).unwrap_or(0).wrapping_mul(PORTS_APART),
             deadlines: Deadlines::new(),

@@ -156,7 +156,7 @@ impl Connection {
             }
             // The kernel has no way to it now and then.
             if kit.dice.chance(10) {
-                if associated.association.pass_over(octets, now) {
+                if associated.association.pass_over(octets, to.ip(), now) {
                     continue;
                 }
                 return;

@@ -196,10 +196,11 @@ fn an_address_without_a_way_is_passed_over_once_each() {
     let addresses = ["2001:db8::1", "192.0.2.9"].map(|text| text.parse::<IpAddr>().unwrap());
     association.answered(1, Ok(addresses.into_iter().collect()), false, now);
     assert_eq!(upload(&mut association, &datagram, now), "[2001:db8::1]:53 as a.test:53: x");
-    assert!(association.pass_over(&datagram, now));
+    assert!(association.pass_over(&datagram, addresses[0], now));
+    assert!(association.pass_over(&datagram, addresses[0], now), "another had found it out");
     assert_eq!(upload(&mut association, &datagram, now), "192.0.2.9:53 as a.test:53: x");
-    assert!(!association.pass_over(&datagram, now));
-    assert!(!association.pass_over(b"", now));
+    assert!(!association.pass_over(&datagram, addresses[1], now));
+    assert!(!association.pass_over(b"", addresses[1], now));
 }
 
 #[test]
@@ -272,16 +273,16 @@ fn half_of_a_name_is_enough_and_the_rest_is_a_way_round() {
         text(&association.upload_kept(&kept[0], now)),
         "[2001:db8::1]:53 as both.test:53: a"
     );
-    assert!(!association.pass_over(&datagram, now), "there is no other way yet");
+    assert!(!association.pass_over(&datagram, v6, now), "there is no other way yet");
     let all = Ok([v6, v4].into_iter().collect());
     assert!(association.answered(1, all, false, now).is_empty());
     // It stays on its way while that can be gone.
     let step = association.upload(source(1), &datagram, now);
     assert_eq!(text(&step), "[2001:db8::1]:53 as both.test:53: a");
-    assert!(association.pass_over(&datagram, now));
+    assert!(association.pass_over(&datagram, v6, now));
     let step = association.upload(source(1), &datagram, now);
     assert_eq!(text(&step), "192.0.2.1:53 as both.test:53: a");
-    assert!(!association.pass_over(&datagram, now));
+    assert!(!association.pass_over(&datagram, v4, now));
 }
 
 #[test]

@@ -82,7 +82,10 @@ impl World {
             }
             _ => {
                 if let Ok(datagram) = Datagram::split(octets) {
-                    let passed = self.association.pass_over(octets, self.now);
+                    // As that of a target by its address, or of one that has another by now.
+                    let address = datagram.target().ok().and_then(|target| target.host.ip());
+                    let address = address.unwrap_or(CLIENT.into());
+                    let passed = self.association.pass_over(octets, address, self.now);
                     assert!(!passed || datagram.target().is_ok());
                 }
             }

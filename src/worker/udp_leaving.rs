@@ -1,0 +1,78 @@
+//! Datagrams of a client that leave together: they go to targets of one family, so by one socket.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use super::udp_targets::Targets;
+use crate::acl::Permit;
+use crate::linux::batch::{BATCH_MAX, Parcel};
+use crate::udp::Dropped;
+
+/// A datagram on its way to a permitted address.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'b> {
+    to: SocketAddr,
+    whole: &'b [u8],
+    payload: &'b [u8],
+}
+
+impl<'b> Load<'b> {
+    /// The last octets of a `whole` datagram, as many as its payload has, for an address that may be sent
+    /// to.
+    pub(super) fn new(permit: &Permit, whole: &'b [u8], payload: usize) -> Self {
+        let (_, payload) = whole.split_at(whole.len().saturating_sub(payload));
+        Self { to: permit.address(), whole, payload }
+    }
+
+    pub(super) const fn to(&self) -> SocketAddr {
+        self.to
+    }
+
+    /// As the client sent it.
+    pub(super) const fn whole(&self) -> &'b [u8] {
+        self.whole
+    }
+
+    pub(super) const fn payload(&self) -> &'b [u8] {
+        self.payload
+    }
+
+    pub(super) const fn parcel(&self) -> Parcel<'b> {
+        Parcel { to: self.to, octets: self.payload }
+    }
+}
+
+/// Some of them, at most [`BATCH_MAX`].
+#[derive(Default)]
+pub(super) struct Leaving<'b> {
+    loads: SmallVec<[Load<'b>; BATCH_MAX]>,
+}
+
+impl<'b> Leaving<'b> {
+    /// Puts one more there; those that have to leave before it, because there is no room or because it
+    /// goes to the other family.
+    pub(super) fn put(&mut self, load: Load<'b>) -> Option<Self> {
+        let fits = self.loads.first().is_none_or(|first| first.to.is_ipv4() == load.to.is_ipv4());
+        let leave = !fits || self.loads.len() >= BATCH_MAX;
+        let before = leave.then(|| std::mem::take(self));
+        self.loads.push(load);
+        before
+    }
+
+    /// Sends them; what became of each.
+    pub(super) fn send(
+        self,
+        targets: &Targets,
+    ) -> impl Iterator<Item = (Load<'b>, Result<(), Dropped>)> + use<'b> {
+        let results = match self.loads.first() {
+            Some(first) => {
+                let parcels: SmallVec<[Parcel<'b>; BATCH_MAX]> =
+                    self.loads.iter().map(Load::parcel).collect();
+                targets.send(first.to, &parcels)
+            }
+            None => SmallVec::new(),
+        };
+        self.loads.into_iter().zip(results)
+    }
+}
