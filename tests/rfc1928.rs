@@ -264,6 +264,16 @@ const CASES: &[Case] = &[
         scene.then([Send(octets), Offered, Reply(&[6]), Closed])
     })
     .needs(Needs::Ours),
+    case("1928 §4, §6", "BIND: no route to the peer's network: X'03', and the end", |scene| {
+        let peer = SocketAddr::from((Places::NO_NETWORK, 21));
+        scene.refused(request(2, peer), scene.code(&[3], &[1, 3, 7]))
+    })
+    .needs(Needs::NoRoutes),
+    case("1928 §4, §6", "BIND: no route to the peer's host: X'04', and the end", |scene| {
+        let peer = SocketAddr::from((Places::NO_HOST, 21));
+        scene.refused(request(2, peer), scene.code(&[4], &[1, 4, 7]))
+    })
+    .needs(Needs::NoRoutes),
     // Datagrams.
     case("1928 §6, §7", "BND.ADDR and BND.PORT are where datagrams are taken", |scene| {
         let datagram = Datagram(wrapped(scene.places.udp, b"x"));

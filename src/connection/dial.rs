@@ -37,7 +37,7 @@ pub enum ConnectError {
     HostUnreachable,
     /// The kernel gave up waiting (ETIMEDOUT).
     TimedOut,
-    /// We have no descriptor or memory for it.
+    /// We have no descriptor, memory or port for it.
     NoRoom,
     /// Anything else.
     Other,
@@ -56,9 +56,9 @@ impl From<&io::Error> for ConnectError {
             }
             io::ErrorKind::HostUnreachable => Self::HostUnreachable,
             io::ErrorKind::TimedOut => Self::TimedOut,
-            io::ErrorKind::OutOfMemory => Self::NoRoom,
+            io::ErrorKind::OutOfMemory | io::ErrorKind::AddrInUse => Self::NoRoom,
             _ => match Errno::from_io_error(error) {
-                Some(Errno::NFILE | Errno::MFILE) => Self::NoRoom,
+                Some(Errno::NFILE | Errno::MFILE | Errno::NOBUFS) => Self::NoRoom,
                 // This host does not speak the family at all.
                 Some(Errno::AFNOSUPPORT) => Self::NetworkUnreachable,
                 Some(_) | None => Self::Other,

@@ -56,8 +56,8 @@ pub enum Input<'a> {
     Listening(SocketAddr),
     /// A peer has come, from this address.
     Accepted(SocketAddr),
-    /// There is none: no descriptor, or no port.
-    NoSocket,
+    /// There is none, and why: no route to the host that is expected, no descriptor, no port.
+    NoSocket(ConnectError),
     /// The machine's deadline has come.
     Deadline,
 }

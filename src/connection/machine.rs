@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bind::Step;
+use super::dial::ConnectError;
 use super::exit::Exit;
 use super::facts::Facts;
 use super::input::Input;
@@ -92,7 +93,7 @@ impl Machine {
             Input::Associated(bound) => (0, self.on_associated(bound, now, out)),
             Input::Listening(bound) => (0, self.on_listening(bound, now, out)),
             Input::Accepted(peer) => (0, self.on_accepted(peer, now, out)),
-            Input::NoSocket => (0, self.on_no_socket(now, out)),
+            Input::NoSocket(error) => (0, self.on_no_socket(error, now, out)),
             Input::Deadline => (0, self.on_deadline(now, out)),
         }
     }
@@ -174,11 +175,11 @@ impl Machine {
         self.answer(SocketAddr::new(told, bound.port()), Then::RelayDatagrams, now, out)
     }
 
-    fn on_no_socket(&mut self, now: Instant, out: &mut Outbox) -> Next {
+    fn on_no_socket(&mut self, error: ConnectError, now: Instant, out: &mut Outbox) -> Next {
         if !matches!(self.stage, Stage::Associating { .. } | Stage::Binding(_)) {
             return self.impossible("NoSocket", now);
         }
-        self.reject(Outcome::ServerBusy, now, out)
+        self.reject(error.outcome(), now, out)
     }
 
     /// Answers that the request was carried out at this address of ours.

@@ -12,7 +12,7 @@ use super::front::count_lost_source;
 use super::kit::Kit;
 use super::socket::Socket;
 use super::token::{Role, Token};
-use crate::connection::{Input, Next};
+use crate::connection::{ConnectError, Input, Next};
 use crate::egress::Outlet;
 use crate::key::Key;
 use crate::linux::listener::{ListenerOptions, bind_listener_by};
@@ -79,11 +79,11 @@ impl Connection {
         towards: Option<IpAddr>,
         key: Key,
         kit: &Kit,
-    ) -> Option<SocketAddr> {
+    ) -> Result<SocketAddr, ConnectError> {
         if !self.may_open_socket(kit) {
-            return None;
+            return Err(ConnectError::NoRoom);
         }
-        let Link::Front(front) = &mut self.link else { return None };
+        let Link::Front(front) = &mut self.link else { return Err(ConnectError::Other) };
         let token = Token::of(key, Role::Awaiting);
         let outlet = front.machine.outlet();
         let made = self
@@ -94,12 +94,12 @@ impl Connection {
         match made {
             Ok((bound, awaiting)) => {
                 front.awaiting = Some(awaiting);
-                Some(bound)
+                Ok(bound)
             }
             Err(error) => {
                 count_lost_source(&error, kit);
                 tracing::debug!("no listener for the peer of a client: {error}");
-                None
+                Err(ConnectError::from(&error))
             }
         }
     }

@@ -263,6 +263,22 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
         ends: Ends::Relays,
     },
     Conversation {
+        name: "BIND for a host without a route: reply 3",
+        login: None,
+        request: b"\x05\x02\x00\x01\x5d\xb8\xd8\x22\x00\x15",
+        steps: &[Step::Opens, Step::ListenFails(ConnectError::NetworkUnreachable)],
+        reads: &refused(0x03),
+        ends: Ends::Refuses(Outcome::NetworkUnreachable),
+    },
+    Conversation {
+        name: "BIND for which we have no descriptor: reply 1",
+        login: None,
+        request: b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+        steps: &[Step::ListenFails(ConnectError::NoRoom)],
+        reads: &refused(0x01),
+        ends: Ends::Refuses(Outcome::ServerBusy),
+    },
+    Conversation {
         name: "BIND for anybody opens the session with the first who is allowed",
         login: None,
         request: b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",

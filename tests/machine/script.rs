@@ -25,6 +25,8 @@ pub(crate) enum Step {
     DialConnects(&'static str),
     /// It wants a listener for a peer, towards this host if any, and gets one at this address.
     Listens(Option<&'static str>, &'static str),
+    /// It wants a listener for a peer, and there is none.
+    ListenFails(ConnectError),
     /// A peer comes, and is not the one.
     StrangerComes(&'static str),
     /// A peer comes, and is the one.

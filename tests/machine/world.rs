@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use rustsocks::auth::{Credentials, Recent, RecentKey, Users, Verdict, verify};
-use rustsocks::connection::{Attempt, Input, Next};
+use rustsocks::connection::{Attempt, ConnectError, Input, Next};
 use rustsocks::resolve::Addresses;
 
 use crate::driven::{Driven, Policies};
@@ -33,6 +33,7 @@ impl Policies {
                             assert_eq!(towards, expected, "{}", conversation.name);
                             driven.tell(Input::Listening(bound.parse().unwrap()))
                         }
+                        Some(Step::ListenFails(error)) => driven.tell(Input::NoSocket(*error)),
                         other => panic!("{}: listens, not {other:?}", conversation.name),
                     },
                     Next::Read => break,
@@ -50,7 +51,7 @@ impl Policies {
                             assert_eq!(declared, *expected, "{}", conversation.name);
                             driven.tell(match bound {
                                 Some(bound) => Input::Associated(bound.parse().unwrap()),
-                                None => Input::NoSocket,
+                                None => Input::NoSocket(ConnectError::NoRoom),
                             })
                         }
                         other => panic!("{}: associates, not {other:?}", conversation.name),
@@ -134,6 +135,7 @@ impl Driven<'_> {
             | Step::DialConnects(_)
             | Step::DialIsSilent(_)
             | Step::Listens(..)
+            | Step::ListenFails(_)
             | Step::Associates(..) => return None,
         };
         steps.next();

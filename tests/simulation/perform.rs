@@ -181,7 +181,7 @@ impl Connection {
                     let room = self.may_open_socket(kit);
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     if !room || kit.dice.chance(4) {
-                        front.ask(Input::NoSocket, kit)
+                        front.ask(Input::NoSocket(ConnectError::NoRoom), kit)
                     } else {
                         let policy = front.machine.policy();
                         let identity = front.machine.facts().identity.clone();
@@ -196,7 +196,7 @@ impl Connection {
                     let room = self.may_open_socket(kit);
                     let Link::Front(front) = &mut self.link else { return Fate::Again };
                     if !room || kit.dice.chance(4) {
-                        front.ask(Input::NoSocket, kit)
+                        front.ask(Input::NoSocket(ConnectError::NoRoom), kit)
                     } else {
                         front.awaiting = true;
                         plan_peers((key, number), towards, kit);

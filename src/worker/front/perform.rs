@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::flush;
 use super::login::verify;
-use crate::connection::{Input, Next};
+use crate::connection::{ConnectError, Input, Next};
 use crate::key::Key;
 use crate::resolve::Asker;
 use crate::session::Outcome;
@@ -69,11 +69,11 @@ impl Connection {
                 },
                 Next::Associate { declared } => match self.make_association(declared, key, kit) {
                     Some(bound) => self.ask_front(Input::Associated(bound), now),
-                    None => self.ask_front(Input::NoSocket, now),
+                    None => self.ask_front(Input::NoSocket(ConnectError::NoRoom), now),
                 },
                 Next::Listen { towards } => match self.listen_for_peer(towards, key, kit) {
-                    Some(bound) => self.ask_front(Input::Listening(bound), now),
-                    None => self.ask_front(Input::NoSocket, now),
+                    Ok(bound) => self.ask_front(Input::Listening(bound), now),
+                    Err(error) => self.ask_front(Input::NoSocket(error), now),
                 },
                 // Only a peer that has come can be turned away, and that is done where it came.
                 Next::TurnAway => return Fate::Wait,

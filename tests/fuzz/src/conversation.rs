@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustsocks::auth::{Identity, Verdict};
-use rustsocks::connection::{Attempt, Input, Machine, Next};
+use rustsocks::connection::{Attempt, ConnectError, Input, Machine, Next};
 use rustsocks::http::HEAD_OCTETS_MAX;
 use rustsocks::session::Outcome;
 use rustsocks::socks::{Command, Outbox};
@@ -160,14 +160,14 @@ impl Driven<'_> {
                     self.asked.push(format!("associate {declared}"));
                     match self.setup.makes_socket() {
                         true => self.tell(Input::Associated(ours())),
-                        false => self.tell(Input::NoSocket),
+                        false => self.tell(Input::NoSocket(ConnectError::NoRoom)),
                     }
                 }
                 Next::Listen { towards } => {
                     self.asked.push(format!("listen towards {towards:?}"));
                     match self.setup.makes_socket() {
                         true => self.tell(Input::Listening(ours())),
-                        false => self.tell(Input::NoSocket),
+                        false => self.tell(Input::NoSocket(ConnectError::NoRoom)),
                     }
                 }
                 Next::Wait => self.wait(),
