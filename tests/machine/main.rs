@@ -125,6 +125,23 @@ fn a_client_that_closes_and_leaves_nothing_is_given_a_moment_for_its_target() {
 }
 
 #[test]
+fn the_look_up_of_a_bind_and_the_wait_for_its_peer_have_one_deadline() {
+    let policies = Policies::new();
+    let (mut driven, next) = policies.asked(b"\x05\x02\x00\x03\x0bexample.com\x00\x15");
+    assert!(matches!(next, Next::Resolve(_)), "{next:?}");
+    let deadline = driven.machine.deadline();
+    driven.now += Duration::from_secs(3);
+    let answer = Ok([[93, 184, 216, 34].into()].into_iter().collect());
+    let next = driven.tell(Input::Resolved { answer, more: false });
+    assert!(matches!(next, Next::Open), "{next:?}");
+    let next = driven.tell(Input::Opened);
+    assert!(matches!(next, Next::Listen { towards: Some(_) }), "{next:?}");
+    driven.tell(Input::Listening("192.0.2.1:4660".parse().unwrap()));
+    driven.tell(Input::Flushed);
+    assert_eq!(driven.machine.deadline(), deadline);
+}
+
+#[test]
 fn the_handshake_has_one_deadline_from_accept_that_octets_do_not_move() {
     let policies = Policies::new();
     let mut driven = policies.driven(None);

@@ -16,10 +16,9 @@ impl Machine {
         &mut self,
         addresses: &[IpAddr],
         permit: RequestPermit,
-        now: Instant,
+        (now, until): (Instant, Instant),
         out: &mut Outbox,
     ) -> Next {
-        let until = now + self.policy.timeouts.connect;
         match Binding::of_hosts(addresses, permit, &self.policy.acl, now, until) {
             Ok((mut binding, first)) => {
                 let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);

@@ -71,7 +71,7 @@ impl Machine {
         out: &mut Outbox,
     ) -> Next {
         if self.facts.command == Some(Command::Bind) {
-            return self.prepare_binding(&addresses, permit, now, out);
+            return self.prepare_binding(&addresses, permit, (now, until), out);
         }
         let delay = self.policy.timeouts.attempt;
         let attempts = Attempts::new(addresses, permit, now, (delay, until));
