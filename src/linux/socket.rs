@@ -32,22 +32,24 @@ pub fn dial(addr: SocketAddr, out: &Outgoing<'_>) -> io::Result<mio::net::TcpStr
     Ok(mio::net::TcpStream::from_std(TcpStream::from(socket)))
 }
 
-/// The address of ours from which a socket that is bound as `out` says would send to `host`. Nothing is
-/// sent.
+/// The address of ours from which a socket that is bound as `out` says would send to the host of
+/// `towards`, with the scope that a link-local one has, and port 0. Nothing is sent.
 ///
 /// # Errors
 /// Whatever connect(2) says: no route; and what `out` cannot have.
-pub fn source_towards(host: IpAddr, out: &Outgoing<'_>) -> io::Result<IpAddr> {
+pub fn source_towards(mut towards: SocketAddr, out: &Outgoing<'_>) -> io::Result<SocketAddr> {
     if let Some(source) = out.source {
-        return Ok(source);
+        return Ok(SocketAddr::new(source, 0));
     }
     let kind = Type::DGRAM.nonblocking().cloexec();
-    let towards = SocketAddr::new(host, DISCARD_PORT);
+    towards.set_port(DISCARD_PORT);
     let socket = Socket::new(Domain::for_address(towards), kind, Some(Protocol::UDP))?;
     out.route(&socket)?;
     socket.connect(&towards.into())?;
     let ours = socket.local_addr()?.as_socket();
-    ours.map(|ours| ours.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    let mut ours = ours.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    ours.set_port(0);
+    Ok(ours)
 }
 
 /// Whether a stream of the family of `host` can be bound as `out` says; nothing is left of it.
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_way_to_ourselves_begins_with_ourselves() {
-        let ours: IpAddr = Ipv4Addr::LOCALHOST.into();
+        let ours = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         assert_eq!(source_towards(ours, &Outgoing::default()).unwrap(), ours);
     }
 

@@ -1,7 +1,7 @@
 //! BIND: the listener of one connection, and the peers that come to it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -31,22 +31,25 @@ impl Awaiting {
     /// that of the way out, or else at `ours`.
     fn bind(
         towards: Option<IpAddr>,
-        ours: IpAddr,
+        ours: SocketAddr,
         outlet: &Outlet,
         registry: &Registry,
         token: Token,
     ) -> io::Result<(SocketAddr, Self)> {
-        let anybody = outlet.at(ours);
+        let anybody = outlet.at(ours.ip());
         let Some(out) = outlet.towards(towards.unwrap_or(anybody)) else {
             return Err(io::ErrorKind::NetworkUnreachable.into());
         };
-        let address = match towards {
-            Some(host) => source_towards(host, &out)?,
-            None => anybody,
+        let mut address = match towards {
+            Some(host) => source_towards(beside(ours, host), &out)?,
+            // Whole: a link-local address is none without its scope.
+            None if anybody == ours.ip() => ours,
+            None => SocketAddr::new(anybody, 0),
         };
+        address.set_port(0);
         let options =
             ListenerOptions { reuse_port: false, backlog: BACKLOG, ..ListenerOptions::default() };
-        let mut listener = bind_listener_by(SocketAddr::new(address, 0), options, &out)?;
+        let mut listener = bind_listener_by(address, options, &out)?;
         registry.register(&mut listener, token.into(), Interest::READABLE)?;
         Ok((listener.local_addr()?, Self { listener, ready: true }))
     }
@@ -90,7 +93,7 @@ impl Connection {
             .client
             .stream()
             .local_addr()
-            .and_then(|ours| Awaiting::bind(towards, ours.ip(), outlet, &kit.registry, token));
+            .and_then(|ours| Awaiting::bind(towards, ours, outlet, &kit.registry, token));
         match made {
             Ok((bound, awaiting)) => {
                 front.awaiting = Some(awaiting);
@@ -127,6 +130,17 @@ impl Connection {
         }
         // Others first.
         Some(Fate::Again)
+    }
+}
+
+/// The host where it is seen from `ours`: a request can name no scope of a link-local address, and the
+/// link by which the client has come is the only one that it knows of.
+fn beside(ours: SocketAddr, host: IpAddr) -> SocketAddr {
+    match (host, ours) {
+        (IpAddr::V6(host), SocketAddr::V6(ours)) if host.is_unicast_link_local() => {
+            SocketAddrV6::new(host, 0, 0, ours.scope_id()).into()
+        }
+        (IpAddr::V6(_) | IpAddr::V4(_), _) => SocketAddr::new(host, 0),
     }
 }
 

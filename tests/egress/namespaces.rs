@@ -1,7 +1,7 @@
 //! Interfaces and marks, in network namespaces of the tests' own: each test runs itself again in a fresh
 //! one, where it may do as it likes. What cannot be had is said loudly.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use super::harness::client::Client;
@@ -165,4 +165,41 @@ mark = 7
     client.send(&super::client::connect(target.address));
     assert_eq!(client.reply(), (3, SocketAddr::from(([0, 0, 0, 0], 0))));
     proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'network_unreachable'", 1);
+}
+
+#[test]
+fn the_peer_of_a_bind_comes_by_the_link_of_its_client() {
+    in_a_namespace("namespaces::inside_link_local");
+}
+
+#[test]
+#[ignore = "another test runs it in a namespace"]
+fn inside_link_local() {
+    if !is_inside() {
+        return;
+    }
+    ip("link set lo up");
+    ip("link add here type veth peer name there");
+    ip("addr add fe80::1/64 dev here nodad");
+    ip("link set here up");
+    ip("link set there up");
+    let link = Command::new("ip").args(["-o", "link", "show", "here"]).output().unwrap();
+    let number = String::from_utf8(link.stdout).unwrap();
+    let number: u32 = number.split(':').next().unwrap().parse().unwrap();
+    let on_link = |address: SocketAddr| {
+        let ours: Ipv6Addr = "fe80::1".parse().unwrap();
+        assert!(address.ip().is_unspecified() || address.ip() == ours, "{address}");
+        SocketAddr::from(SocketAddrV6::new(ours, address.port(), 0, number))
+    };
+    let server = "bind_address = \"::\"\nallow_open_proxy = true\ncommands = [\"bind\"]";
+    // The guard lets nobody come from a link-local address.
+    let proxy = Proxy::with_sections(server, "", "[acl]\nguard = \"off\"\n");
+    for expected in ["[::]:0", "[fe80::1]:21"] {
+        let mut client = Client::to(on_link(proxy.socks));
+        let (code, bound) = client.ask(2, expected.parse::<SocketAddr>().unwrap());
+        assert_eq!(code, 0, "{expected}");
+        let peer = TcpStream::connect(on_link(bound)).unwrap();
+        let (code, came) = client.reply();
+        assert_eq!((code, came.port()), (0, peer.local_addr().unwrap().port()), "{expected}");
+    }
 }
