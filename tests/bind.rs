@@ -15,6 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
 use harness::PATIENCE;
 use harness::client::{self, Asked, Client};
+use harness::origin::Origin;
+use harness::process;
 use harness::proxy::Proxy;
 use harness::scrape::Scrape;
 use harness::wait_for;
@@ -176,6 +178,26 @@ fn a_peer_that_does_not_come_in_time_is_a_timeout() {
          AND close_code = 'connect_timeout'",
         2,
     );
+}
+
+#[test]
+fn a_peer_that_comes_while_descriptors_have_run_out_is_let_in_when_there_are_some() {
+    let proxy = Proxy::with_sections(&format!("workers = 1\n{ON}"), "", "");
+    let origin = Origin::echo();
+    let mut beside = Client::connected(proxy.socks, origin.address);
+    let (mut client, bound) = waiting(proxy.socks, SocketAddr::new(local(1), 21));
+    process::leave_descriptors(proxy.pid(), 0);
+    let peer = peer(local(1), bound);
+    // The worker has been told of the peer by the time it has told of this.
+    for _ in 0..2 {
+        beside.send(b"x");
+        assert_eq!(beside.receive(1), b"x");
+    }
+    process::limit_descriptors(proxy.pid(), 4096);
+    assert_eq!(client.reply(), (0, peer.local_addr().unwrap()));
+    converse(client, peer);
+    let pauses = Scrape::of(proxy.api.unwrap()).sum("rustsocks_accept_pauses_total");
+    assert!(pauses >= 1.0, "{pauses}");
 }
 
 #[test]

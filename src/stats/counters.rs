@@ -44,7 +44,7 @@ pub struct Counters {
     pub released: Count,
     /// Of those accepted, the ones that another worker took off the queue.
     pub taken_over: Count,
-    /// Pauses of accepting because descriptors had run out.
+    /// Pauses of accepting, from clients or the peers of a BIND, because descriptors had run out.
     pub accept_pauses: Count,
     /// Clients turned away because `max_connections` was reached.
     pub over_limit: Count,

@@ -261,7 +261,7 @@ fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-fn out_of_descriptors(error: &io::Error) -> bool {
+pub(super) fn out_of_descriptors(error: &io::Error) -> bool {
     // accept(2)
     matches!(
         Errno::from_io_error(error),
@@ -274,4 +274,4 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Clients taken in at most when the listeners are closed: the longest queue the kernel keeps.
 const ACCEPTS_AT_CLOSE: usize = 65_536;
 /// Rest after running out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,12 +1,17 @@
 //! BIND: the listener of one connection, and the peers that come to it.
+//!
+//! A peer for whom there is no descriptor stays in the listener's queue, and the edge that told of it has
+//! been used up: after a pause the listener is asked again, without one.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Instant;
 
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Interest, Registry};
 
+use super::accept::{ACCEPT_PAUSE, out_of_descriptors};
 use super::connection::{Connection, Fate, Link};
 use super::front::count_lost_source;
 use super::kit::Kit;
@@ -24,6 +29,8 @@ pub(super) struct Awaiting {
     listener: TcpListener,
     /// There may be somebody in its queue.
     ready: bool,
+    /// It is not asked before, because descriptors had run out.
+    paused_until: Option<Instant>,
 }
 
 impl Awaiting {
@@ -51,15 +58,24 @@ impl Awaiting {
             ListenerOptions { reuse_port: false, backlog: BACKLOG, ..ListenerOptions::default() };
         let mut listener = bind_listener_by(address, options, &out)?;
         registry.register(&mut listener, token.into(), Interest::READABLE)?;
-        Ok((listener.local_addr()?, Self { listener, ready: true }))
+        Ok((listener.local_addr()?, Self { listener, ready: true, paused_until: None }))
     }
 
     pub(super) fn note(&mut self, event: &Event) {
         self.ready |= event.is_readable() || event.is_error();
     }
 
+    /// When it is to be asked again, though no event has come.
+    pub(super) const fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
     /// The next one in the queue.
-    fn accept(&mut self) -> Option<(Socket, SocketAddr)> {
+    fn accept(&mut self, kit: &Kit) -> Option<(Socket, SocketAddr)> {
+        if self.paused_until.is_some_and(|until| kit.now.mono < until) {
+            return None;
+        }
+        self.paused_until = None;
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.ready {
                 return None;
@@ -67,7 +83,12 @@ impl Awaiting {
             match self.listener.accept() {
                 Ok((stream, peer)) => return Some((Socket::accepted(stream), peer)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready = false,
-                // It has gone from the queue, or there is no descriptor; the next event tells more.
+                Err(error) if out_of_descriptors(&error) => {
+                    kit.counters.accept_pauses.add(1);
+                    self.paused_until = Some(kit.now.mono + ACCEPT_PAUSE);
+                    return None;
+                }
+                // It has gone from the queue.
                 Err(_) => {}
             }
         }
@@ -112,7 +133,7 @@ impl Connection {
     pub(super) fn peer_came(&mut self, key: Key, kit: &mut Kit) -> Option<Fate> {
         for _ in 0..ACCEPTS_PER_TURN {
             let Link::Front(front) = &mut self.link else { return None };
-            let (mut socket, peer) = front.awaiting.as_mut()?.accept()?;
+            let (mut socket, peer) = front.awaiting.as_mut()?.accept(kit)?;
             if socket.register(&kit.registry, Token::of(key, Role::UpstreamA)).is_err() {
                 continue;
             }

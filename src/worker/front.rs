@@ -103,7 +103,8 @@ impl Front {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = self.machine.deadline()?;
-        Some(self.held.until().map_or(until, |held| held.min(until)))
+        let paused = self.awaiting.as_ref().and_then(Awaiting::paused_until);
+        [self.held.until(), paused].into_iter().flatten().chain([until]).min()
     }
 
     pub(super) fn ask(&mut self, input: Input<'_>, now: Instant) -> Next {

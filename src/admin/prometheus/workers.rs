@@ -52,7 +52,7 @@ const FAMILIES: [Family; 20] = [
     }),
     (
         "rustsocks_accept_pauses_total",
-        "Pauses of accepting because descriptors had run out.",
+        "Pauses of accepting, from clients or a BIND's peers, because descriptors had run out.",
         Kind::Counter,
         |worker| worker.accept_pauses.get() as f64,
     ),

@@ -5,6 +5,7 @@ use super::login::Held;
 use crate::connection::{Attempt, Input, Next};
 use crate::key::Key;
 use crate::resolve::Answered;
+use crate::worker::binding::Awaiting;
 use crate::worker::connection::{Connection, Fate, Link};
 use crate::worker::kit::Kit;
 
@@ -65,6 +66,10 @@ impl Connection {
         let now = kit.now.mono;
         let Link::Front(front) = &mut self.link else { return Fate::Again };
         let over = front.machine.deadline().is_some_and(|until| until <= now);
+        let paused = front.awaiting.as_ref().and_then(Awaiting::paused_until);
+        if !over && paused.is_some_and(|until| until <= now) {
+            return self.peer_came(key, kit).unwrap_or(Fate::Wait);
+        }
         match std::mem::replace(&mut front.held, Held::Nothing) {
             // Its time has come, or there is no more time: this is what the client is to be told.
             Held::Answer { verdict, .. } => self.hear(verdict, key, kit),
