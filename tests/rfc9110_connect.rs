@@ -291,6 +291,23 @@ const CASES: &[Case] = &[
     case("9112 §3.2", "two Hosts: 400", |scene| {
         refused(head(scene, scene.places.echo, "Host: other\r\n"), BAD)
     }),
+    case("9112 §3.2", "two Hosts in HTTP/1.0: 400", |scene| {
+        let (target, shown) = (scene.places.untouched(), credentials(scene));
+        let hosts = format!("Host: {target}\r\nHost: {target}\r\n");
+        let head = format!("CONNECT {target} HTTP/1.0\r\n{hosts}{shown}\r\n");
+        refused(head, BAD)
+    })
+    .needs(Needs::Ours),
+    case("9112 §3.2", "a Host that is none: 400", |scene| {
+        let (target, shown) = (scene.places.untouched(), credentials(scene));
+        refused(format!("CONNECT {target} HTTP/1.1\r\nHost: a/b@c\r\n{shown}\r\n"), BAD)
+    })
+    .needs(Needs::Ours),
+    case("9112 §3.2", "a Host that is none in HTTP/1.0: 400", |scene| {
+        let (target, shown) = (scene.places.untouched(), credentials(scene));
+        refused(format!("CONNECT {target} HTTP/1.0\r\nHost: a/b@c\r\n{shown}\r\n"), BAD)
+    })
+    .needs(Needs::Ours),
     case("9112 §3.2.3", "a target that is an address of the web: 400", |scene| {
         refused(head(scene, format!("http://{}/", scene.places.untouched()), ""), BAD)
     }),

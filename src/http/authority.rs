@@ -34,6 +34,40 @@ pub(super) fn parse(text: &str) -> Result<Target, BadHead> {
     }
 }
 
+/// Whether this is the value of a Host field (RFC 9110 §7.2): the host of a URI, which may be empty, and
+/// perhaps a port. It may be another than the target's, which is what counts.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(value.trim_ascii()) else { return false };
+    let (is_right, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+            None => return false,
+        },
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (is_registered_name(name), port)
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|octet| octet.is_ascii_digit());
+    is_right && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// RFC 3986 §3.2.2: unreserved, percent-encoded and sub-delims.
+fn is_registered_name(mut name: &str) -> bool {
+    while let Some((before, coded)) = name.split_once('%') {
+        let is_coded = coded.len() >= 2 && coded.bytes().take(2).all(|it| it.is_ascii_hexdigit());
+        if !is_coded || !is_plain(before) {
+            return false;
+        }
+        name = &coded[2..];
+    }
+    is_plain(name)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&octet))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::net::IpAddr;
@@ -82,9 +116,30 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn a_host_field_holds_a_host_and_perhaps_a_port() {
+        for host in ["", "a", "a.test:80", "a_b~1!", "a:", ":80", "%41%2f", "192.0.2.1:1", "[::1]"]
+        {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in
+            ["a@b", "a:b", "a:1:2", "a/", "a?", "a b", "%", "%4", "%4g", "[]", "[a]", "[::1]1"]
+        {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+        assert!(!is_host(b"\xff") && !is_host("%\u{e9}".as_bytes()));
+    }
+
     proptest! {
         #[test]
+        fn any_octets_are_a_host_or_not(octets: Vec<u8>, text in "[%a-fA-F0-9:\\[\\]é]{0,12}") {
+            let _: bool = is_host(&octets);
+            let _: bool = is_host(text.as_bytes());
+        }
+
+        #[test]
         fn any_target_is_read_back(target in any_target()) {
+            prop_assert!(is_host(target.to_string().as_bytes()));
             prop_assert_eq!(parse(&target.to_string()), Ok(target));
         }
 

@@ -29,8 +29,9 @@ pub enum BadHead {
     /// Its target is no `host:port`.
     #[error("the target is not host:port")]
     Target,
-    /// RFC 9112 §3.2: HTTP/1.1 wants exactly one Host field.
-    #[error("an HTTP/1.1 request needs one Host field")]
+    /// RFC 9112 §3.2: HTTP/1.1 wants exactly one Host field, and none may be there twice or hold
+    /// something else than a host.
+    #[error("a request has one Host field at most, of a host, and an HTTP/1.1 request has one")]
     Host,
     /// Two Proxy-Authorization fields: nobody knows which one counts.
     #[error("there are two Proxy-Authorization fields")]
@@ -81,7 +82,13 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, BadHead> {
     let named = |name: &'static str| {
         request.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name))
     };
-    if request.version == Some(1) && named("host").count() != 1 {
+    let mut hosts = named("host");
+    let is_right = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => authority::is_host(host.value),
+        (None, _) => request.version == Some(0),
+        (Some(_), Some(_)) => false,
+    };
+    if !is_right {
         return Err(BadHead::Host);
     }
     let mut shown = named("proxy-authorization");
@@ -120,11 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn version_1_0_needs_no_host() {
+    fn version_1_0_needs_no_host_and_neither_has_two_or_a_strange_one() {
         assert!(parse(b"CONNECT 192.0.2.1:80 HTTP/1.0\r\n\r\n").unwrap().is_some());
         assert_eq!(bad("CONNECT 192.0.2.1:80 HTTP/1.1\r\n\r\n"), BadHead::Host);
-        let two = "CONNECT a:80 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
-        assert_eq!(bad(two), BadHead::Host);
+        for minor in [0, 1] {
+            let with = |hosts: &str| format!("CONNECT a:80 HTTP/1.{minor}\r\n{hosts}X: y\r\n\r\n");
+            for host in ["a", "a:80", "other.test", "[::1]:80", "", " a:80 \t"] {
+                let head = with(&format!("Host:{host}\r\n"));
+                assert!(matches!(parse(head.as_bytes()), Ok(Some(_))), "{head}");
+            }
+            for hosts in ["Host: a\r\nHost: b\r\n", "Host: a\r\nhOST: a\r\n"] {
+                assert_eq!(bad(&with(hosts)), BadHead::Host, "{hosts}");
+            }
+            for host in
+                ["user@a", "a:b", "a/b", "a b", "http://a", "::1", "[::1", "a:80:80", "\u{e9}"]
+            {
+                assert_eq!(bad(&with(&format!("Host: {host}\r\n"))), BadHead::Host, "{host}");
+            }
+        }
     }
 
     #[test]
