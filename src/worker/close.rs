@@ -37,6 +37,7 @@ impl Connection {
         let duration_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
         let ending = Ending { outcome, relayed, duration_ms };
         self.count(&ending, &kit.counters);
+        self.tell_defect(outcome, kit);
         if let Link::Front(front) = &mut self.link {
             front.machine.leave(kit.now.mono);
             kit.counters.stages.observe(&front.machine.facts().stages);
@@ -91,6 +92,25 @@ impl Connection {
                 kit.journal.closed(kit.share.settle(slot, ending, kit.now.utc_ms));
             }
             None => kit.counters.attempts_unrecorded.add(1),
+        }
+    }
+
+    /// Has it in the log if it ended by a defect of ours.
+    fn tell_defect(&self, outcome: Outcome, kit: &mut Kit) {
+        let nowhere = (self.address.ip(), None);
+        let whose = match &self.link {
+            Link::Front(front) => (front.machine.client(), front.machine.facts().target.as_ref()),
+            Link::Associated(associated) => {
+                (associated.whose().0, associated.facts().target.as_ref())
+            }
+            Link::Relaying(relaying) => match &relaying.standing {
+                Some(standing) => (standing.client, Some(&standing.request.target)),
+                None => nowhere,
+            },
+            Link::Parting(_) => nowhere,
+        };
+        if let Some(line) = kit.defects.line(outcome, whose, kit.now.mono) {
+            tracing::error!("{line}");
         }
     }
 

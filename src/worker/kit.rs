@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mio::Registry;
 
 use super::deadlines::Deadlines;
+use super::defects::Defects;
 use super::ready::Ready;
 use super::udp_portion::Datagrams;
 use crate::auth::Recent;
@@ -40,6 +41,7 @@ pub(super) struct Kit {
     pub(super) table: Arc<Table>,
     pub(super) journal: Journal,
     pub(super) counters: Arc<Counters>,
+    pub(super) defects: Defects,
     /// Transfers after which a relay stores its counters, at the latest.
     pub(super) publish_every: u32,
     /// Whether single sessions are kept; if not, clients over the limit are in the counters alone.

@@ -19,6 +19,7 @@ mod binding;
 mod close;
 mod connection;
 pub mod deadlines;
+mod defects;
 mod fellows;
 mod front;
 pub mod inbox;

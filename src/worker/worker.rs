@@ -11,6 +11,7 @@ use mio::{Events, Poll};
 use super::accept::{Door, enqueue};
 use super::connection::{Connection, Fate, Link};
 use super::deadlines::Deadlines;
+use super::defects::Defects;
 use super::fellows::{Fellow, Fellows};
 use super::kit::Kit;
 use super::letters::Drain;
@@ -107,6 +108,7 @@ impl Worker {
             pam: parts.pam,
             post: parts.post,
             recent: Recent::new(),
+            defects: Defects::default(),
             carrier: Carrier::with_pipes(parts.pipes_max),
             datagrams: Datagrams::default(),
             // Workers begin far apart, so that they seldom try each other's ports.
