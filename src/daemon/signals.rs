@@ -31,7 +31,7 @@ impl Forwarder {
     pub(super) fn run(mut self, reopen: &Sender<()>) {
         for signal in self.signals.forever() {
             let taken = match signal {
-                SIGHUP => self.wishes.send(Wish { by: "SIGHUP".to_owned(), answer: None }).is_ok(),
+                SIGHUP => wish(&self.wishes),
                 SIGUSR1 => match reopen.try_send(()) {
                     // One that waits will open what is there by then.
                     Ok(()) | Err(TrySendError::Full(())) => true,
@@ -46,5 +46,30 @@ impl Forwarder {
                 return;
             }
         }
+    }
+}
+
+/// Wishes for a reload, without ever waiting: a signal that stops us may be behind this one. Whether there
+/// is anybody who reloads. Where one waits already, that one will read what is in the files by then.
+fn wish(wishes: &Sender<Wish>) -> bool {
+    match wishes.try_send(Wish { by: "SIGHUP".to_owned(), answer: None }) {
+        Ok(()) | Err(TrySendError::Full(_)) => true,
+        Err(TrySendError::Disconnected(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_wishes_one_waits_and_nobody_waits_for_it() {
+        let (wishes, wished) = crossbeam_channel::bounded(1);
+        assert!(wish(&wishes) && wish(&wishes));
+        assert_eq!(wished.try_iter().count(), 1);
+        assert!(wish(&wishes));
+        assert_eq!(wished.len(), 1);
+        drop(wished);
+        assert!(!wish(&wishes));
     }
 }
