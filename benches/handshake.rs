@@ -61,8 +61,8 @@ fn machine(c: &mut Criterion) {
             machine.handle(Input::Bytes(black_box(REQUEST)), now, &mut out);
             let (_, next) = machine.handle(Input::Opened, now, &mut out);
             let Next::Dial { attempt, permit } = next else { panic!("{next:?}") };
-            let peer = permit.address();
-            machine.handle(Input::Connected { attempt, peer, local }, now, &mut out);
+            let reached = permit.address();
+            machine.handle(Input::Connected { attempt, reached, local }, now, &mut out);
             let (_, next) = machine.handle(Input::Flushed, now, &mut out);
             assert!(matches!(next, Next::Relay));
         });

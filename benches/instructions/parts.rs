@@ -91,8 +91,8 @@ fn accept_to_relay(policy: &Arc<Policy>) {
     machine.handle(Input::Bytes(black_box(REQUEST)), now, &mut out);
     let (_, next) = machine.handle(Input::Opened, now, &mut out);
     let Next::Dial { attempt, permit } = next else { panic!("{next:?}") };
-    let (peer, local) = (permit.address(), SocketAddr::from(([127, 0, 0, 1], 40_000)));
-    machine.handle(Input::Connected { attempt, peer, local }, now, &mut out);
+    let (reached, local) = (permit.address(), SocketAddr::from(([127, 0, 0, 1], 40_000)));
+    machine.handle(Input::Connected { attempt, reached, local }, now, &mut out);
     let (_, next) = machine.handle(Input::Flushed, now, &mut out);
     assert!(matches!(next, Next::Relay));
 }

@@ -39,7 +39,7 @@ pub enum Input<'a> {
         /// Which.
         attempt: Attempt,
         /// The address that it reached.
-        peer: SocketAddr,
+        reached: SocketAddr,
         /// Our address towards the target: BND.ADDR and BND.PORT of the reply.
         local: SocketAddr,
     },

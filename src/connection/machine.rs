@@ -84,8 +84,8 @@ impl Machine {
             Input::Opened => (0, self.on_opened(now, out)),
             Input::Verdict(verdict) => (0, self.on_verdict(verdict, now, out)),
             Input::Resolved { answer, more } => (0, self.on_resolved(answer, more, now, out)),
-            Input::Connected { attempt: _, peer, local } => {
-                (0, self.on_connected(peer, local, now, out))
+            Input::Connected { attempt: _, reached, local } => {
+                (0, self.on_connected(reached, local, now, out))
             }
             Input::Unreachable { attempt, error } => {
                 (0, self.on_unreachable(attempt, error, now, out))

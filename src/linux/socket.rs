@@ -89,15 +89,6 @@ pub fn abort_on_close(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// How long sent octets may stay unacknowledged before the socket fails with `TimedOut`; `None` leaves
-/// it to the kernel (about 15 minutes). While set, it also replaces the count of keepalive's probes.
-///
-/// # Errors
-/// Whatever setsockopt(2) says.
-pub fn user_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_user_timeout(timeout)
-}
-
 /// Some port, which a route does not depend on.
 const DISCARD_PORT: u16 = 9;
 /// Between two of keepalive's questions.
@@ -139,8 +130,6 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         keepalive(&stream, 0).unwrap();
         assert!(!socket.keepalive().unwrap());
-        user_timeout(&stream, Some(Duration::from_secs(5))).unwrap();
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(5)));
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Driven<'_> {
             Some(Step::DialConnects(address)) => {
                 assert_eq!(to.to_string(), *address, "{name}");
                 let local = "192.0.2.1:4660".parse().unwrap();
-                self.tell(Input::Connected { attempt, peer: to, local })
+                self.tell(Input::Connected { attempt, reached: to, local })
             }
             Some(Step::DialIsSilent(address)) => {
                 assert_eq!(to.to_string(), *address, "{name}");

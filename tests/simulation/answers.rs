@@ -22,7 +22,7 @@ impl Connection {
                 front.attempts = [None, None];
                 front.peer = Some(connect(self.number, kit));
                 let local = "192.0.2.1:4660".parse().unwrap();
-                Some(front.ask(Input::Connected { attempt, peer: address, local }, kit))
+                Some(front.ask(Input::Connected { attempt, reached: address, local }, kit))
             }
             Err(error) => {
                 front.attempts[attempt as usize] = None;

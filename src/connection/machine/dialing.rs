@@ -34,19 +34,21 @@ impl Machine {
 
     pub(super) fn on_connected(
         &mut self,
-        peer: SocketAddr,
+        reached: SocketAddr,
         local: SocketAddr,
         now: Instant,
         out: &mut Outbox,
     ) -> Next {
         match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Dialing(attempts) if !attempts.still_permitted(&self.policy.acl, peer.ip()) => {
+            Stage::Dialing(attempts)
+                if !attempts.still_permitted(&self.policy.acl, reached.ip()) =>
+            {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
                 self.reject(Outcome::PolicyChanged, now, out)
             }
             Stage::Dialing(attempts) => {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
-                self.facts.resolved = Some(peer.ip().to_canonical());
+                self.facts.resolved = Some(reached.ip().to_canonical());
                 self.answer(local, Then::Relay, now, out)
             }
             Stage::Announcing { .. }

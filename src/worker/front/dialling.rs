@@ -65,7 +65,7 @@ pub(super) fn attempt_ended(front: &mut Front, attempt: Attempt, now: Instant) -
             // The other one, if there is one, has lost.
             front.attempts = [None, None];
             front.reached = Some(socket);
-            front.ask(Input::Connected { attempt, peer: address, local }, now)
+            front.ask(Input::Connected { attempt, reached: address, local }, now)
         }
         Err(error) => {
             let error = ConnectError::from(&error);

@@ -203,7 +203,7 @@ impl Driven<'_> {
         assert!(!guarded || reachable(address.ip()), "{address} is not for this client");
         match self.setup.attempt() {
             Some(Ok(())) => {
-                self.tell(Input::Connected { attempt, peer: address, local: ours() })
+                self.tell(Input::Connected { attempt, reached: address, local: ours() })
             }
             Some(Err(error)) => self.tell(Input::Unreachable { attempt, error }),
             None => self.let_time_pass(),
