@@ -104,3 +104,12 @@ fn a_binary_without_pam_says_how_to_build_one_with_it() {
            `cargo build --release --features pam`"],
     );
 }
+
+#[test]
+fn a_name_that_nobody_has_is_warned_of_and_no_error() {
+    check(
+        "server.bind_port = 0\nsessions.stats_api_port = 0\n[[limits.bandwidth]]\nname = \"home\"\n\
+           users = [\"alice\"]\nupload_kbit = 1\n",
+    )
+    .says(0, &["warning: nobody is the user \"alice\", named by limits.bandwidth \"home\""]);
+}

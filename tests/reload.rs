@@ -225,6 +225,10 @@ fn the_answer_says_what_changed_and_what_needs_a_restart() {
     assert_eq!(generation(&proxy), 3);
     edit_config(&proxy, |text| text.replace("idle_timeout_secs = 77", "idle_timeout_secs = 78"));
     assert_eq!(reloaded(&proxy)["changed"], json!(["server.idle_timeout_secs"]));
+    let carol = "[[users]]\nusername = \"carol\"\n[[users.rules]]\naction = \"block\"\n";
+    write_rules(&proxy, &format!("{ALLOW_ALL}{carol}"));
+    let warnings = reloaded(&proxy)["warnings"].clone();
+    assert_eq!(warnings, json!(["nobody is the user \"carol\", named by rule 1 (line 5)"]));
     let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", None);
     assert_eq!(answer.status, 401, "whoever changes something shows the token");
 }

@@ -108,6 +108,11 @@ impl Rules {
         &self.ordered
     }
 
+    /// The groups that the rule file itself puts somebody into, in lower case.
+    pub fn listed_groups(&self) -> impl Iterator<Item = &str> {
+        self.members.values().flatten().map(|group| &**group)
+    }
+
     /// The way out of what this has decided, if the rule names one.
     pub(super) fn egress_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
         if self.egresses.is_empty() {

@@ -104,6 +104,24 @@ impl Users {
         self.by_name == other.by_name
     }
 
+    /// Whether somebody of this name is listed.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name.as_bytes())
+    }
+
+    /// The names of those who are listed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.values().map(|user| &*user.name)
+    }
+
+    /// The groups that somebody is in, each as often as somebody is.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        let of_host = self.service.as_ref().map_or(&[][..], PamService::groups);
+        let listed = self.by_name.values().flat_map(|user| user.groups.iter());
+        listed.chain(of_host).map(|group| &**group)
+    }
+
     /// Whether nobody is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

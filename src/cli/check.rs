@@ -8,8 +8,9 @@ use crate::daemon::{Finding, inspect};
 
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
-    settings.load_rules()?;
+    let rules = settings.load_rules()?;
     warn(&warnings)?;
+    warn(&settings.strangers(rules.as_deref()))?;
     let mut bad = None;
     for finding in inspect(&settings, config) {
         match finding {

@@ -15,5 +15,8 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let rules = settings.load_rules()?;
+    for stranger in settings.strangers(rules.as_deref()) {
+        tracing::warn!("{stranger}");
+    }
     Ok(daemon::run(config, &settings, rules)?)
 }

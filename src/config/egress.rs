@@ -22,6 +22,9 @@ pub(super) fn egress(source: &Source<'_>, file: &File) -> Result<EgressSettings,
     let default = way.read(source)?;
     let mut known = Known::default();
     let mut named = Vec::new();
+    // Who is in a file of users, or known to the host, is warned of later if at all: they come and go.
+    let all_are_here =
+        file.auth.users_file.get_ref().is_empty() && file.auth.pam_service.get_ref().is_empty();
     for entry in &section.named {
         source.name("egress.named.name", &entry.name)?;
         known.once(source, "name", &entry.name)?;
@@ -32,7 +35,7 @@ pub(super) fn egress(source: &Source<'_>, file: &File) -> Result<EgressSettings,
                 known.get_ref().username.get_ref() == user.get_ref()
             };
             let anonymous = file.acl.anonymous_user.get_ref() == user.get_ref();
-            if !anonymous && !file.auth.users.iter().any(listed) {
+            if all_are_here && !anonymous && !file.auth.users.iter().any(listed) {
                 let got = user.get_ref();
                 let message = format!("got {got:?}, expected a user of `[[auth.users]]`");
                 return Err(source.error(user.span(), "egress.named.users", message));
@@ -41,9 +44,10 @@ pub(super) fn egress(source: &Source<'_>, file: &File) -> Result<EgressSettings,
         for group in &entry.groups {
             known.once(source, "groups", group)?;
             let listed = |user: &Placed<file::UserEntry>| {
-                user.get_ref().groups.iter().any(|known| known == group.get_ref())
+                let mut groups = user.get_ref().groups.iter();
+                groups.any(|known| known.eq_ignore_ascii_case(group.get_ref()))
             };
-            if !file.auth.users.iter().any(listed) {
+            if all_are_here && !file.auth.users.iter().any(listed) {
                 let got = group.get_ref();
                 let message = format!("got {got:?}, expected a group of some `[[auth.users]]`");
                 return Err(source.error(group.span(), "egress.named.groups", message));
@@ -127,16 +131,20 @@ impl Way<'_> {
 
 /// What stands somewhere already.
 #[derive(Default)]
-struct Known<'a>(HashSet<(&'static str, &'a str)>);
+struct Known(HashSet<(&'static str, String)>);
 
-impl<'a> Known<'a> {
+impl Known {
     fn once(
         &mut self,
         source: &Source<'_>,
         key: &'static str,
-        text: &'a Placed<String>,
+        text: &Placed<String>,
     ) -> Result<(), ConfigError> {
-        if self.0.insert((key, text.get_ref())) {
+        let mut name = text.get_ref().clone();
+        if key == "groups" {
+            name.make_ascii_lowercase();
+        }
+        if self.0.insert((key, name)) {
             return Ok(());
         }
         let message = format!("got {:?} twice, expected it once", text.get_ref());

@@ -20,6 +20,7 @@ mod server;
 mod settings;
 mod show;
 mod source;
+mod strangers;
 mod users;
 
 pub use changes::Changes;

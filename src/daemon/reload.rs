@@ -214,6 +214,7 @@ impl Reloader {
             let why = format!("worker {busy} takes no more orders now");
             return Err(NotReloaded::Busy(why));
         }
+        warnings.extend(settings.strangers(rules.as_deref()));
         let generation = self.generation + 1;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
         let policy = Arc::new(policy.counting_in(&self.limits));

@@ -19,7 +19,7 @@ pub struct Egresses {
     default: Option<Way>,
     named: Vec<(Box<str>, Way)>,
     users: HashMap<Box<str>, usize>,
-    /// In the order of the configuration.
+    /// In the order of the configuration; ASCII case does not count.
     groups: Vec<(Box<str>, usize)>,
 }
 
@@ -69,7 +69,8 @@ impl Egresses {
             return None;
         }
         let of_group = || {
-            let own = |group: &str| identity.groups().iter().any(|own| **own == *group);
+            let mine = identity.groups();
+            let own = |group: &str| mine.iter().any(|own| own.eq_ignore_ascii_case(group));
             self.groups.iter().find(|(group, _)| own(group)).map(|(_, place)| place)
         };
         let place = self.users.get(identity.user()).or_else(of_group)?;
@@ -126,7 +127,7 @@ mod tests {
         let named = [
             named("a", &[], &["staff", "all"], "192.0.2.1"),
             named("b", &["alice", "anonymous"], &[], "192.0.2.2"),
-            named("c", &[], &["guests"], "192.0.2.3"),
+            named("c", &[], &["Guests"], "192.0.2.3"),
         ];
         let egresses = Egresses::new(&egress(&["192.0.2.9"], Spread::Client), &named);
         let hash = crate::auth::hash(b"secret").unwrap();
@@ -145,7 +146,8 @@ mod tests {
         assert_eq!(member("alice", &["staff"]), "192.0.2.2");
         assert_eq!(member("bob", &["guests", "staff"]), "192.0.2.1");
         assert_eq!(member("bob", &["guests"]), "192.0.2.3");
-        assert_eq!(member("bob", &["others"]), "192.0.2.9");
+        assert_eq!(member("bob", &["guestS"]), "192.0.2.3");
+        assert_eq!(member("Alice", &["others"]), "192.0.2.9", "in names case counts");
         assert_eq!(of(&Identity::anonymous("anonymous")), "192.0.2.2");
         let anybody = Identity::anonymous("x");
         let by_name = egresses.named("c", &anybody, [127, 0, 0, 1].into());

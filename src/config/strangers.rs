@@ -1,0 +1,186 @@
+//! Names of users and groups of whom something is said and that nobody bears: a slip of the pen, or
+//! somebody who is to come. A limit for `alcie` limits nobody, and would not say so.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::settings::Settings;
+use super::source::closest;
+use crate::acl::Rules;
+
+/// What names are compared with.
+struct Known<'a> {
+    settings: &'a Settings,
+    /// In lower case: ASCII case does not count in them.
+    groups: HashSet<String>,
+}
+
+/// For each name that nobody has, where it stands.
+#[derive(Default)]
+struct Strangers<'a>(BTreeMap<(&'static str, &'a str), Vec<String>>);
+
+impl Settings {
+    /// A line for each name of a user or a group in limits, ways out and `rules` that nobody has.
+    #[must_use]
+    pub fn strangers(&self, rules: Option<&Rules>) -> Vec<String> {
+        let mut known = Known::of(self);
+        let mut strangers = Strangers::default();
+        for limit in &self.limits.bandwidths {
+            let place = || format!("limits.bandwidth {:?}", limit.name);
+            strangers.look(&known, (&limit.whom.users, &limit.whom.groups), place);
+        }
+        for quota in &self.limits.quotas {
+            let place = || format!("limits.quotas {:?}", quota.name);
+            strangers.look(&known, (&quota.whom.users, &quota.whom.groups), place);
+        }
+        for named in &self.egress.named {
+            let place = || format!("egress.named {:?}", named.name);
+            strangers.look(&known, (&named.users, &named.groups), place);
+        }
+        // The rule file puts users into groups of its own, which are none but for rules.
+        let listed = rules.into_iter().flat_map(Rules::listed_groups);
+        known.groups.extend(listed.map(str::to_ascii_lowercase));
+        for rule in rules.into_iter().flat_map(Rules::ordered) {
+            let place = || format!("rule {} (line {})", rule.id, rule.line);
+            strangers.look(&known, (&rule.who.users, &rule.who.groups), place);
+        }
+        strangers.lines(&known)
+    }
+}
+
+impl<'a> Known<'a> {
+    fn of(settings: &'a Settings) -> Self {
+        let groups = settings.auth.users.groups().map(str::to_ascii_lowercase);
+        // Nobody is in a group who need not say who he is.
+        let groups = groups.filter(|_| settings.auth.required).collect();
+        Self { settings, groups }
+    }
+
+    fn user(&self, name: &str) -> bool {
+        let auth = &self.settings.auth;
+        // Whom the host knows is not ours to know.
+        let logs_in = || auth.required && (auth.pam.is_some() || auth.users.has(name));
+        name == self.settings.acl.anonymous_user || logs_in()
+    }
+
+    fn group(&self, name: &str) -> bool {
+        self.groups.contains(&name.to_ascii_lowercase())
+    }
+}
+
+impl<'a> Strangers<'a> {
+    fn look<T: AsRef<str>>(
+        &mut self,
+        known: &Known<'_>,
+        (users, groups): (&'a [T], &'a [T]),
+        place: impl Fn() -> String,
+    ) {
+        let users = users.iter().map(AsRef::as_ref).filter(|name| !known.user(name));
+        let groups = groups.iter().map(AsRef::as_ref).filter(|name| !known.group(name));
+        let users = users.map(|name| (USER, name));
+        for stranger in users.chain(groups.map(|name| (GROUP, name))) {
+            let places = self.0.entry(stranger).or_default();
+            // One may stand in very many rules.
+            if places.len() < PLACES_MAX {
+                places.push(place());
+            } else if places.len() == PLACES_MAX {
+                places.push("others".to_owned());
+            }
+        }
+    }
+
+    fn lines(self, known: &Known<'_>) -> Vec<String> {
+        let left_out = self.0.len().saturating_sub(LINES_MAX);
+        let line = |((kind, name), places): ((&str, &str), Vec<String>)| {
+            let auth = &known.settings.auth;
+            let meant = if kind == USER {
+                auth.users
+                    .names()
+                    .find(|user| user.eq_ignore_ascii_case(name))
+                    .or_else(|| closest(name, auth.users.names().take(COMPARED_MAX)))
+            } else {
+                closest(name, known.groups.iter().take(COMPARED_MAX).map(String::as_str))
+            };
+            let meant = meant.filter(|_| auth.required);
+            let meant = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+            format!("{kind} {name:?}, named by {}{meant}", places.join(", "))
+        };
+        let mut lines: Vec<String> = self.0.into_iter().take(LINES_MAX).map(line).collect();
+        if left_out > 0 {
+            lines.push(format!("{left_out} more names of users and groups are nobody's"));
+        }
+        lines
+    }
+}
+
+const USER: &str = "nobody is the user";
+const GROUP: &str = "nobody is in the group";
+/// Lines at most; whoever has slipped so often sees it by these.
+const LINES_MAX: usize = 20;
+/// Places in one line.
+const PLACES_MAX: usize = 3;
+/// Names among which the one that was meant is looked for, for each that nobody has.
+const COMPARED_MAX: usize = 1000;
+
+// A build without a database refuses what is configured by default, and so whatever is tried here.
+#[cfg(test)]
+#[cfg(feature = "database")]
+mod tests {
+    use super::*;
+    use crate::config::parse_rules;
+
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    const LIMITS: &str = "[[limits.quotas]]\nname = \"monthly\"\nusers = [\"alice\", \"bob\", \"*\"]\n\
+        groups = [\"Staff\", \"guests\"]\nperiod = \"day\"\nlimit_mib = 1\n\
+        [[limits.bandwidth]]\nname = \"home\"\nusers = [\"bob\"]\nupload_kbit = 1\n\
+        [[egress.named]]\nname = \"second\"\nusers = [\"Alice\"]\nmark = 1\n";
+    const RULES: &str = "[[users]]\nusername = \"alice\"\ngroups = [\"night\"]\n\
+        [[users.rules]]\naction = \"allow\"\n[[groups]]\nname = \"NIGHT\"\n[[groups.rules]]\n\
+        action = \"allow\"\n[[users]]\nusername = \"carol\"\n[[users.rules]]\naction = \"allow\"\n";
+
+    /// With alice in a file of users.
+    fn lines(method: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let users = directory.path().join("users");
+        std::fs::write(&users, format!("alice:{HASH}:STAFF\n")).unwrap();
+        let users = users.display();
+        let text =
+            format!("{LIMITS}[auth]\nsocks_method = \"{method}\"\nusers_file = \"{users}\"\n");
+        let settings = Settings::parse(None, &text).unwrap().0;
+        settings.strangers(Some(&parse_rules(None, RULES).unwrap()))
+    }
+
+    #[test]
+    fn names_that_nobody_has_are_told_with_their_places_and_what_may_be_meant() {
+        assert_eq!(
+            lines("userpass"),
+            [
+                "nobody is in the group \"guests\", named by limits.quotas \"monthly\"",
+                "nobody is the user \"Alice\", named by egress.named \"second\"; did you mean \"alice\"?",
+                "nobody is the user \"bob\", named by limits.bandwidth \"home\", limits.quotas \"monthly\"",
+                "nobody is the user \"carol\", named by rule 3 (line 12)",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_nobody_logs_in_there_is_nobody_but_the_anonymous_user() {
+        assert!(lines("none").iter().any(|line| line.starts_with("nobody is the user \"alice\"")));
+        let none = Settings::parse(None, "").unwrap().0;
+        let rules = "[[users]]\nusername = \"anonymous\"\n[[users.rules]]\naction = \"allow\"\n";
+        assert_eq!(none.strangers(Some(&parse_rules(None, rules).unwrap())), [""; 0]);
+        assert_eq!(none.strangers(None), [""; 0]);
+    }
+
+    #[test]
+    fn very_many_are_cut_short() {
+        let users = |number: usize| format!("\"user{number}\"");
+        let users: Vec<String> = (0..50).map(users).collect();
+        let text = format!(
+            "[[limits.bandwidth]]\nname = \"a\"\nusers = [{}]\nupload_kbit = 1\n",
+            users.join(", ")
+        );
+        let found = Settings::parse(None, &text).unwrap().0.strangers(None);
+        assert_eq!(found.len(), LINES_MAX + 1);
+        assert_eq!(found[LINES_MAX], "30 more names of users and groups are nobody's");
+    }
+}
