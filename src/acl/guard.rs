@@ -7,6 +7,9 @@
 //! (RFC 6052) and `64:ff9b:1::/48` (RFC 8215), 6to4 `2002::/16` (RFC 3056).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 /// Which targets are forbidden to whom.
 #[derive(Debug)]
@@ -23,7 +26,32 @@ pub struct OwnListeners {
     /// The addresses we are bound to; an unspecified one means every address of this host.
     pub bound: Vec<SocketAddr>,
     /// The addresses of this host's interfaces.
-    pub local: Vec<IpAddr>,
+    pub local: LocalAddresses,
+}
+
+/// The addresses of this host's interfaces as they are: a host is given others while we run. All clones
+/// are the same list, which is looked at only for targets with the port of a listener of ours.
+#[derive(Clone, Debug, Default)]
+pub struct LocalAddresses(Arc<RwLock<Vec<IpAddr>>>);
+
+impl LocalAddresses {
+    /// They are these from here on; whether they are others than before.
+    pub fn set(&self, addresses: Vec<IpAddr>) -> bool {
+        let mut known = self.0.write();
+        let others = *known != addresses;
+        *known = addresses;
+        others
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.read().contains(&address)
+    }
+}
+
+impl From<Vec<IpAddr>> for LocalAddresses {
+    fn from(addresses: Vec<IpAddr>) -> Self {
+        Self(Arc::new(RwLock::new(addresses)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +95,7 @@ impl OwnListeners {
         self.bound.iter().any(|bound| {
             bound.port() == target.port()
                 && if bound.ip().is_unspecified() {
-                    target.ip().is_loopback() || self.local.contains(&target.ip())
+                    target.ip().is_loopback() || self.local.contains(target.ip())
                 } else {
                     bound.ip().to_canonical() == target.ip()
                 }
@@ -159,7 +187,7 @@ mod tests {
                 "[::]:2080".parse().unwrap(),
                 "[::1]:9090".parse().unwrap(),
             ],
-            local: vec!["198.51.100.1".parse().unwrap(), "2001:db8::5".parse().unwrap()],
+            local: vec!["198.51.100.1".parse().unwrap(), "2001:db8::5".parse().unwrap()].into(),
         };
         let target = match target.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, 443),
@@ -286,6 +314,19 @@ mod tests {
         assert!(allows(LOOPBACK, "127.0.0.1:9090"));
         assert!(allows(LOOPBACK, "127.0.0.2:1080"));
         assert!(allows(LOOPBACK, "198.51.100.2:2080"));
+    }
+
+    #[test]
+    fn an_address_that_the_host_is_given_later_is_its_own_and_one_that_it_has_lost_is_not() {
+        let local = LocalAddresses::default();
+        let bound = vec!["0.0.0.0:1080".parse().unwrap()];
+        let guard = Guard::Auto(OwnListeners { bound, local: local.clone() });
+        let target = "203.0.113.5:1080".parse().unwrap();
+        let allows = || guard.allows(PUBLIC.parse().unwrap(), target).is_ok();
+        assert!(allows());
+        assert!(local.set(vec![target.ip()]) && !allows());
+        assert!(!local.set(vec![target.ip()]) && !allows());
+        assert!(local.set(Vec::new()) && allows());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod tally;
 
 pub use decide::{Acl, Denial};
 pub use explain::{Explained, Explanation, Step, StepResult};
-pub use guard::{Guard, OwnListeners};
+pub use guard::{Guard, LocalAddresses, OwnListeners};
 pub use hours::Hours;
 pub use pattern::Pattern;
 pub use permit::{Permit, RequestPermit};

@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -54,6 +54,8 @@ pub(super) struct Reloader {
     applied: Settings,
     rules: Option<Arc<Rules>>,
     own: OwnListeners,
+    /// When the host's addresses are looked at next.
+    addresses_at: Instant,
     generation: u64,
     posts: Arc<Posts>,
     counters: Arc<[Arc<Counters>]>,
@@ -77,6 +79,7 @@ impl Reloader {
             applied: settings.clone(),
             rules: policy.acl.rules().cloned(),
             own,
+            addresses_at: clock::mono(),
             generation: policy.generation,
             posts: Arc::clone(&shared.posts),
             counters: Arc::clone(&shared.counters),
@@ -102,6 +105,9 @@ impl Reloader {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    if clock::mono() >= self.addresses_at {
+                        self.look_at_addresses();
+                    }
                     if self.watched_rules.has_changed() {
                         let result = self.reload_rules();
                         self.tell("a change of the rule file", &result);
@@ -113,6 +119,19 @@ impl Reloader {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Looks which addresses the host has by now: the proxy's own listeners are for nobody at any of them.
+    fn look_at_addresses(&mut self) {
+        self.addresses_at = clock::mono() + ADDRESSES_EVERY;
+        match local_addresses().map(|local| self.own.local.set(local)) {
+            Ok(true) => {
+                tracing::info!("the addresses of this host have changed; the guard knows them");
+            }
+            Ok(false) => {}
+            // It was warned of at the start, if it was so then.
+            Err(error) => tracing::debug!("the addresses of this host cannot be read: {error}"),
         }
     }
 
@@ -206,9 +225,7 @@ impl Reloader {
         changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
         // Clients' sockets have it from their listener, so it is one for both sides.
         settings.server.keepalive_secs = self.started.server.keepalive_secs;
-        if let Ok(local) = local_addresses() {
-            self.own.local = local;
-        }
+        self.look_at_addresses();
         let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
         if let Some(busy) = posts.iter().position(|post| !post.takes_orders()) {
             let why = format!("worker {busy} takes no more orders now");
@@ -352,6 +369,8 @@ fn signature(path: &Path) -> Option<Signature> {
 
 /// Between two looks at the files.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at the host's addresses: one system call, and two datagrams of the kernel.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 /// How long workers are given to take a policy; they look for letters in every turn.
 const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often they are looked at meanwhile.

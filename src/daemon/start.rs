@@ -396,7 +396,7 @@ pub fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnLi
         tracing::warn!("the addresses of this host cannot be read: {error}");
         Vec::new()
     });
-    OwnListeners { bound, local }
+    OwnListeners { bound, local: local.into() }
 }
 
 /// Wishes for a reload that wait at most: it reads what is there when it is its turn, so a second one

@@ -203,3 +203,30 @@ fn inside_link_local() {
         assert_eq!((code, came.port()), (0, peer.local_addr().unwrap().port()), "{expected}");
     }
 }
+
+#[test]
+fn addresses_that_the_host_is_given_later_are_the_guards_too() {
+    in_a_namespace("namespaces::inside_with_addresses");
+}
+
+#[test]
+#[ignore = "another test runs it in a namespace"]
+fn inside_with_addresses() {
+    if !is_inside() {
+        return;
+    }
+    ip("link set lo up");
+    let listens = "bind_address = \"0.0.0.0\"\nallow_open_proxy = true";
+    let proxy = Proxy::with_sections(listens, "", "");
+    let socks = SocketAddr::from(([127, 0, 0, 1], proxy.socks.port()));
+    let to = |last: u8| {
+        let target = SocketAddr::from(([203, 0, 113, last], socks.port()));
+        Client::to(socks).negotiate(target)
+    };
+    ip("addr add 203.0.113.1/32 dev lo");
+    super::harness::wait_for("the guard", || (to(1) == 2).then_some(()));
+    ip("addr add 203.0.113.2/32 dev lo");
+    let reload = "/api/admin/reload";
+    let answer = super::harness::api::ask(proxy.api.unwrap(), "POST", reload, Some(&proxy.token()));
+    assert_eq!((answer.status, to(1), to(2)), (200, 2, 2));
+}

@@ -38,7 +38,7 @@ impl World {
         let six = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, closed.port()));
         let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
         let multicast = SocketAddr::from(([224, 0, 0, 1], 9));
-        let guard = Guard::Auto(OwnListeners { bound: vec![proxy], local: Vec::new() });
+        let guard = Guard::Auto(OwnListeners { bound: vec![proxy], ..OwnListeners::default() });
         Self { form, proxy, targets: [origin, closed, six, metadata, multicast, proxy], guard }
     }
 
