@@ -217,21 +217,33 @@ mod tests {
             let least = (per_second / TENTH).max(bucket.quantum());
             let burst = if burst == 0 { least } else { burst };
             let (mut now, mut used) = (start, 0_u64);
+            // Since when it has not been full, and what was used since: a rest longer than that fills it
+            // no further.
+            let (mut since, mut used_since) = (start, 0_u64);
+            // Each step is rounded twice.
+            let rounded = 2 * per_second * (steps.len() as u64 + 1) / 1_000_000_000 + 2;
             for (rest_us, asked, percent) in steps {
                 now += Duration::from_micros(rest_us);
+                if bucket.is_full(now) {
+                    (since, used_since) = (now, 0);
+                }
                 now = now.max(bucket.reserve(asked, now));
                 let uses = asked * percent / 100;
                 bucket.give_back(asked - uses);
                 used += uses;
+                used_since += uses;
                 let time = (now - start).as_nanos() + 1;
                 let most = u128::from(per_second) * time / SECOND_NS + u128::from(burst);
                 prop_assert!(u128::from(used) <= most + 1, "{used} of {most}");
             }
-            // And nearly that much can be had: a wait is not longer than it must be.
+            // And that much can be had: nobody waits for longer than what was used must be paid for.
+            if bucket.is_full(now) {
+                (since, used_since) = (now, 0);
+            }
             let at = bucket.reserve(1, now);
-            let time = (at - start).as_nanos() + 1;
-            let all = u128::from(used) + u128::from(burst) + 400_000;
-            prop_assert!(at == now || u128::from(per_second) * time / SECOND_NS <= all);
+            let paid = u128::from(per_second) * (at - since).as_nanos() / SECOND_NS;
+            let all = u128::from(used_since + rounded);
+            prop_assert!(at == now || paid <= all, "{paid} of {all}");
         }
 
         #[test]
