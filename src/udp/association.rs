@@ -8,15 +8,16 @@ use smallvec::SmallVec;
 
 use super::dropped::Dropped;
 use super::peers::Peers;
-use super::routes::{Open, Routes, Way};
+use super::routes::{Asking, Open, Routes, Term, Way};
+use super::step::{Question, Refusal, Step};
 use super::waiting::Waiting;
-use crate::acl::{Permit, RequestPermit, Ruling};
+use crate::acl::{Denial, Permit, RequestPermit, Ruling};
 use crate::auth::Identity;
 use crate::policy::Policy;
 use crate::resolve::{Addresses, LookupError};
 use crate::session::Outcome;
 use crate::socks::{BadDatagram, Command, Datagram, Request};
-use crate::target::{HostName, Target};
+use crate::target::Target;
 
 /// What decides about the datagrams of one client.
 #[derive(Debug)]
@@ -45,43 +46,14 @@ enum Sender {
     Known(SocketAddr),
 }
 
-/// What is to be done with a datagram of the client.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// Send `payload` to the permitted address.
-    Send {
-        /// The address.
-        permit: &'a Permit,
-        /// What the client called it.
-        target: &'a Target,
-        /// What the rules said.
-        ruling: &'a Ruling,
-        /// The octets to be sent.
-        payload: &'a [u8],
-    },
-    /// It is kept; look this name up, and hand in what comes out as the answer to `query`.
-    Ask {
-        /// The number of the question, unique among those of the association that are unanswered.
-        query: u32,
-        /// The name.
-        name: HostName,
-    },
-    /// It is kept until the answer comes that was asked for before.
-    Kept,
-    /// Count it; nothing else is to be done.
-    Drop(Dropped),
-}
-
-/// Why nothing came of an association whose datagrams led nowhere: the first that a rule forbade, else
-/// the first whose name led nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Where it was to go.
-    pub target: Target,
-    /// What the rules said, if it was they.
-    pub ruling: Option<Ruling>,
-    /// How a session ends of which there is no more to say.
-    pub outcome: Outcome,
+/// How a way was found.
+enum Found {
+    /// It is known now.
+    Known,
+    /// It is known, and to be looked up beside.
+    Beside(Question),
+    /// The datagram is kept for the answer.
+    Later(Question),
 }
 
 impl Association {
@@ -164,10 +136,12 @@ impl Association {
         datagram: Datagram<'a>,
         now: Instant,
     ) -> Step<'a> {
+        let mut beside = None;
         if self.routes.find(datagram.address, now).is_none() {
-            match self.open_route(octets, &datagram, now) {
-                Ok(None) => {}
-                Ok(Some(ask)) => return ask,
+            match self.find_way(octets, &datagram, now) {
+                Ok(Found::Known) => {}
+                Ok(Found::Beside(question)) => beside = Some(question),
+                Ok(Found::Later(question)) => return Step::Ask(question),
                 Err(dropped) => return Step::Drop(dropped),
             }
         }
@@ -178,6 +152,7 @@ impl Association {
                     target: &open.target,
                     ruling: permit.ruling(),
                     payload: datagram.payload,
+                    beside,
                 },
                 None => Step::Drop(Dropped::Unreachable),
             },
@@ -191,40 +166,86 @@ impl Association {
     }
 
     /// Finds a way to a target that is new, or whose time was over; a name has to be asked for.
-    fn open_route<'a>(
+    fn find_way(
         &mut self,
         octets: &[u8],
         datagram: &Datagram<'_>,
         now: Instant,
-    ) -> Result<Option<Step<'a>>, Dropped> {
+    ) -> Result<Found, Dropped> {
         let target = datagram.target().map_err(|_| Dropped::Malformed)?;
-        let request = Request { command: Command::UdpAssociate, target };
-        let judged = self.policy.acl.on_request(&self.identity, self.client, &request, now);
-        let target = request.target;
-        let permit = match judged {
+        let permit = match self.judge(&target, now) {
             Ok(permit) => permit,
             Err(denial) => {
-                self.judged.push(denial.ruling.clone());
-                self.refuse(target, Some(denial.ruling), Outcome::AclDenied);
-                let way = Way::Closed(Dropped::Denied);
-                self.routes.put(datagram.address, way, now, None);
-                return Ok(None);
+                self.close(datagram.address, target, denial.ruling, now);
+                return Ok(Found::Known);
             }
         };
         let Some(name) = target.host.name() else {
             let addresses: Addresses = target.host.ip().into_iter().collect();
             let way = self.way(target, permit, &addresses);
-            self.routes.put(datagram.address, way, now, None);
-            return Ok(None);
+            self.put(datagram.address, way, None, now);
+            return Ok(Found::Known);
         };
+        if let Some((open, until)) = self.routes.take_open(datagram.address) {
+            let known: Addresses =
+                open.permits.iter().map(|permit| permit.address().ip()).collect();
+            if let Ok(permits) = self.permits(&permit, &known) {
+                let mut open = open.staying(permits);
+                open.request = permit;
+                return Ok(self.keep_open(datagram.address, open, until, now));
+            }
+        }
         let query = self.query.wrapping_add(1);
         if !self.routes.may_ask() || !self.waiting.keep(query, octets) {
             return Err(Dropped::LookupsFull);
         }
         self.query = query;
         let name = name.clone();
-        self.routes.put(datagram.address, Way::Asking { query, target, permit }, now, None);
-        Ok(Some(Step::Ask { query, name }))
+        let way = Way::Asking { query, target };
+        self.routes.put(datagram.address, way, now, Term::default());
+        Ok(Found::Later(Question { query, name }))
+    }
+
+    /// Keeps a name open whose time was over, and has it asked for if it was time for that.
+    fn keep_open(
+        &mut self,
+        address: &[u8],
+        mut open: Open,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Found {
+        let due = until.is_some_and(|until| until <= now);
+        let name = open.target.host.name().filter(|_| due).cloned();
+        let (until, found) = match name {
+            Some(name) if self.routes.may_ask() => {
+                self.query = self.query.wrapping_add(1);
+                open.asking = Asking::Anew(self.query);
+                (Some(now + NAME_LASTS), Found::Beside(Question { query: self.query, name }))
+            }
+            Some(_) => (Some(now + NO_NAME_LASTS), Found::Known),
+            None => (until, Found::Known),
+        };
+        self.put(address, Way::Open(Box::new(open)), until, now);
+        found
+    }
+
+    fn judge(&self, target: &Target, now: Instant) -> Result<RequestPermit, Denial> {
+        let request = Request { command: Command::UdpAssociate, target: target.clone() };
+        self.policy.acl.on_request(&self.identity, self.client, &request, now)
+    }
+
+    /// A rule forbids a target by what it is called.
+    fn close(&mut self, address: &[u8], target: Target, ruling: Ruling, now: Instant) {
+        self.judged.push(ruling.clone());
+        self.refuse(target, Some(ruling), Outcome::AclDenied);
+        self.put(address, Way::Closed(Dropped::Denied), None, now);
+    }
+
+    /// Keeps what was just decided about a target, until its name is to be looked up anew, and at most for
+    /// as long as it is decided.
+    fn put(&mut self, address: &[u8], way: Way, until: Option<Instant>, now: Instant) {
+        let term = Term { until, judged_until: None };
+        self.routes.put(address, way, now, term);
     }
 
     /// Each address of a permitted target is judged by itself; those that may be sent to.
@@ -246,7 +267,7 @@ impl Association {
 
     fn way(&mut self, target: Target, request: RequestPermit, addresses: &[IpAddr]) -> Way {
         match self.permits(&request, addresses) {
-            Ok(permits) => self.open(target, request, permits, None),
+            Ok(permits) => self.open(target, request, permits, Asking::Nothing),
             Err(denied) => {
                 self.judged.extend(denied.clone());
                 self.refuse(target, denied, Outcome::AclDeniedAddress);
@@ -260,10 +281,10 @@ impl Association {
         target: Target,
         request: RequestPermit,
         permits: SmallVec<[Permit; 1]>,
-        asking: Option<u32>,
+        asking: Asking,
     ) -> Way {
         self.judged.extend(permits.first().map(|permit| permit.ruling().clone()));
-        Way::Open(Open { target, request, permits, at: 0, asking })
+        Way::Open(Box::new(Open::new(target, request, permits, asking)))
     }
 
     /// An answer to a question has come; with `more` another one will, which has all that this one has.
@@ -275,37 +296,102 @@ impl Association {
         more: bool,
         now: Instant,
     ) -> Vec<Box<[u8]>> {
-        if let Some((address, target, permit)) = self.routes.answered(query) {
-            let permits = match &answer {
-                Ok(addresses) if more => self.permits(&permit, addresses).ok(),
-                Ok(_) | Err(_) => None,
-            };
-            if more && permits.is_none() {
-                // The other family may have an address that is allowed.
-                self.routes.put(&address, Way::Asking { query, target, permit }, now, None);
+        if let Some(asked) = self.routes.answered(query) {
+            if !self.answered_first(asked, (query, answer), more, now) {
                 return Vec::new();
             }
-            let (way, lasts) = match (permits, answer) {
-                (Some(permits), _) => (self.open(target, permit, permits, Some(query)), NAME_LASTS),
-                (None, Ok(addresses)) => (self.way(target, permit, &addresses), NAME_LASTS),
-                (None, Err(error)) => {
-                    self.refuse(target, None, lookup_outcome(error));
-                    (Way::Closed(lookup_dropped(error)), NO_NAME_LASTS)
-                }
-            };
-            self.routes.put(&address, way, now, Some(now + lasts));
+        } else if let Some(address) = self.routes.asked_anew(query) {
+            if !more {
+                self.answered_anew(&address, answer, now);
+            }
         } else if let (Ok(addresses), Some(open)) = (answer, self.routes.half_open(query)) {
             // Datagrams are on their way to what came first, and stay on it while it can be reached.
-            open.asking = (more).then_some(query);
+            open.asking = if more { Asking::Rest(query) } else { Asking::Nothing };
             let known =
                 |ip: &IpAddr| open.permits.iter().any(|permit| permit.address().ip() == *ip);
             let late = addresses.iter().map(IpAddr::to_canonical).filter(|ip| !known(ip));
             let late: SmallVec<[IpAddr; 4]> = late.collect();
             let judged = late.iter().map(|ip| self.policy.acl.on_address(&open.request, *ip));
-            let judged: SmallVec<[Permit; 1]> = judged.filter_map(Result::ok).collect();
-            open.permits.extend(judged);
+            open.extend(judged.filter_map(Result::ok).collect());
         }
         self.waiting.take(query)
+    }
+
+    /// Datagrams wait for this answer. Whether they need wait no longer.
+    fn answered_first(
+        &mut self,
+        (address, target): (Box<[u8]>, Target),
+        (query, answer): (u32, Result<Addresses, LookupError>),
+        more: bool,
+        now: Instant,
+    ) -> bool {
+        // The hours of a rule may have begun or ended since it was asked for.
+        let permit = match self.judge(&target, now) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                self.close(&address, target, denial.ruling, now);
+                return true;
+            }
+        };
+        let permits = match &answer {
+            Ok(addresses) if more => self.permits(&permit, addresses).ok(),
+            Ok(_) | Err(_) => None,
+        };
+        if more && permits.is_none() {
+            // The other family may have an address that is allowed.
+            let way = Way::Asking { query, target };
+            self.routes.put(&address, way, now, Term::default());
+            return false;
+        }
+        let (way, lasts) = match (permits, answer) {
+            (Some(permits), _) => {
+                (self.open(target, permit, permits, Asking::Rest(query)), NAME_LASTS)
+            }
+            (None, Ok(addresses)) => (self.way(target, permit, &addresses), NAME_LASTS),
+            (None, Err(error)) => {
+                self.refuse(target, None, lookup_outcome(error));
+                (Way::Closed(lookup_dropped(error)), NO_NAME_LASTS)
+            }
+        };
+        self.put(&address, way, Some(now + lasts), now);
+        true
+    }
+
+    /// Datagrams go on to the address in use, as they do if this answer still has it.
+    fn answered_anew(
+        &mut self,
+        address: &[u8],
+        answer: Result<Addresses, LookupError>,
+        now: Instant,
+    ) {
+        let Some((mut open, _)) = self.routes.take_open(address) else { return };
+        open.asking = Asking::Nothing;
+        open.request = match self.judge(&open.target, now) {
+            Ok(request) => request,
+            Err(denial) => return self.close(address, open.target, denial.ruling, now),
+        };
+        let (way, lasts) = match answer {
+            Ok(addresses) => match self.permits(&open.request, &addresses) {
+                Ok(permits) => {
+                    let open = open.staying(permits);
+                    self.judged.extend(open.permit().map(|permit| permit.ruling().clone()));
+                    (Way::Open(Box::new(open)), NAME_LASTS)
+                }
+                Err(denied) => {
+                    self.judged.extend(denied);
+                    (Way::Closed(Dropped::Denied), NAME_LASTS)
+                }
+            },
+            Err(LookupError::NotFound) => (Way::Closed(Dropped::NameFailed), NO_NAME_LASTS),
+            // That nobody can say does not make it another address.
+            Err(
+                LookupError::Failed
+                | LookupError::TimedOut
+                | LookupError::Overloaded
+                | LookupError::ClientOverloaded,
+            ) => (Way::Open(Box::new(open)), NO_NAME_LASTS),
+        };
+        self.put(address, way, Some(now + lasts), now);
     }
 
     /// The kernel has no way to this address, which a datagram was to go to. Whether there is another one
@@ -313,14 +399,7 @@ impl Association {
     pub fn pass_over(&mut self, octets: &[u8], address: IpAddr, now: Instant) -> bool {
         let Ok(datagram) = Datagram::split(octets) else { return false };
         match self.routes.find(datagram.address, now) {
-            Some(Way::Open(open)) => {
-                if open.permit().is_some_and(|permit| permit.address().ip() != address) {
-                    return true;
-                }
-                let another = open.at + 1 < open.permits.len();
-                open.at += usize::from(another);
-                another
-            }
+            Some(Way::Open(open)) => open.pass_over(address, now),
             Some(Way::Asking { .. } | Way::Closed(_)) | None => false,
         }
     }

@@ -8,14 +8,17 @@
 //! client ◀── header in front ◀── host was written to? ◀── target
 //! ```
 //!
-//! A datagram to a name that is being looked up waits here; those to other targets pass it by.
+//! A datagram to a name that is being looked up waits here; those to other targets pass it by. Once its
+//! address is known none waits: the name is looked up again beside its datagrams.
 #![forbid(unsafe_code)]
 
 mod association;
 mod dropped;
 mod peers;
 mod routes;
+mod step;
 mod waiting;
 
-pub use association::{Association, Refusal, Step};
+pub use association::Association;
 pub use dropped::Dropped;
+pub use step::{Question, Refusal, Step};

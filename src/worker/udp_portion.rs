@@ -1,7 +1,7 @@
 //! A portion of the datagrams of an association: what has come together is judged one by one, leaves
 //! together, and is booked one by one, as far as the kernel has taken it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
@@ -18,7 +18,7 @@ use crate::relay::Direction;
 use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
 use crate::session::{Outcome, Traffic};
 use crate::socks::{DATAGRAM_HEADER_OCTETS_MAX, Datagram};
-use crate::udp::{Dropped, Step};
+use crate::udp::{Dropped, Question, Step};
 
 /// The datagrams of a worker that have come together: one batch at a time.
 pub(super) type Datagrams = Batch<DATAGRAM_HEADER_OCTETS_MAX>;
@@ -137,7 +137,7 @@ impl Connection {
                 None => associated.association.upload_kept(whole, now),
             };
             let load = match step {
-                Step::Send { permit, target, ruling, payload } => {
+                Step::Send { permit, target, ruling, payload, beside } => {
                     if !self.opened {
                         self.opened = true;
                         let facts = &mut associated.facts;
@@ -157,11 +157,14 @@ impl Connection {
                             close::set_late_facts(live.slot.reference(), facts);
                         }
                     }
-                    Load::new(permit, whole, payload.len())
+                    let load = Load::new(permit, whole, payload.len());
+                    if let Some(question) = beside {
+                        ask(&question, associated.association.client(), key, kit);
+                    }
+                    load
                 }
-                Step::Ask { query, name } => {
-                    let asker = Asker { key, query, client: associated.association.client() };
-                    kit.resolver.ask(&name, asker, now);
+                Step::Ask(question) => {
+                    ask(&question, associated.association.client(), key, kit);
                     return None;
                 }
                 Step::Kept => return None,
@@ -302,6 +305,11 @@ impl Associated {
             }
         }
     }
+}
+
+fn ask(question: &Question, client: IpAddr, key: Key, kit: &mut Kit) {
+    let asker = Asker { key, query: question.query, client };
+    kit.resolver.ask(&question.name, asker, kit.now.mono);
 }
 
 /// Octets that came in a batch.

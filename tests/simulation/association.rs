@@ -125,14 +125,19 @@ impl Connection {
                 None => associated.association.upload_kept(octets, now),
             };
             let (to, length, opening) = match step {
-                Step::Send { permit, target, ruling, payload } => {
+                Step::Send { permit, target, ruling, payload, beside } => {
+                    if let Some(question) = beside {
+                        plan_answers((key, self.number), question.query, kit);
+                    }
                     let mut facts = associated.facts.clone();
                     facts.target = Some(target.clone());
                     facts.ruling = Some(ruling.clone());
                     facts.resolved = Some(permit.address().ip());
                     (permit.address(), payload.len(), facts)
                 }
-                Step::Ask { query, .. } => return plan_answers((key, self.number), query, kit),
+                Step::Ask(question) => {
+                    return plan_answers((key, self.number), question.query, kit);
+                }
                 Step::Kept | Step::Drop(_) => return,
             };
             let first = source.is_none() || source == associated.sender;

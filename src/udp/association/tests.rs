@@ -56,10 +56,13 @@ fn to(host: &str, port: u16, payload: &[u8]) -> Vec<u8> {
 /// What a step comes to, as a text.
 fn text(step: &Step<'_>) -> String {
     match step {
-        Step::Send { permit, target, payload, .. } => {
-            format!("{} as {target}: {}", permit.address(), payload.escape_ascii())
+        Step::Send { permit, target, payload, beside, .. } => {
+            let beside =
+                beside.iter().map(|Question { query, name }| format!(", ask {query} {name}"));
+            let beside = beside.collect::<String>();
+            format!("{} as {target}: {}{beside}", permit.address(), payload.escape_ascii())
         }
-        Step::Ask { query, name } => format!("ask {query} {name}"),
+        Step::Ask(Question { query, name }) => format!("ask {query} {name}"),
         Step::Kept => "kept".to_owned(),
         Step::Drop(dropped) => dropped.as_str().to_owned(),
     }
@@ -151,7 +154,8 @@ fn a_slow_name_keeps_its_own_datagrams_and_no_others() {
     assert_eq!(step, "192.0.2.9:53 as slow.test:53: 1");
     let known = upload(&mut association, &slow(b"4"), now + NAME_LASTS / 2);
     assert_eq!(known, "192.0.2.9:53 as slow.test:53: 4");
-    assert_eq!(upload(&mut association, &slow(b"5"), now + NAME_LASTS), "ask 3 slow.test");
+    let again = upload(&mut association, &slow(b"5"), now + NAME_LASTS);
+    assert_eq!(again, "192.0.2.9:53 as slow.test:53: 5, ask 3 slow.test");
     assert!(association.answered(1, Err(LookupError::Failed), false, now).is_empty());
 }
 
@@ -252,7 +256,7 @@ proptest! {
                     prop_assert_eq!(sent, &payload);
                 }
                 Step::Drop(Dropped::Denied) => prop_assert!(!allowed),
-                other @ (Step::Ask { .. } | Step::Kept | Step::Drop(_)) => prop_assert!(false, "{other:?}"),
+                other @ (Step::Ask(_) | Step::Kept | Step::Drop(_)) => prop_assert!(false, "{other:?}"),
             }
         }
         drop(text(&association.upload(source(7000), &nonsense, now)));
@@ -298,4 +302,99 @@ fn half_of_a_name_that_is_forbidden_waits_for_the_other_half() {
     assert_eq!(kept.len(), 2);
     assert_eq!(text(&association.upload_kept(&kept[0], now)), "192.0.2.1:53 as half.test:53: a");
     assert!(association.refusal().is_none());
+}
+
+fn addresses<const N: usize>(texts: [&str; N]) -> Result<Addresses, LookupError> {
+    Ok(texts.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect())
+}
+
+/// One that sends to the first of these addresses of `a.test`, since `now`.
+fn open<const N: usize>(texts: [&str; N], now: Instant) -> (Association, Vec<u8>) {
+    let mut association = association(CLIENT, 0);
+    let datagram = to("a.test", 53, b"x");
+    upload(&mut association, &datagram, now);
+    association.answered(1, addresses(texts), false, now);
+    (association, datagram)
+}
+
+#[test]
+fn a_name_is_looked_up_again_beside_its_datagrams() {
+    let now = clock::mono();
+    let (mut association, datagram) = open(["192.0.2.1", "192.0.2.2"], now);
+    let due = now + NAME_LASTS;
+    let first = "192.0.2.1:53 as a.test:53: x";
+    assert_eq!(upload(&mut association, &datagram, due), format!("{first}, ask 2 a.test"));
+    assert_eq!(upload(&mut association, &datagram, due), first, "it is asked for once");
+    // The other way round, as a name server likes to.
+    let answer = addresses(["192.0.2.2", "192.0.2.1"]);
+    assert!(association.answered(2, answer, false, due).is_empty());
+    assert_eq!(upload(&mut association, &datagram, due), first);
+    // There is the other one still.
+    assert!(association.pass_over(&datagram, [192, 0, 2, 1].into(), due));
+    assert_eq!(upload(&mut association, &datagram, due), "192.0.2.2:53 as a.test:53: x");
+    // Half of an answer changes nothing, and what is no longer in the whole is left.
+    let due = due + NAME_LASTS;
+    let second = "192.0.2.2:53 as a.test:53: x";
+    assert_eq!(upload(&mut association, &datagram, due), format!("{second}, ask 3 a.test"));
+    association.answered(3, addresses(["2001:db8::1"]), true, due);
+    assert_eq!(upload(&mut association, &datagram, due), second);
+    association.answered(3, addresses(["2001:db8::1", "192.0.2.3"]), false, due);
+    let moved = "[2001:db8::1]:53 as a.test:53: x";
+    assert_eq!(upload(&mut association, &datagram, due), moved);
+}
+
+#[test]
+fn a_name_that_nobody_can_tell_stays_where_it_was_and_one_that_is_gone_does_not() {
+    let now = clock::mono();
+    let (mut association, datagram) = open(["192.0.2.1"], now);
+    let due = now + NAME_LASTS;
+    let first = "192.0.2.1:53 as a.test:53: x";
+    assert_eq!(upload(&mut association, &datagram, due), format!("{first}, ask 2 a.test"));
+    association.answered(2, Err(LookupError::TimedOut), false, due);
+    assert_eq!(upload(&mut association, &datagram, due), first);
+    let due = due + NO_NAME_LASTS;
+    assert_eq!(upload(&mut association, &datagram, due), format!("{first}, ask 3 a.test"));
+    association.answered(3, Err(LookupError::NotFound), false, due);
+    assert_eq!(upload(&mut association, &datagram, due), "name_failed");
+
+    // Nor one whose addresses are all forbidden now.
+    let (mut association, datagram) = open(["192.0.2.1"], now);
+    upload(&mut association, &datagram, now + NAME_LASTS);
+    association.answered(2, addresses(["127.0.0.1"]), false, due);
+    assert_eq!(upload(&mut association, &datagram, due), "denied");
+}
+
+#[test]
+fn looking_up_beside_datagrams_is_bounded_and_made_up_for() {
+    let now = clock::mono();
+    let mut association = association(CLIENT, 0);
+    let names: Vec<_> = (1..=17).map(|number| to(&format!("n{number}.test"), 53, b"x")).collect();
+    for (query, datagram) in (1..).zip(&names) {
+        upload(&mut association, datagram, now);
+        association.answered(query, addresses(["192.0.2.1"]), false, now);
+    }
+    let due = now + NAME_LASTS;
+    let asked = |association: &mut Association, at| {
+        let steps = names.iter().map(|datagram| upload(association, datagram, at));
+        steps.filter(|step| step.starts_with("192.0.2.1:53") && step.contains("ask")).count()
+    };
+    assert_eq!(asked(&mut association, due), 16);
+    association.answered(18, addresses(["192.0.2.1"]), false, due);
+    assert_eq!(asked(&mut association, due + NO_NAME_LASTS), 1);
+}
+
+#[test]
+fn each_address_of_a_target_is_tried_once_in_a_while() {
+    let now = clock::mono();
+    let (mut association, datagram) = open(["192.0.2.1", "192.0.2.2", "192.0.2.3"], now);
+    let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
+    assert!(association.pass_over(&datagram, ip(1), now));
+    assert!(association.pass_over(&datagram, ip(2), now));
+    assert!(!association.pass_over(&datagram, ip(3), now), "all have been tried");
+    assert!(!association.pass_over(&datagram, ip(1), now), "one for each further datagram");
+    let later = now + Duration::from_secs(1);
+    assert_eq!(upload(&mut association, &datagram, later), "192.0.2.2:53 as a.test:53: x");
+    assert!(association.pass_over(&datagram, ip(2), later));
+    assert!(association.pass_over(&datagram, ip(3), later));
+    assert_eq!(upload(&mut association, &datagram, later), "192.0.2.1:53 as a.test:53: x");
 }

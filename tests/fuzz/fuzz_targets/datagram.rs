@@ -13,7 +13,7 @@ use rustsocks::socks::{
     BadDatagram, Command, CommandSet, DATAGRAM_HEADER_OCTETS_MAX, Datagram, MethodSet,
 };
 use rustsocks::target::{Host, Target};
-use rustsocks::udp::{Association, Step};
+use rustsocks::udp::{Association, Question, Step};
 use rustsocks_fuzz::{moment, policy_with, reachable};
 
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
@@ -202,7 +202,10 @@ enum Look {
 
 fn look(step: &Step<'_>, octets: &[u8], guarded: bool) -> Look {
     match step {
-        Step::Send { permit, target, payload, .. } => {
+        Step::Send { permit, target, payload, beside, .. } => {
+            if let Some(Question { name, .. }) = beside {
+                assert_eq!(target.host, Host::Name(name.clone()));
+            }
             let datagram = Datagram::split(octets).expect("it was sent");
             assert_eq!(*payload, datagram.payload);
             assert_eq!(Ok(*target), datagram.target().as_ref());
@@ -214,7 +217,7 @@ fn look(step: &Step<'_>, octets: &[u8], guarded: bool) -> Look {
             }
             Look::Sent(ip)
         }
-        Step::Ask { query, name } => {
+        Step::Ask(Question { query, name }) => {
             let target = Datagram::split(octets).expect("it is kept").target().expect("a name");
             assert_eq!(target.host, Host::Name(name.clone()));
             Look::Asked(*query)
