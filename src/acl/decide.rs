@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::explain::{Explained, Trace};
 use super::guard::Guard;
@@ -108,6 +108,15 @@ impl Acl {
     ) -> Result<RequestPermit, Denial> {
         let minute = self.minute(|| clock::utc_ms_at(now));
         self.judge_request((identity, client), request, minute, &mut ())
+    }
+
+    /// Until when what is decided at `now` holds at least, where rules have hours: to the turn of the
+    /// minute, so that it also follows a step of the clock. `None` where time changes nothing.
+    #[must_use]
+    pub fn holds_until(&self, now: Instant) -> Option<Instant> {
+        self.rules.as_ref().filter(|rules| rules.has_hours())?;
+        let into = u64::try_from(clock::utc_ms_at(now).rem_euclid(MINUTE_MS)).unwrap_or(0);
+        Some(now + Duration::from_millis(MINUTE_MS.unsigned_abs() - into))
     }
 
     /// Whether this address of the permitted target may be dialled.
@@ -288,3 +297,5 @@ fn literal(host: &Host) -> (Option<IpAddr>, Option<IpAddr>) {
         None => (None, None),
     }
 }
+
+const MINUTE_MS: i64 = 60_000;

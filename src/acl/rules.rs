@@ -135,6 +135,11 @@ impl Rules {
         self.otherwise
     }
 
+    /// Whether any of them is for some hours only.
+    pub(super) const fn has_hours(&self) -> bool {
+        self.has_hours
+    }
+
     /// The minute of the week that a moment is in, where that is of any importance; the moment is
     /// milliseconds since the epoch.
     pub(super) fn minute(&self, utc_ms: impl FnOnce() -> i64) -> u16 {

@@ -244,7 +244,7 @@ impl Association {
     /// Keeps what was just decided about a target, until its name is to be looked up anew, and at most for
     /// as long as it is decided.
     fn put(&mut self, address: &[u8], way: Way, until: Option<Instant>, now: Instant) {
-        let term = Term { until, judged_until: None };
+        let term = Term { until, judged_until: self.policy.acl.holds_until(now) };
         self.routes.put(address, way, now, term);
     }
 
