@@ -168,7 +168,7 @@ impl Timeouts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssociationPolicy {
     /// The address that clients are told to send to, where it is another than the one that they reached
-    /// us at: that of the NAT before us.
+    /// us at: that of the NAT before us. It is for those that reached us by its family.
     pub advertised: Option<IpAddr>,
     /// The ports to choose from, or any.
     pub ports: Option<RangeInclusive<u16>>,

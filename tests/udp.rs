@@ -79,14 +79,18 @@ fn datagrams_go_to_an_address_and_back_and_are_booked_to_the_octet() {
     assert_eq!(scrape.value("rustsocks_bytes_received_total"), Some(octets as f64));
 }
 
+/// Where it listens on this address.
+fn listening(proxy: &mut Proxy, on: &str) -> SocketAddr {
+    let log = proxy.log();
+    let port = log.split_once(&format!("SOCKS on {on}:")).expect("a listener there").1;
+    format!("{on}:{}", port.split_whitespace().next().unwrap()).parse().unwrap()
+}
+
 #[test]
 fn ipv6_on_both_sides() {
     let further = "[[server.listen]]\naddress = \"::1\"\nport = 0\n";
     let (mut proxy, echo) = (Proxy::with(further), UdpEcho::on("[::1]:0"));
-    let log = proxy.log();
-    let v6 = log.split_once("SOCKS on [::1]:").expect("a second listener").1;
-    let port: u16 = v6.split_whitespace().next().unwrap().parse().unwrap();
-    let client = Associated::with(SocketAddr::new("::1".parse().unwrap(), port));
+    let client = Associated::with(listening(&mut proxy, "[::1]"));
     assert!(client.relay.is_ipv6());
     client.send(echo.address, b"six");
     assert_eq!(client.receive(), (echo.address, b"six".to_vec()));
@@ -395,6 +399,19 @@ fn ports_and_the_advertised_address_are_as_configured() {
     client.relay.set_ip(IpAddr::from([127, 0, 0, 1]));
     client.send(echo.address, b"x");
     assert_eq!(client.receive().1, b"x");
+}
+
+#[test]
+fn the_advertised_address_is_for_clients_of_its_family() {
+    for (advertised, told) in
+        [("203.0.113.9", ["203.0.113.9", "::1"]), ("2001:db8::9", ["127.0.0.1", "2001:db8::9"])]
+    {
+        let server = format!("udp_advertised_address = \"{advertised}\"");
+        let further = "[[server.listen]]\naddress = \"::1\"\nport = 0\n";
+        let mut proxy = Proxy::with_sections(&server, "", further);
+        let clients = ["127.0.0.1", "[::1]"].map(|on| Associated::with(listening(&mut proxy, on)));
+        assert_eq!(clients.map(|client| client.relay.ip().to_string()), told);
+    }
 }
 
 #[test]

@@ -171,7 +171,10 @@ impl Machine {
         if !matches!(self.stage, Stage::Associating { .. }) {
             return self.impossible("Associated", now);
         }
-        let told = self.policy.associations.advertised.unwrap_or(bound.ip());
+        // A client that came by the other family could not send there.
+        let advertised = self.policy.associations.advertised;
+        let told = advertised.filter(|told| told.is_ipv4() == bound.ip().to_canonical().is_ipv4());
+        let told = told.unwrap_or(bound.ip());
         self.answer(SocketAddr::new(told, bound.port()), Then::RelayDatagrams, now, out)
     }
 
