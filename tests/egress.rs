@@ -10,6 +10,8 @@
 mod harness;
 #[path = "harness/names.rs"]
 mod names;
+#[path = "harness/namespace.rs"]
+mod namespace;
 #[path = "egress/namespaces.rs"]
 mod namespaces;
 

@@ -9,8 +9,10 @@
 mod harness;
 #[path = "harness/names.rs"]
 mod names;
+#[path = "harness/namespace.rs"]
+mod namespace;
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +22,7 @@ use harness::proxy::Proxy;
 use harness::scrape::Scrape;
 use harness::wait_for;
 use names::{Kind, NameServer, Reply};
+use namespace::{in_a_namespace, ip, is_inside};
 
 /// What a dropped datagram is counted as.
 fn dropped(proxy: &Proxy, reason: &str) -> f64 {
@@ -412,6 +415,30 @@ fn the_advertised_address_is_for_clients_of_its_family() {
         let clients = ["127.0.0.1", "[::1]"].map(|on| Associated::with(listening(&mut proxy, on)));
         assert_eq!(clients.map(|client| client.relay.ip().to_string()), told);
     }
+}
+
+#[test]
+fn a_client_at_a_link_local_address_has_its_datagrams() {
+    in_a_namespace("inside_link_local");
+}
+
+#[test]
+#[ignore = "another test runs it in a namespace"]
+fn inside_link_local() {
+    if !is_inside() {
+        return;
+    }
+    ip("link set lo up");
+    ip("addr add fe80::9/64 dev lo");
+    ip("addr add 10.9.9.9/32 dev lo");
+    let server = "bind_address = \"::\"\nallow_open_proxy = true";
+    let (proxy, echo) = (Proxy::with_sections(server, "", ""), UdpEcho::on("10.9.9.9:0"));
+    // The loopback is the first link.
+    let at = SocketAddrV6::new("fe80::9".parse().unwrap(), proxy.socks.port(), 0, 1);
+    let client = Associated::with(at.into());
+    assert_eq!(client.relay.ip(), *at.ip());
+    client.send(echo.address, b"here");
+    assert_eq!(client.receive(), (echo.address, b"here".to_vec()));
 }
 
 #[test]

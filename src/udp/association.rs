@@ -106,7 +106,9 @@ impl Association {
             && match self.sender {
                 Sender::Any => true,
                 Sender::Declared(port) => source.port() == port,
-                Sender::Known(sender) => source.port() == sender.port(),
+                Sender::Known(sender) => {
+                    source.port() == sender.port() && scope(source) == scope(sender)
+                }
             };
         if !expected {
             return Step::Drop(Dropped::ForeignSource);
@@ -444,6 +446,14 @@ impl Association {
         if self.refusal.is_none() || ruling.is_some() && !denied_before {
             self.refusal = Some(Refusal { target, ruling, outcome });
         }
+    }
+}
+
+/// The link that an address is meant on, where it needs one.
+const fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
     }
 }
 

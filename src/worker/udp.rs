@@ -5,7 +5,7 @@
 //! counted, by reason.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -270,10 +270,12 @@ pub(super) fn bind_for_client(
     key: Key,
     kit: &mut Kit,
 ) -> io::Result<UdpEnd> {
-    let ours = control.stream().local_addr()?.ip();
+    // With its scope, which tells the link where it is link-local.
+    let ours = control.stream().local_addr()?;
     let bind = |port| {
-        let token = Token::of(key, Role::UdpClient);
-        UdpEnd::bind(SocketAddr::new(ours, port), &kit.registry, token)
+        let mut ours = ours;
+        ours.set_port(port);
+        UdpEnd::bind(ours, &kit.registry, Token::of(key, Role::UdpClient))
     };
     let Some(ports) = ports else { return bind(0) };
     let count = u32::from(ports.end() - ports.start()) + 1;

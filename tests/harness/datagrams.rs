@@ -21,9 +21,14 @@ impl Associated {
     /// Asks for one; the client has not said where it will send from.
     pub(crate) fn with(proxy: SocketAddr) -> Self {
         let mut control = Client::to(proxy);
-        let (code, relay) = control.ask(3, SocketAddr::from(([0, 0, 0, 0], 0)));
+        let (code, mut relay) = control.ask(3, SocketAddr::from(([0, 0, 0, 0], 0)));
         assert_eq!(code, 0, "the reply code");
-        let any = SocketAddr::new(control.stream.local_addr().expect("an address").ip(), 0);
+        let mut any = control.stream.local_addr().expect("an address");
+        any.set_port(0);
+        if let (SocketAddr::V6(relay), SocketAddr::V6(any)) = (&mut relay, any) {
+            // The reply has no room for the link.
+            relay.set_scope_id(any.scope_id());
+        }
         let socket = UdpSocket::bind(any).expect("a socket");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Self { control, socket, relay }

@@ -1,5 +1,7 @@
 //! One association without a socket.
 
+use std::net::SocketAddrV6;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -97,6 +99,19 @@ fn a_declared_port_is_the_only_one() {
     let datagram = to("192.0.2.1", 53, b"");
     assert_eq!(text(&association.upload(source(6999), &datagram, now)), "foreign_source");
     assert_eq!(upload(&mut association, &datagram, now), "192.0.2.1:53 as 192.0.2.1:53: ");
+}
+
+#[test]
+fn a_client_at_a_link_local_address_is_one_on_its_link() {
+    let now = clock::mono();
+    let on = |link| SocketAddr::from(SocketAddrV6::new("fe80::7".parse().unwrap(), 7000, 0, link));
+    let mut association = association("fe80::7".parse::<IpAddr>().unwrap(), 0);
+    let datagram = to("192.0.2.1", 53, b"");
+    let sent = text(&association.upload(on(2), &datagram, now));
+    assert_eq!(sent, "192.0.2.1:53 as 192.0.2.1:53: ");
+    assert_eq!(text(&association.upload(on(3), &datagram, now)), "foreign_source");
+    association.wrote([192, 0, 2, 1].into(), now);
+    assert_eq!(association.download("192.0.2.1:53".parse().unwrap(), now), Ok(on(2)));
 }
 
 #[test]
