@@ -260,6 +260,10 @@ fn sessions_of_users_who_are_taken_away_end_and_others_do_not_notice() {
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     }
     assert!(!Client::to(proxy.socks).login("bob", "pw"), "nor is he remembered");
+    assert_eq!(reloaded(&proxy)["changed"], json!([]), "a plain password that is as it was");
+    edit_config(&proxy, |text| text.replace("\"pw\"", "\"other\""));
+    assert_eq!(reloaded(&proxy)["changed"], json!(["auth.users"]));
+    assert!(Client::to(proxy.socks).login("alice", "other"));
     alice.send(b"fine");
     assert_eq!(alice.receive(4), b"fine");
     proxy.wait_count(POLICY_CHANGED.trim_end_matches(" AND status = 'closed'"), 2);

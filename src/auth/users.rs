@@ -40,6 +40,12 @@ impl User {
         Arc::clone(&self.name)
     }
 
+    /// Whether this is the password. Takes as long as a login.
+    #[must_use]
+    pub fn has_password(&self, password: &[u8]) -> bool {
+        self.stored.matches(password)
+    }
+
     pub(super) fn stored(&self) -> &StoredHash {
         &self.stored
     }

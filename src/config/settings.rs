@@ -226,6 +226,19 @@ impl Settings {
         Self::parse_with(path, &text, &Environment::of_process()?)
     }
 
+    /// The same for a process that has read it before: a plain password that is as it was has the hash
+    /// that it had, so that nothing seems to have changed.
+    ///
+    /// # Errors
+    /// One line that says what is wrong, where, and what was expected.
+    pub fn load_again(
+        path: Option<&Path>,
+        before: &Self,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let text = path.map(read).transpose()?.unwrap_or_default();
+        Self::parse_beside(path, &text, &Environment::of_process()?, Some(before))
+    }
+
     /// Which file of users a configuration names, without reading that.
     ///
     /// # Errors
@@ -251,12 +264,22 @@ impl Settings {
         text: &str,
         environment: &Environment,
     ) -> Result<(Self, Vec<String>), ConfigError> {
+        Self::parse_beside(path, text, environment, None)
+    }
+
+    fn parse_beside(
+        path: Option<&Path>,
+        text: &str,
+        environment: &Environment,
+        before: Option<&Self>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let source = Source { path, text, environment };
         let mut file = source.parse()?;
         let mut warnings = environment.warnings().to_vec();
         server::replaced(&source, &mut file, &mut warnings);
         let server = server::server(&source, &file)?;
-        let auth = users::auth(&source, &mut file.auth, &mut warnings)?;
+        let before = before.map(|before| &before.file.auth);
+        let auth = users::auth(&source, &mut file.auth, before, &mut warnings)?;
         let settings = Self {
             server,
             auth,

@@ -20,6 +20,7 @@ use super::source::{NAME_MAX, Source};
 pub(super) fn auth(
     source: &Source<'_>,
     section: &mut file::Auth,
+    before: Option<&file::Auth>,
     warnings: &mut Vec<String>,
 ) -> Result<AuthSettings, ConfigError> {
     let required = section.socks_method.get_ref() == &SocksMethod::Userpass;
@@ -64,7 +65,10 @@ pub(super) fn auth(
                      what `rustsocks hash-password` prints",
                 );
                 warnings.push(source.warning(password.span(), key, &message));
-                hashed(source, key, &password)?
+                match before.and_then(|before| hashed_before(before, name, &password)) {
+                    Some(hash) => Placed::new(password.span(), hash),
+                    None => hashed(source, key, &password)?,
+                }
             }
             (Some(password), Some(_)) => {
                 let message =
@@ -237,6 +241,15 @@ fn users_error(path: &Path, line: Option<usize>, message: String) -> ConfigError
 
 /// Some hundred thousand users.
 const USERS_FILE_OCTETS_MAX: u64 = 64 << 20;
+
+/// The hash that a user's plain password has been given already, if it is the same one.
+fn hashed_before(before: &file::Auth, name: &str, password: &Placed<Secret>) -> Option<Secret> {
+    let mut users = before.users.iter().map(Placed::get_ref);
+    let user = users.find(|user| user.username.get_ref() == name)?;
+    let hash = user.password_hash.as_ref()?.get_ref();
+    let known = User::new(name, hash.expose(), &[]).ok()?;
+    known.has_password(password.get_ref().expose().as_bytes()).then(|| hash.clone())
+}
 
 /// The hash of a plain password, in its place.
 fn hashed(

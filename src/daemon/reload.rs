@@ -169,7 +169,8 @@ impl Reloader {
     fn reload(&mut self) -> Outcome {
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
         let failure = |error: ConfigError| refused(self.explained(&error.to_string()));
-        let (mut settings, warnings) = Settings::load(self.config.as_deref()).map_err(failure)?;
+        let loaded = Settings::load_again(self.config.as_deref(), &self.applied);
+        let (mut settings, warnings) = loaded.map_err(failure)?;
         let rules = settings.load_rules().map_err(failure)?;
         let changes = Changes::between(&self.started, &self.applied, &settings);
         if self.started.auth.pam.is_none() {
