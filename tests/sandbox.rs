@@ -121,6 +121,38 @@ fn a_capability_that_the_settings_need_is_kept_and_no_other() {
 }
 
 #[test]
+fn ports_that_a_capability_is_lacking_for_are_refused_and_not_each_association() {
+    let mut command = by_nobody();
+    command.env_remove("RUST_LOG");
+    let proxy = Proxy::launch(command, own_directory(), "", "", "");
+    let start = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if start.trim().parse::<u16>().unwrap() < 1000 {
+        eprintln!("SKIPPED: anybody may listen on any port here");
+        return;
+    }
+    let config = proxy.directory().join("rustsocks.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let low = text.replace("[server]", "[server]\nudp_port_range = \"900-999\"");
+    fs::write(&config, &low).unwrap();
+    let reload = || ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    let answer = reload();
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    let expected = "900 may not be listened on without CAP_NET_BIND_SERVICE";
+    assert!(answer.body.contains(expected), "{}", answer.body);
+    fs::write(&config, low.replace("900-999", "40000-40999")).unwrap();
+    assert_eq!(reload().status, 200);
+    // A start says the same.
+    let directory = proxy.stop();
+    fs::write(directory.path().join("rustsocks.toml"), &low).unwrap();
+    let mut command = by_nobody();
+    command.args(["run", "--config", "rustsocks.toml"]).current_dir(directory.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn root_that_is_kept_is_warned_of() {
     if !is_root() {
         eprintln!("SKIPPED: this is not root");

@@ -17,6 +17,7 @@ mod drain;
 mod egress;
 mod inspection;
 mod limits;
+mod low_ports;
 mod names;
 mod passed;
 mod proof;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::low_ports::try_ports;
 use super::start::Shared;
 use super::{egress, service};
 use crate::acl::{OwnListeners, Rule, Rules};
@@ -222,6 +223,9 @@ impl Reloader {
         // The listeners are those of the start, wherever the file has them by now.
         settings.open_nothing(&self.started.server.listen).map_err(refused)?;
         egress::try_all(&settings.egress).map_err(refused)?;
+        if settings.server.associations != self.applied.server.associations {
+            try_ports(&settings.server.associations).map_err(refused)?;
+        }
         let mut changed = changes.live;
         changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
         // Clients' sockets have it from their listener, so it is one for both sides.

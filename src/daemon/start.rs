@@ -14,6 +14,7 @@ use super::drain::Running;
 use super::egress;
 use super::inspection;
 use super::limits::{Others, PER_RELAY, pipes_max, sockets_max};
+use super::low_ports::try_ports;
 use super::names::{self, Names};
 use super::passed::Passed;
 use super::proof;
@@ -98,6 +99,7 @@ pub fn run(
     let sandbox = Sandbox::enter(settings, config)?;
     // Again: with what is left of our rights.
     egress::try_all(&settings.egress)?;
+    try_ports(&settings.server.associations)?;
     let names = Names::start(&settings.resolver, &settings.egress.default, &sandbox)?;
     inspection::say(inspection::of_the_host(settings));
     let (claim, ledger) = Storage::claim(settings)?;
