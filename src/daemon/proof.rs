@@ -7,11 +7,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::start::Failure;
+use crate::clock;
 use crate::config::Settings;
 use crate::limit::Proofs;
 use crate::proxy_protocol::Announcers;
@@ -26,22 +27,30 @@ pub(super) fn prove(
         return Ok(());
     }
     let listen = &settings.server.listen;
+    let until = clock::mono() + PATIENCE;
     let proved = addresses
         .iter()
         .zip(listen)
-        .try_for_each(|(address, listen)| prove_one(*address, &listen.announcers, proofs));
+        .try_for_each(|(address, listen)| prove_one(*address, &listen.announcers, proofs, until));
     proofs.end();
     proved
 }
 
-fn prove_one(address: SocketAddr, announcers: &Announcers, proofs: &Proofs) -> Result<(), Failure> {
+fn prove_one(
+    address: SocketAddr,
+    announcers: &Announcers,
+    proofs: &Proofs,
+    until: Instant,
+) -> Result<(), Failure> {
+    let mut proved = true;
     for (dialect, question, refusal) in QUESTIONS {
-        let answer = match ask(address, announcers, question, refusal.len(), proofs) {
+        let answer = match ask(address, announcers, (question, refusal.len()), proofs, until) {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(
                     "logins: it could not be proved that {address} wants one ({dialect}): {error}"
                 );
+                proved = false;
                 continue;
             }
         };
@@ -55,17 +64,19 @@ fn prove_one(address: SocketAddr, announcers: &Announcers, proofs: &Proofs) -> R
             )));
         }
     }
-    tracing::info!("logins: {address} turns away whoever has none");
+    if proved {
+        tracing::info!("logins: {address} turns away whoever has none");
+    }
     Ok(())
 }
 
-/// The first octets of what is answered.
+/// So many first octets of what is answered to a question, if they come in time.
 fn ask(
     address: SocketAddr,
     announcers: &Announcers,
-    question: &[u8],
-    octets: usize,
+    (question, octets): (&[u8], usize),
     proofs: &Proofs,
+    until: Instant,
 ) -> io::Result<Vec<u8>> {
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -73,17 +84,32 @@ fn ask(
     socket.bind(&SocketAddr::new(address.ip(), 0).into())?;
     let source = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
     proofs.begin(SocketAddr::new(source.ip().to_canonical(), source.port()));
-    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.connect_timeout(&address.into(), left(until)?)?;
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(left(until)?))?;
     if announcers.contains(source.ip()) {
         stream.write_all(b"PROXY UNKNOWN\r\n")?;
     }
     stream.write_all(question)?;
     let mut answer = vec![0; octets];
-    stream.read_exact(&mut answer)?;
+    let mut known = 0;
+    while known < octets {
+        // Whoever answers octet by octet has no longer.
+        stream.set_read_timeout(Some(left(until)?))?;
+        match stream.read(&mut answer[known..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => known += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(answer)
+}
+
+/// What is left of the time; an error when nothing is.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(clock::mono());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// Where a listener on any address is reached.
@@ -103,5 +129,36 @@ const QUESTIONS: [(&str, &[u8], &[u8]); 2] = [
     ("SOCKS5", &[5, 1, 0], &[5, 0xff]),
     ("HTTP", b"CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n", b"HTTP/1.1 407"),
 ];
-/// How long a listener is waited for, at each step.
+/// How long all listeners are waited for together: so long the start may be held by what does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn whoever_answers_octet_by_octet_or_not_at_all_holds_nobody_for_longer_than_was_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let slow = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // One octet of the two; the end of the other side is what is waited for.
+            stream.write_all(&[5]).unwrap();
+            let mut rest = Vec::new();
+            drop(stream.read_to_end(&mut rest));
+            listener
+        });
+        let none = Announcers::new(Vec::new());
+        let ask = |until| ask(address, &none, (&[5, 1, 0], 2), &Proofs::default(), until);
+        let began = clock::mono();
+        let error = ask(began + Duration::from_millis(50)).unwrap_err();
+        let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+        assert!(kinds.contains(&error.kind()), "{error}");
+        assert!(clock::mono() - began >= Duration::from_millis(50));
+        drop(slow.join().unwrap());
+        assert_eq!(ask(began).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}
