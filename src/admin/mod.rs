@@ -23,6 +23,7 @@ mod events;
 mod gate;
 mod health;
 mod history;
+mod leftovers;
 mod link;
 mod minutes;
 mod openapi;

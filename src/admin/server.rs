@@ -15,6 +15,7 @@ use super::access::Hosts;
 use super::events::EventSource;
 use super::gate::{Bell, Gate, GateCounters, House, Limits, bump};
 use super::history;
+use super::leftovers::remove_leftovers;
 use super::reply::ApiReply;
 use super::request::{ApiRequest, Method};
 use super::socket::Inner;
@@ -73,6 +74,13 @@ impl Admin {
         let Service { handler, events } = service.into();
         let Options { limits, hosts, directory, counters } = options;
         let parent = directory.unwrap_or_else(runtime_directory);
+        let removed = remove_leftovers(&parent);
+        if removed > 0 {
+            tracing::info!(
+                "removed what {removed} killed processes had left in {}",
+                parent.display()
+            );
+        }
         let threads = limits.handlers.max(1);
         let inner = Arc::new(Inner::new(parent, threads, Arc::clone(&counters))?);
         let house = House { hosts, events };

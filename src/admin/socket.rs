@@ -147,7 +147,7 @@ impl PrivateDirectory {
     fn new(parent: &Path) -> io::Result<Self> {
         for attempt in 0..ATTEMPTS {
             let chance = RandomState::new().hash_one(attempt);
-            let path = parent.join(format!("rustsocks-api-{chance:016x}"));
+            let path = parent.join(format!("{PREFIX}{chance:016x}"));
             // Never follows a link and never takes over what is there: that is an error.
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self(path)),
@@ -159,7 +159,7 @@ impl PrivateDirectory {
     }
 
     fn socket(&self) -> PathBuf {
-        self.0.join("api.sock")
+        self.0.join(SOCKET)
     }
 }
 
@@ -172,5 +172,9 @@ impl Drop for PrivateDirectory {
     }
 }
 
+/// How the names of our directories begin.
+pub(super) const PREFIX: &str = "rustsocks-api-";
+/// The socket in one.
+pub(super) const SOCKET: &str = "api.sock";
 const ATTEMPTS: u32 = 16;
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(5);
