@@ -111,7 +111,7 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 9] {
+    fn process(&self) -> [MetricFamily; 10] {
         let bans = self.admission.bans();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         let (applied, refused) = self.in_force.reloads();
@@ -138,6 +138,12 @@ impl Sources {
                 "rustsocks_failures_uncounted_total",
                 "Logins whose failure is not counted, because too many addresses are being counted.",
                 bans.uncounted(),
+            ),
+            counter(
+                "rustsocks_logins_put_off_total",
+                "Times that a login was put off for a moment, because as many of its address were being \
+                 checked as may be.",
+                bans.put_off(),
             ),
             gauge(
                 "rustsocks_connections",

@@ -4,6 +4,7 @@
 //! ```text
 //! failures + checks under way < max_failures    a check may begin
 //!                             ≥ max_failures    it waits: of many at once no more than that are wrong
+//! checks under way            ≥ CHECKS_MAX      it waits: no client holds all who check
 //! failures                    ≥ max_failures    the address is banned for `ban_for`
 //! ```
 //!
@@ -45,6 +46,7 @@ pub struct Bans {
     banned: AtomicUsize,
     made: AtomicU64,
     uncounted: AtomicU64,
+    put_off: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +87,7 @@ pub struct Check {
     bans: Arc<Bans>,
     client: IpAddr,
     terms: BanTerms,
+    since: Instant,
     /// Whether the address is in the table.
     counted: bool,
 }
@@ -117,11 +120,9 @@ impl Bans {
     /// Begins the check of a password, if it may begin.
     #[must_use]
     pub fn check(self: &Arc<Self>, client: IpAddr, terms: BanTerms, now: Instant) -> MayCheck {
-        let mut check = Check { bans: Arc::clone(self), client, terms, counted: false };
-        if terms.max_failures == 0 {
-            return MayCheck::Yes(check);
-        }
-        if self.is_banned(client, now) {
+        let bans = Arc::clone(self);
+        let mut check = Check { bans, client, terms, since: now, counted: false };
+        if terms.max_failures > 0 && self.is_banned(client, now) {
             return MayCheck::Banned;
         }
         let block = block(client);
@@ -142,8 +143,13 @@ impl Bans {
         }
         let new = Entry { failures: 0, checking: 0, until: now, banned: None };
         let entry = by_block.entry(block).or_insert(new);
+        let may_fail = match terms.max_failures {
+            0 => CHECKS_MAX,
+            most => most.saturating_sub(entry.failures).min(CHECKS_MAX),
+        };
         // One may always be under way, so that whoever waits is served at last.
-        if entry.checking > 0 && entry.failures + entry.checking >= terms.max_failures {
+        if entry.checking >= may_fail.max(1) {
+            self.put_off.fetch_add(1, Relaxed);
             return MayCheck::Later;
         }
         entry.checking += 1;
@@ -188,6 +194,12 @@ impl Bans {
         self.uncounted.load(Relaxed)
     }
 
+    /// How often a check was told to wait for others from its address.
+    #[must_use]
+    pub fn put_off(&self) -> u64 {
+        self.put_off.load(Relaxed)
+    }
+
     fn forget(&self, by_block: &mut HashMap<IpAddr, Entry>, block: IpAddr) {
         let Some(entry) = by_block.get_mut(&block) else { return };
         if entry.banned.take().is_some() {
@@ -223,9 +235,15 @@ impl Check {
         self.client
     }
 
+    /// Since when it is wanted.
+    #[must_use]
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The password was wrong. Whether the address is banned from now on for it.
     pub fn failed(&self, now: Now) -> bool {
-        if !self.counted {
+        if !self.counted || self.terms.max_failures == 0 {
             return false;
         }
         let mut by_block = self.bans.by_block.lock();
@@ -260,6 +278,9 @@ impl Drop for Check {
     }
 }
 
+/// Checks of one client that are under way at most, those that wait for a thread included: what others
+/// wait for behind it.
+const CHECKS_MAX: u32 = 16;
 /// Addresses whose failures are counted at most.
 const ADDRESSES_MAX: usize = 65_536;
 /// Between two searches for room; each looks at all of them.
@@ -327,6 +348,25 @@ mod tests {
         drop(checks);
         assert!(bans.by_block.lock().is_empty());
         assert!(matches!(begin(), MayCheck::Yes(_)));
+    }
+
+    #[test]
+    fn without_bans_no_client_has_more_than_its_share_checked_at_once() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client: IpAddr = [192, 0, 2, 1].into();
+        for max_failures in [0, 1_000_000] {
+            let terms = BanTerms { max_failures, ..TERMS };
+            let begin = |client| bans.check(client, terms, now.mono);
+            let checks: Vec<_> = (0..CHECKS_MAX).map(|_| begin(client)).collect();
+            assert!(checks.iter().all(|check| matches!(check, MayCheck::Yes(_))));
+            let before = bans.put_off();
+            assert!(matches!(begin(client), MayCheck::Later));
+            assert_eq!(bans.put_off(), before + 1);
+            assert!(matches!(begin([192, 0, 2, 2].into()), MayCheck::Yes(_)), "others are served");
+            drop(checks);
+            assert!(matches!(begin(client), MayCheck::Yes(_)));
+        }
+        assert!(bans.by_block.lock().is_empty());
     }
 
     #[test]

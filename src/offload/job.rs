@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::{Credentials, Users, Verdict, verify};
 use crate::clock;
@@ -51,6 +52,12 @@ impl Job {
             Self::Verify { check, users, credentials, key, post } => {
                 let claimed = String::from_utf8_lossy(credentials.username()).into_owned();
                 let client = check.client();
+                let began = clock::mono();
+                let waited = began.saturating_duration_since(check.since());
+                if waited > WAITED_MAX {
+                    // Nobody is there any more to hear of it, and others wait.
+                    return answer_to(&post, Letter::Verdict { key, verdict: Verdict::Overloaded });
+                }
                 // A check that could not be made must not count as a wrong password.
                 // Moved in, the secret is gone before anyone hears of the verdict.
                 let work = move || match users.service_for(credentials.username()) {
@@ -58,6 +65,10 @@ impl Job {
                     None => verify(&users, &credentials),
                 };
                 let verdict = guarded(Verdict::Overloaded, work);
+                let took = clock::mono().saturating_duration_since(began);
+                if took > WAITED_MAX {
+                    tracing::warn!("a login was checked for {took:.0?}: client={client}");
+                }
                 if verdict == Verdict::Rejected {
                     note_failure(&check, &claimed);
                 }
@@ -101,11 +112,16 @@ fn answer_to(post: &Post, letter: Letter) {
     }
 }
 
+/// How long a login may have waited for a thread: then its client has given up, or is about to, and a thread
+/// that a module of PAM has held for long makes up for it.
+const WAITED_MAX: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests {
     use mio::{Poll, Token, Waker};
 
     use super::*;
+    use crate::limit::{BanTerms, Bans, MayCheck};
     use crate::mailbox::{Mailbox, mailbox};
     use crate::target::Host;
 
@@ -125,6 +141,25 @@ mod tests {
         let Some(Letter::Resolved { id, record, answer }) = mailbox.next() else { panic!() };
         assert_eq!((id, record), (9, Record::A));
         assert_eq!(answer.unwrap()[0].to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_login_that_has_waited_too_long_is_not_checked_any_more() {
+        let bans = Arc::new(Bans::default());
+        for (waited, expected) in
+            [(WAITED_MAX * 2, Verdict::Overloaded), (Duration::ZERO, Verdict::Rejected)]
+        {
+            let (_poll, post, mailbox) = worker();
+            let since = clock::mono().checked_sub(waited).unwrap();
+            let MayCheck::Yes(check) = bans.check([192, 0, 2, 1].into(), BanTerms::NONE, since)
+            else {
+                panic!()
+            };
+            let credentials = Credentials::new(b"nobody".to_vec().into(), b"x".to_vec().into());
+            Job::Verify { check, users: Arc::default(), credentials, key: KEY, post }.run();
+            let Some(Letter::Verdict { verdict, .. }) = mailbox.next() else { panic!() };
+            assert_eq!(verdict, expected);
+        }
     }
 
     #[test]
