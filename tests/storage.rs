@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use harness::api::get;
+use harness::api::{ask, get};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
 use harness::{PATIENCE, wait_for};
@@ -379,5 +379,23 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // Also if something still holds it: it goes with its last user.
         drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn where_reading_wants_the_token_health_tells_nobody_else_where_the_database_is() {
+    let proxy = Proxy::with_sections("api_require_token = true", "", "");
+    let (api, token) = (proxy.api.unwrap(), proxy.token());
+    fs::remove_dir_all(proxy.directory().join("data")).unwrap();
+    let health = |token| ask(api, "GET", "/health", token);
+    let told = wait_for("the trouble", || {
+        let told = health(Some(&token));
+        (told.json()["status"] == "degraded").then_some(told)
+    });
+    assert!(told.body.contains("sessions.db"), "{}", told.body);
+    for shown in [None, Some("wrong")] {
+        let untold = health(shown);
+        assert_eq!((untold.status, &untold.json()["status"]), (200, &"degraded".into()));
+        assert!(!untold.body.contains("sessions.db"), "{}", untold.body);
     }
 }

@@ -100,7 +100,7 @@ impl Api {
         match route {
             Route::Dashboard(asset) => asset.reply(request.if_none_match.as_deref()),
             Route::OpenApi => self.openapi(),
-            Route::Health => self.health(),
+            Route::Health => self.health(request),
             Route::Metrics => self.metrics(),
             Route::Resources => self.resources(),
             Route::ActiveSessions(query) => self.active(request, query),

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Need;
 use super::api::Api;
 use super::reply::ApiReply;
+use super::request::ApiRequest;
 use crate::clock;
 use crate::stats::{Counters, Stage};
 
@@ -50,12 +52,28 @@ struct Checks {
     connections: String,
 }
 
+impl Checks {
+    /// Leaves that which names files to those who may read.
+    fn leave_out_why(&mut self) {
+        for check in [&mut self.writer, &mut self.wal, &mut self.ledger] {
+            if check != "ok" {
+                *check = "something is wrong; whoever shows the token is told what".to_owned();
+            }
+        }
+    }
+}
+
 impl Api {
     /// `GET /health`
-    pub(super) fn health(&self) -> ApiReply {
+    pub(super) fn health(&self, request: &ApiRequest) -> ApiReply {
         let stage = self.readiness.stage();
         let status = if stage == Stage::Ready { 200 } else { 503 };
-        ApiReply::json(&self.look(stage)).with_status(status)
+        let mut health = self.look(stage);
+        // Whoever may not read hears that something is wrong, and not at which path.
+        if self.access.check(Need::Reading, request.authorization.as_deref()).is_err() {
+            health.checks.leave_out_why();
+        }
+        ApiReply::json(&health).with_status(status)
     }
 
     /// What `/health` would answer now.
