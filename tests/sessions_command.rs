@@ -159,3 +159,19 @@ fn where_no_proxy_runs_that_is_said() {
     let complaint = refused(&output, 1);
     assert!(complaint.contains(&closed.to_string()), "{complaint}");
 }
+
+#[test]
+fn health_is_told_in_lines_and_by_the_exit_status_without_a_token() {
+    let mut proxy = Proxy::with_sections("api_require_token = true", "", "");
+    let api = proxy.api.unwrap().to_string();
+    let health = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rustsocks"));
+        command.args(["health", "--api", &api, "--token-file", "none"]).output().unwrap()
+    };
+    let text = said(health());
+    assert!(text.starts_with("status       ok\n"), "{text}");
+    assert!(text.contains("stage        ready\n"), "{text}");
+    proxy.signal("TERM");
+    proxy.wait();
+    assert_eq!(health().status.code(), Some(1));
+}

@@ -85,7 +85,6 @@ impl Api {
     }
 
     /// Reads what is told with whatever status: how the proxy is.
-    #[cfg(feature = "top")]
     pub(super) fn get_whatever(&self, path: &str) -> Result<Value, Failure> {
         let answer = self.agent.get(self.url(path)).call();
         let answer = answer.map_err(|error| self.unreachable(&error))?;

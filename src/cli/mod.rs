@@ -13,6 +13,7 @@ mod database;
 mod explain;
 mod failure;
 mod hash_password;
+mod health;
 mod logging;
 mod man;
 #[cfg(feature = "database")]
@@ -92,6 +93,7 @@ enum Command {
     /// Look at sessions, end them, take them out
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    Health(health::Health),
     /// Watch users, targets and sessions of the running proxy, and end them
     #[cfg(feature = "top")]
     Top(top::Top),
@@ -132,6 +134,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sessions(sessions) => sessions.run(),
         #[cfg(feature = "top")]
         Command::Top(top) => top.watch(),
+        Command::Health(health) => health.health(),
         #[cfg(feature = "database")]
         Command::Backup(backup) => backup.backup(),
         Command::Completions(completions) => completions.print(Line::command()),
