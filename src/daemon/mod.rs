@@ -15,6 +15,7 @@ mod claim;
 mod crew;
 mod drain;
 mod egress;
+mod host_files;
 mod inspection;
 mod limits;
 mod low_ports;

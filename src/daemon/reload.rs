@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::host_files::HostFilesSeen;
 use super::low_ports::try_ports;
 use super::start::Shared;
 use super::{egress, service};
@@ -64,6 +65,7 @@ pub(super) struct Reloader {
     limits: Arc<Limits>,
     watched_rules: Watched,
     watched_users: Watched,
+    host_files: HostFilesSeen,
 }
 
 impl Reloader {
@@ -88,6 +90,7 @@ impl Reloader {
             limits: Arc::clone(shared.admission.limits()),
             watched_rules: Watched::rules(settings),
             watched_users: Watched::users(settings),
+            host_files: HostFilesSeen::of(settings),
         }
     }
 
@@ -173,7 +176,8 @@ impl Reloader {
         let loaded = Settings::load_again(self.config.as_deref(), &self.applied);
         let (mut settings, warnings) = loaded.map_err(failure)?;
         let rules = settings.load_rules().map_err(failure)?;
-        let changes = Changes::between(&self.started, &self.applied, &settings);
+        let mut changes = Changes::between(&self.started, &self.applied, &settings);
+        changes.restart.extend(self.host_files.that_differ().map(str::to_owned));
         if self.started.auth.pam.is_none() {
             settings.auth.ask_nobody();
         }
