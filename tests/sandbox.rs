@@ -291,6 +291,23 @@ fn files_that_are_links_are_read_and_written_where_they_lie() {
     proxy.stop();
 }
 
+#[test]
+fn what_a_removed_data_directory_cannot_take_waits_for_the_next_start() {
+    // Not below the directory of temporary files, which may be written to anyway.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let proxy = Proxy::start_in(directory, "", "", "");
+    let (data, origin) = (proxy.directory().join("data"), Origin::echo());
+    fs::remove_dir_all(&data).unwrap();
+    fs::create_dir(&data).unwrap();
+    let health = || ask(proxy.api.unwrap(), "GET", "/health", None).json()["status"].clone();
+    wait_for("the trouble", || (health() == "degraded").then_some(()));
+    echo(&proxy, &origin);
+    let directory = proxy.kill();
+    let proxy = Proxy::start_in(directory, "", "", "");
+    proxy.wait_count("SELECT count(*) FROM sessions", 1);
+    proxy.stop();
+}
+
 /// Lives on, reloads by signal and by the API, ends with everything stored.
 fn hold(further: &str, login: bool) {
     let names = NameServer::start(zone);
