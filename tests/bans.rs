@@ -331,3 +331,26 @@ fn no_way_of_asking_comes_past_the_login() {
 }
 
 const ATTACKERS: usize = 20;
+
+#[test]
+fn without_bans_whoever_tries_very_many_passwords_at_once_leaves_the_others_their_turn() {
+    let proxy =
+        Proxy::with(&alice("socks_method = \"userpass\"\nmax_failures = 0\nfailure_delay_ms = 0"));
+    let origin = Origin::echo();
+    let wrong = login_and_echo("wrong", origin.address);
+    let crowd: Vec<TcpStream> = (0..400)
+        .map(|_| {
+            let mut stream = connected([127, 0, 0, 9], proxy.socks);
+            stream.write_all(&wrong).unwrap();
+            stream
+        })
+        .collect();
+    let put_off = || sum(&proxy, "rustsocks_logins_put_off_total");
+    harness::wait_for("the crowd to wait", || (put_off() > 0.0).then_some(()));
+    let mut client = connected([127, 0, 0, 2], proxy.socks);
+    client.write_all(&login_and_echo("secret", origin.address)).unwrap();
+    let mut answer = [0; 2 + 2 + 10 + 4];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!((&answer[..6], &answer[14..]), (&[5, 2, 1, 0, 5, 0][..], &b"ping"[..]));
+    drop(crowd);
+}
