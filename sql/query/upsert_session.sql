@@ -24,6 +24,7 @@ ON CONFLICT(session_id) DO UPDATE SET
     resolved_ip = excluded.resolved_ip,
     close_code = excluded.close_code,
     rule_id = excluded.rule_id,
+    policy_generation = excluded.policy_generation,
     auth_us = excluded.auth_us,
     resolve_us = excluded.resolve_us,
     connect_us = excluded.connect_us,

@@ -105,8 +105,6 @@ pub(super) struct Attempts {
     pending: [Option<Instant>; 2],
     worst: Option<ConnectError>,
     denial: Option<Denial>,
-    /// The rules have changed since the pending ones were permitted.
-    renewed: bool,
     pub(super) began: Instant,
     until: Instant,
     /// When the last attempt began.
@@ -132,7 +130,6 @@ impl Attempts {
             pending: [None; 2],
             worst: None,
             denial: None,
-            renewed: false,
             began: now,
             until,
             last: now,
@@ -211,12 +208,14 @@ impl Attempts {
     /// Goes on under other rules, which permit the target.
     pub(super) fn renew(&mut self, permit: RequestPermit) {
         self.permit = permit;
-        self.renewed = true;
     }
 
-    /// Whether an attempt that succeeded is still permitted to.
-    pub(super) fn still_permitted(&self, acl: &Acl, address: IpAddr) -> bool {
-        !self.renewed || acl.on_address(&self.permit, address).is_ok()
+    /// The permit for an attempt that has succeeded.
+    ///
+    /// # Errors
+    /// When the rules have changed since it was dialled, and forbid it now.
+    pub(super) fn permit(&self, acl: &Acl, address: IpAddr) -> Result<Permit, Denial> {
+        acl.on_address(&self.permit, address)
     }
 
     /// An attempt failed.

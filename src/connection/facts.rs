@@ -21,19 +21,34 @@ pub struct Facts {
     pub command: Option<Command>,
     /// Where to. An association has the target of its first datagram that was permitted.
     pub target: Option<Target>,
-    /// What the rules said, once they were asked.
+    /// What the rules said, once they were asked: of the address that was dialled last, or of the one
+    /// that was reached.
     pub ruling: Option<Ruling>,
+    /// Whether the session was opened, with what was known by then.
+    pub opened: bool,
+    /// Whether the rules have said something else since it was opened.
+    pub ruled_late: bool,
     /// The address that was dialled last, or the one that was reached.
     pub resolved: Option<IpAddr>,
     /// Time spent in each stage.
     pub stages: Stages,
-    /// The policy that judged.
+    /// The policy that judged; it is the one of `ruling`, if there is one.
     pub policy_generation: u64,
     /// Whether the client has said anything at all.
     pub spoke: bool,
 }
 
 impl Facts {
+    /// A policy of this generation has said this.
+    pub(super) fn rule(&mut self, ruling: &Ruling, generation: u64) {
+        if self.ruling.as_ref() == Some(ruling) && self.policy_generation == generation {
+            return;
+        }
+        self.ruling = Some(ruling.clone());
+        self.policy_generation = generation;
+        self.ruled_late |= self.opened;
+    }
+
     /// Calls `then` with these facts as the opening of a session: one that was `accepted` or not,
     /// of a connection that came from an address at a time in milliseconds since the epoch.
     pub fn as_opening<R>(

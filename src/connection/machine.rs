@@ -275,7 +275,7 @@ impl Machine {
     }
 
     fn deny(&mut self, outcome: Outcome, denial: Denial, now: Instant, out: &mut Outbox) -> Next {
-        self.facts.ruling = Some(denial.ruling);
+        self.facts.rule(&denial.ruling, self.policy.generation);
         self.reject(outcome, now, out)
     }
 

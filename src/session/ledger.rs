@@ -20,6 +20,7 @@ use super::facts::{Ending, Opening};
 use super::ledger_file::LedgerFile;
 use super::slot::{Session, SessionRef, needs_continuation};
 use super::view::SessionView;
+use crate::acl::Ruling;
 
 /// All slots of the process.
 #[derive(Debug)]
@@ -419,6 +420,12 @@ impl SessionSlot {
     #[must_use]
     pub const fn reference(&self) -> SessionRef {
         self.reference
+    }
+
+    /// What the rules have said since it was opened, in a policy of this generation; to be told once.
+    pub fn set_ruling(&self, ruling: &Ruling, generation: u64) {
+        let rest = self.rest.map(|(session, _)| session);
+        self.reference.set_ruling(rest, ruling, generation);
     }
 }
 

@@ -10,13 +10,15 @@
 //! line 3… text: user, target, claimed user, rule, one behind the other (320 octets)
 //! ```
 //!
-//! Text that does not fit goes on in the text lines of a second slot.
+//! Text that does not fit goes on in the text lines of a second slot. Behind the text, at the next whole
+//! word, is room for a ruling that comes late: that of an address which was reached after others failed.
 //!
 //! The order is that of [`Head`](super::head::Head). Late facts are stored first and their presence
 //! bit after them (Release).
 
 mod copy;
 mod fill;
+mod late_ruling;
 mod reference;
 mod words;
 
@@ -152,6 +154,7 @@ const PRESENT_RELAYED: u32 = 1 << 10;
 const PRESENT_ACCEPTED: u32 = 1 << 11;
 const PRESENT_CLIENTS: u32 = 1 << 12;
 const PRESENT_ASKED_FROM: u32 = 1 << 13;
+const PRESENT_LATE_RULING: u32 = 1 << 14;
 
 const COMMAND_SHIFT: u32 = 0;
 const DECISION_SHIFT: u32 = 8;

@@ -61,10 +61,7 @@ impl SessionView {
             let end = (at + usize::from(length)).min(copied.text.len());
             let octets = &copied.text[at.min(end)..end];
             at = end;
-            match std::str::from_utf8(octets) {
-                Ok(text) => text.into(),
-                Err(_) => String::from_utf8_lossy(octets).into(),
-            }
+            text(octets)
         };
         let [user, target, claimed, rule] = copied.lengths;
         Self {
@@ -74,7 +71,10 @@ impl SessionView {
             user: next(user),
             target_host: next(target),
             claimed_user: next(claimed),
-            rule: next(rule),
+            rule: match &copied.late {
+                Some(late) => text(late.text()),
+                None => next(rule),
+            },
             target_port: copied.target_port.unwrap_or(0),
             resolved: copied.resolved,
             command: copied.command,
@@ -145,6 +145,13 @@ impl SessionView {
             Some(Command::UdpAssociate) => Some("udp_associate"),
             None => None,
         }
+    }
+}
+
+fn text(octets: &[u8]) -> Box<str> {
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(octets).into(),
     }
 }
 

@@ -3,9 +3,9 @@
 use super::connection::{Connection, Link, Live};
 use super::kit::Kit;
 use super::socket::Socket;
-use crate::connection::{Facts, Machine};
+use crate::connection::Facts;
 use crate::linux::tcp_info::TcpInfo;
-use crate::session::{Ending, Outcome, SessionRef, Status, Traffic};
+use crate::session::{Ending, Outcome, SessionRef, SessionSlot, Status, Traffic};
 use crate::stats::Counters;
 
 impl Connection {
@@ -41,14 +41,12 @@ impl Connection {
         if let Link::Front(front) = &mut self.link {
             front.machine.leave(kit.now.mono);
             kit.counters.stages.observe(&front.machine.facts().stages);
-            if !self.opened {
-                count_ruling(&front.machine, kit);
-            }
+            front.count_ruling(kit);
         }
         match self.session.take() {
             Some(Live { id, slot }) => {
                 match &self.link {
-                    Link::Front(front) => set_late_facts(slot.reference(), front.machine.facts()),
+                    Link::Front(front) => set_late_facts(&slot, front.machine.facts()),
                     Link::Relaying(relaying) => {
                         set_tcp(slot.reference(), &self.client, &relaying.upstream);
                     }
@@ -88,7 +86,7 @@ impl Connection {
         let slot = facts.as_opening(id, false, came, anonymous, |opening| share.open(opening));
         match slot {
             Some(slot) => {
-                set_late_facts(slot.reference(), facts);
+                set_late_facts(&slot, facts);
                 kit.journal.closed(kit.share.settle(slot, ending, kit.now.utc_ms));
             }
             None => kit.counters.attempts_unrecorded.add(1),
@@ -130,21 +128,15 @@ impl Connection {
     }
 }
 
-/// Counts what the rules said about an attempt, once: when its session is opened, or when it ends
-/// without one.
-pub(super) fn count_ruling(machine: &Machine, kit: &Kit) {
-    let Some(ruling) = &machine.facts().ruling else { return };
-    machine.policy().acl.count(kit.index, ruling);
-    if ruling.shadow.is_some() {
-        kit.counters.shadow_blocks.add(1);
-    }
-}
-
 /// What became known of a session after it was opened.
-pub(super) fn set_late_facts(session: SessionRef, facts: &Facts) {
+pub(super) fn set_late_facts(slot: &SessionSlot, facts: &Facts) {
+    let session = slot.reference();
     session.set_stages(&facts.stages);
     if let Some(address) = facts.resolved {
         session.set_resolved(address);
+    }
+    if let Some(ruling) = facts.ruling.as_ref().filter(|_| facts.ruled_late) {
+        slot.set_ruling(ruling, facts.policy_generation);
     }
 }
 

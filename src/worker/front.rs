@@ -18,6 +18,7 @@ pub(super) use self::dialling::count_lost_source;
 use self::login::Held;
 use super::binding::Awaiting;
 use super::inbox::Inbox;
+use super::kit::Kit;
 use super::socket::Socket;
 use super::udp_end::UdpEnd;
 use crate::auth::RecentKey;
@@ -52,6 +53,8 @@ pub(super) struct Front {
     association: Option<(UdpEnd, Association)>,
     /// The machine waits for the outbox to leave.
     flushing: bool,
+    /// What the rules said of the attempt is counted.
+    counted: bool,
 }
 
 impl Front {
@@ -70,6 +73,7 @@ impl Front {
             reached: None,
             association: None,
             flushing: false,
+            counted: false,
         }
     }
 
@@ -99,6 +103,19 @@ impl Front {
     /// Judges by another policy from now on.
     fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> Option<Next> {
         self.machine.renew(policy, now, &mut self.outbox)
+    }
+
+    /// Counts what the rules said about the attempt, once: when something was reached, or when it ends
+    /// before that.
+    pub(super) fn count_ruling(&mut self, kit: &Kit) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let Some(ruling) = &self.machine.facts().ruling else { return };
+        self.machine.policy().acl.count(kit.index, ruling);
+        if ruling.shadow.is_some() {
+            kit.counters.shadow_blocks.add(1);
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -154,7 +154,7 @@ impl Connection {
                                 kit.policy.throttle(identity, Some(ruling), kit.now);
                         }
                         if let Some(live) = &self.session {
-                            close::set_late_facts(live.slot.reference(), facts);
+                            close::set_late_facts(&live.slot, facts);
                         }
                     }
                     let load = Load::new(permit, whole, payload.len());

@@ -399,4 +399,7 @@ pub(crate) fn set_late_facts(slot: &SessionSlot, facts: &Facts) {
     if let Some(address) = facts.resolved {
         slot.reference().set_resolved(address);
     }
+    if let Some(ruling) = facts.ruling.as_ref().filter(|_| facts.ruled_late) {
+        slot.set_ruling(ruling, facts.policy_generation);
+    }
 }

@@ -27,7 +27,7 @@ impl Machine {
                     // It could not come to an address of ours.
                     return self.reject(Outcome::NetworkUnreachable, now, out);
                 }
-                self.facts.ruling = Some(first.ruling().clone());
+                self.facts.rule(first.ruling(), self.policy.generation);
                 self.stage = Stage::Binding(Box::new(binding));
                 Next::Open
             }
@@ -79,12 +79,13 @@ impl Machine {
             Welcome::Come(permit) => {
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
+                self.facts.rule(permit.ruling(), self.policy.generation);
                 self.answer(peer, Then::Relay, now, out)
             }
             Welcome::First(permit) => {
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
-                self.facts.ruling = Some(permit.ruling().clone());
+                self.facts.rule(permit.ruling(), self.policy.generation);
                 self.peer = Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                 binding.step = Step::Welcoming(peer);
                 Next::Open

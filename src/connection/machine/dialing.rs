@@ -23,6 +23,7 @@ impl Machine {
         let reaches = |permit: &Permit| exit.turn_to(permit, policy, identity, client);
         if let Some((attempt, permit)) = attempts.next(&policy.acl, reaches, now) {
             self.facts.resolved = Some(permit.address().ip().to_canonical());
+            self.facts.rule(permit.ruling(), policy.generation);
             return Next::Dial { attempt, permit };
         }
         if attempts.is_pending() || attempts.more {
@@ -40,16 +41,18 @@ impl Machine {
         out: &mut Outbox,
     ) -> Next {
         match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Dialing(attempts)
-                if !attempts.still_permitted(&self.policy.acl, reached.ip()) =>
-            {
-                self.facts.stages.connect_us = Some(micros(attempts.began, now));
-                self.reject(Outcome::PolicyChanged, now, out)
-            }
             Stage::Dialing(attempts) => {
                 self.facts.stages.connect_us = Some(micros(attempts.began, now));
-                self.facts.resolved = Some(reached.ip().to_canonical());
-                self.answer(local, Then::Relay, now, out)
+                // The one that has answered need not be the one that was dialled last, and the rules may
+                // be others by now.
+                match attempts.permit(&self.policy.acl, reached.ip()) {
+                    Ok(permit) => {
+                        self.facts.resolved = Some(reached.ip().to_canonical());
+                        self.facts.rule(permit.ruling(), self.policy.generation);
+                        self.answer(local, Then::Relay, now, out)
+                    }
+                    Err(_) => self.reject(Outcome::PolicyChanged, now, out),
+                }
             }
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }

@@ -19,7 +19,9 @@ impl Machine {
     /// answer to the client is in `out`.
     pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant, out: &mut Outbox) -> Option<Next> {
         let methods = mem::replace(&mut self.policy, Arc::clone(policy)).methods;
-        self.facts.policy_generation = policy.generation;
+        if self.facts.ruling.is_none() {
+            self.facts.policy_generation = policy.generation;
+        }
         if let Some(identity) = &self.facts.identity {
             match policy.renewed(identity) {
                 Some(identity) => self.facts.identity = Some(identity),
@@ -84,6 +86,7 @@ impl Machine {
         match (&mut self.stage, judged) {
             (Stage::Resolving { permit, .. }, Ok(renewed)) => {
                 self.facts.ruling = renewed.ruling().cloned();
+                self.facts.policy_generation = self.policy.generation;
                 *permit = renewed;
                 None
             }

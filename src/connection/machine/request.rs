@@ -48,7 +48,9 @@ impl Machine {
             Ok(permit) => permit,
             Err(denial) => return self.deny(Outcome::AclDenied, denial, now, out),
         };
-        self.facts.ruling = permit.ruling().cloned();
+        if let Some(ruling) = permit.ruling() {
+            self.facts.rule(ruling, self.policy.generation);
+        }
         let until = now + self.policy.timeouts.connect;
         match target.host.ip() {
             Some(address) => self.prepare(Attempts::literal(address), permit, now, until, out),
@@ -77,7 +79,7 @@ impl Machine {
         let attempts = Attempts::new(addresses, permit, now, (delay, until));
         match attempts.any_permitted(&self.policy.acl) {
             Ok(first) => {
-                self.facts.ruling = Some(first.ruling().clone());
+                self.facts.rule(first.ruling(), self.policy.generation);
                 self.stage = Stage::Opening(attempts);
                 Next::Open
             }
@@ -147,6 +149,7 @@ impl Machine {
     }
 
     pub(super) fn on_opened(&mut self, now: Instant, out: &mut Outbox) -> Next {
+        self.facts.opened = true;
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Opening(attempts) => {
                 self.stage = Stage::Dialing(attempts);

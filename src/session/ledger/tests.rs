@@ -58,7 +58,7 @@ fn the_longest_texts_survive_whole_in_a_continued_slot_which_is_freed_with_the_f
     let (ledger, mut share) = share();
     let all = share.free_len();
     let (user, host) = ("u".repeat(255), "h".repeat(255));
-    let rule = ruling(&"r".repeat(130));
+    let rule = ruling(&"r".repeat(50));
     let ids = IdSource::new();
     let slot = share.open(&opening(&ids, &user, &host, &rule)).unwrap();
     assert_eq!(share.free_len(), all - 2);
@@ -69,6 +69,30 @@ fn the_longest_texts_survive_whole_in_a_continued_slot_which_is_freed_with_the_f
     let again = share.open(&opening(&ids, "a", "b", &rule)).unwrap();
     assert_eq!(share.free_len(), all - 1);
     assert!(ledger.view(again.reference()).is_some());
+}
+
+#[test]
+fn a_ruling_that_comes_late_takes_the_place_of_the_first_one() {
+    let (ledger, mut share) = share();
+    let (ids, long) = (IdSource::new(), "h".repeat(250));
+    for (host, rule, late) in [
+        ("example.com", "first".to_owned(), "second".to_owned()),
+        ("example.com", String::new(), "l".repeat(56)),
+        // Whatever else there is to say: the rule's number, and enough of its text.
+        (&*long, "r".repeat(250), "ü".repeat(28)),
+    ] {
+        let rule = ruling(&rule);
+        let late = Ruling { decision: Decision::Block, rule_id: None, ..ruling(&late) };
+        let slot = share.open(&opening(&ids, &"u".repeat(60), host, &rule)).unwrap();
+        let before = ledger.view(slot.reference()).unwrap();
+        assert_eq!((&*before.rule, before.rule_id), (&*rule.rule, Some(7)));
+        slot.set_ruling(&late, 9);
+        let reference = share.settle(slot, &CLOSED, 0);
+        let view = ledger.view(reference).unwrap();
+        assert_eq!(&*view.target_host, host);
+        assert_eq!((&*view.rule, view.rule_id), (&*late.rule, None));
+        assert_eq!((view.decision, view.policy_generation), (Some(Decision::Block), 9));
+    }
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+use super::late_ruling::LateRuling;
 use super::words::{command_from, decision_from, load_ip, load_pair, load_words};
 use super::{
     COMMAND_SHIFT, DECISION_SHIFT, OUTCOME_SHIFT, PRESENT_ACCEPTED, PRESENT_ASKED_FROM,
-    PRESENT_CLIENT_TCP, PRESENT_CLIENTS, PRESENT_RELAYED, PRESENT_RESOLVED, PRESENT_RULE_ID,
-    PRESENT_RULING, PRESENT_STAGE, PRESENT_TARGET, PRESENT_UPSTREAM_TCP, Session, TEXT_MAX,
-    TEXT_OCTETS,
+    PRESENT_CLIENT_TCP, PRESENT_CLIENTS, PRESENT_LATE_RULING, PRESENT_RELAYED, PRESENT_RESOLVED,
+    PRESENT_RULE_ID, PRESENT_RULING, PRESENT_STAGE, PRESENT_TARGET, PRESENT_UPSTREAM_TCP, Session,
+    TEXT_MAX, TEXT_OCTETS,
 };
 use crate::session::SessionId;
 use crate::session::detail::Detail;
@@ -36,6 +37,7 @@ pub(crate) struct Copied {
     pub(crate) ending: Option<Ending>,
     pub(crate) lengths: [u8; 4],
     pub(crate) text: [u8; TEXT_MAX],
+    pub(crate) late: Option<LateRuling>,
 }
 
 impl Session {
@@ -49,6 +51,7 @@ impl Session {
         let has = |bit: u32| present & bit != 0;
         let kinds = self.kinds.load(Relaxed);
         let ports = self.ports.load(Relaxed);
+        let late = has(PRESENT_LATE_RULING).then(|| self.load_late_ruling(rest));
         let stage =
             |index: usize| has(PRESENT_STAGE << index).then(|| self.stages_us[index].load(Relaxed));
         let tcp = |index: usize, bit: u32| {
@@ -79,11 +82,20 @@ impl Session {
                 packets_received: self.packets_received.load(Relaxed),
             },
             last_activity_ms: self.last_activity_ms.load(Relaxed).cast_signed(),
-            policy_generation: self.policy_generation.load(Relaxed),
+            policy_generation: match &late {
+                Some(late) => late.policy_generation,
+                None => self.policy_generation.load(Relaxed),
+            },
             accepted: has(PRESENT_ACCEPTED),
             command: command_from(kinds >> COMMAND_SHIFT),
-            decision: decision_from(kinds >> DECISION_SHIFT).filter(|_| has(PRESENT_RULING)),
-            rule_id: has(PRESENT_RULE_ID).then(|| self.rule_id.load(Relaxed)),
+            decision: match &late {
+                Some(late) => late.decision,
+                None => decision_from(kinds >> DECISION_SHIFT).filter(|_| has(PRESENT_RULING)),
+            },
+            rule_id: match &late {
+                Some(late) => late.rule_id,
+                None => has(PRESENT_RULE_ID).then(|| self.rule_id.load(Relaxed)),
+            },
             stages: Stages {
                 auth_us: stage(0),
                 resolve_us: stage(1),
@@ -110,6 +122,7 @@ impl Session {
                 .flatten(),
             lengths,
             text,
+            late,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::late_ruling::LATE_ROOM;
 use super::words::{command_number, decision_number, store_ip, store_words};
 use super::{
     COMMAND_SHIFT, DECISION_SHIFT, PRESENT_ACCEPTED, PRESENT_RULE_ID, PRESENT_RULING,
@@ -13,7 +14,9 @@ use crate::session::head::State;
 /// Whether `opening` needs a second slot for its text.
 pub(crate) fn needs_continuation(opening: &Opening<'_>) -> bool {
     let [user, target, claimed, rule] = texts(opening);
-    user.len() + target.len() + claimed.len() + rule.len() > TEXT_OCTETS
+    // A late ruling may be as long as the first.
+    let late = if opening.accepted { LATE_ROOM.max(24 + rule.len()) } else { 0 };
+    user.len() + target.len() + claimed.len() + rule.len() + late > TEXT_OCTETS
 }
 
 impl Session {
@@ -73,7 +76,8 @@ impl Session {
         let mut buffer = [0u8; TEXT_MAX];
         let mut used = 0;
         let mut lengths = 0u32;
-        let room = if rest.is_some() { TEXT_MAX } else { TEXT_OCTETS };
+        let late = if opening.accepted { LATE_ROOM } else { 0 };
+        let room = if rest.is_some() { TEXT_MAX } else { TEXT_OCTETS } - late;
         for (index, text) in texts(opening).into_iter().enumerate() {
             let length = floor_char_boundary(text, room - used);
             buffer[used..used + length].copy_from_slice(&text.as_bytes()[..length]);
@@ -108,7 +112,7 @@ fn texts<'a>(opening: &Opening<'a>) -> [&'a str; 4] {
 }
 
 /// The longest prefix of at most `max` octets that ends between two characters.
-fn floor_char_boundary(text: &str, max: usize) -> usize {
+pub(super) fn floor_char_boundary(text: &str, max: usize) -> usize {
     if text.len() <= max {
         return text.len();
     }

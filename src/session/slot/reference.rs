@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::words::{store_ip, store_pair};
 use super::{
-    OUTCOME_SHIFT, PRESENT_ASKED_FROM, PRESENT_CLIENT_TCP, PRESENT_CLIENTS, PRESENT_RELAYED,
-    PRESENT_RESOLVED, PRESENT_STAGE, PRESENT_UPSTREAM_TCP, Session,
+    OUTCOME_SHIFT, PRESENT_ASKED_FROM, PRESENT_CLIENT_TCP, PRESENT_CLIENTS, PRESENT_LATE_RULING,
+    PRESENT_RELAYED, PRESENT_RESOLVED, PRESENT_STAGE, PRESENT_UPSTREAM_TCP, Session,
 };
+use crate::acl::Ruling;
 use crate::session::SessionId;
 use crate::session::detail::Detail;
 use crate::session::facts::{Ending, Stages, Traffic};
@@ -35,6 +36,13 @@ impl SessionRef {
     pub fn set_resolved(self, address: IpAddr) {
         store_ip(&self.session.resolved_ip, address);
         self.mark(PRESENT_RESOLVED);
+    }
+
+    /// What the rules said of the address that was reached, or of the last that was tried, under a policy
+    /// of this generation; to be said at most once. `rest` is the slot that continues this one.
+    pub(crate) fn set_ruling(self, rest: Option<&Session>, ruling: &Ruling, generation: u64) {
+        self.session.store_late_ruling(rest, ruling, generation);
+        self.mark(PRESENT_LATE_RULING);
     }
 
     /// The stage times known so far; those that are `None` keep what they were.

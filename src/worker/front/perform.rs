@@ -8,7 +8,7 @@ use crate::connection::{ConnectError, Input, Next};
 use crate::key::Key;
 use crate::resolve::Asker;
 use crate::session::Outcome;
-use crate::worker::close::{self, set_late_facts};
+use crate::worker::close::set_late_facts;
 use crate::worker::connection::{Connection, Fate, Link, Live};
 use crate::worker::kit::Kit;
 use crate::worker::parting::Parting;
@@ -32,17 +32,22 @@ impl Connection {
                     let more = room && self.client.is_readable();
                     return if more { Fate::Again } else { Fate::Wait };
                 }
-                Next::Flush => match flush(&mut self.client, &mut front.outbox) {
-                    Ok(true) => {
-                        front.flushing = false;
-                        front.ask(Input::Flushed, now)
+                Next::Flush => {
+                    if front.reached.is_some() {
+                        front.count_ruling(kit);
                     }
-                    Ok(false) => {
-                        front.flushing = true;
-                        return Fate::Wait;
+                    match flush(&mut self.client, &mut front.outbox) {
+                        Ok(true) => {
+                            front.flushing = false;
+                            front.ask(Input::Flushed, now)
+                        }
+                        Ok(false) => {
+                            front.flushing = true;
+                            return Fate::Wait;
+                        }
+                        Err(_) => front.ask(Input::Gone(Outcome::ClientGone), now),
                     }
-                    Err(_) => front.ask(Input::Gone(Outcome::ClientGone), now),
-                },
+                }
                 Next::Verify(credentials) => {
                     match verify(front, credentials, key, self.seat.bans(), kit) {
                         Some(verdict) => {
@@ -116,7 +121,6 @@ impl Connection {
     pub(super) fn open(&mut self, key: Key, kit: &mut Kit) {
         let Link::Front(front) = &self.link else { return };
         self.opened = true;
-        close::count_ruling(&front.machine, kit);
         let came = (self.address, self.accepted.utc_ms);
         let anonymous = &front.machine.policy().anonymous;
         self.session = Live::open(front.machine.facts(), anonymous, came, key, kit);
@@ -132,7 +136,7 @@ impl Connection {
         let facts = front.machine.facts();
         kit.counters.stages.observe(&facts.stages);
         if let Some(live) = &self.session {
-            set_late_facts(live.slot.reference(), facts);
+            set_late_facts(&live.slot, facts);
         }
         let early = front.inbox.unused();
         let timeouts = front.machine.policy().timeouts;
