@@ -138,7 +138,7 @@ fn sessions_are_watched_filtered_opened_and_ended() {
     tmux.press(&["-l", &other.address.port().to_string()]);
     tmux.wait("1, by rate");
     tmux.press(&["Enter", "Enter"]);
-    tmux.wait(&format!("filter: {}", other.address));
+    tmux.wait(&format!("target {}", other.address));
     tmux.press(&["t"]);
     tmux.wait("End the session ");
     tmux.press(&["n"]);

@@ -19,7 +19,7 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, Table};
 use super::amount::{count, octets, rate, span};
 use super::inquirer::Which;
 use super::rows::{Row, View};
-use super::screen::{Mode, Screen};
+use super::screen::{Mode, Question, Screen};
 use crate::cli::api::printable;
 
 /// Draws everything; the screen is told how many rows there is room for.
@@ -41,7 +41,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     table(frame, screen, body);
     frame.render_widget(Paragraph::new(foot_line(screen)), foot);
     match &screen.mode {
-        Mode::Asking(which, sessions) => dialog(frame, &question(which, *sessions)),
+        Mode::Asking(asked) => dialog(frame, &question(asked)),
         Mode::Helping => dialog(frame, &HELP.map(str::to_owned)),
         Mode::Looking | Mode::Filtering => {}
     }
@@ -108,6 +108,9 @@ fn tab_line(screen: &Screen) -> Line<'static> {
     let looked_at = screen.sample.sessions.len() as u64;
     if looked_at < screen.sample.live && looked_at >= MANY {
         line.push(Span::styled(format!("  (of the {} that moved most)", count(looked_at)), FAINT));
+    }
+    if let Some((view, key)) = &screen.opened {
+        line.push(Span::styled(format!("  {} {}", view.word(), printable(key)), STRONG));
     }
     if !screen.filter.is_empty() || screen.mode == Mode::Filtering {
         let end = if screen.mode == Mode::Filtering { "_" } else { "" };
@@ -209,16 +212,20 @@ fn foot_line(screen: &Screen) -> Line<'static> {
     }
 }
 
-fn question(which: &Which, sessions: u64) -> [String; 4] {
-    let whose = match which {
+fn question(asked: &Question) -> [String; 4] {
+    let whose = match &asked.which {
         Which::Session(id) => format!("the session {id}"),
         Which::User(user) => format!("all sessions of the user {user}"),
         Which::Target(target) => format!("all sessions to {target}"),
         Which::Source(source) => format!("all sessions from {source}"),
     };
-    let count = if sessions == 1 { "1 now".to_owned() } else { format!("{} now", count(sessions)) };
+    let least = if asked.at_least { "at least " } else { "" };
+    let hidden = match asked.sessions.saturating_sub(asked.shown) {
+        0 => String::new(),
+        hidden => format!(", {} of them not in sight", count(hidden)),
+    };
     [
-        format!("End {} ({count})?", printable(&whose)),
+        format!("End {} ({least}{} now{hidden})?", printable(&whose), count(asked.sessions)),
         "Both sides are reset at once.".to_owned(),
         String::new(),
         "y: end them    any other key: leave them".to_owned(),

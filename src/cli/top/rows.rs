@@ -59,6 +59,21 @@ impl View {
         }
     }
 
+    /// What a row of it is.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Users => "user",
+            Self::Targets => "target",
+            Self::Clients => "client",
+            Self::Sessions => "session",
+        }
+    }
+
+    /// How many of these a row of it stands for, whatever is filtered.
+    pub(super) fn count(self, key: &str, sessions: &[Session]) -> u64 {
+        sessions.iter().filter(|session| self.key(session) == key).count() as u64
+    }
+
     /// Which sessions a row of it stands for.
     pub(super) fn which(self, key: &str) -> Which {
         let key = key.to_owned();
@@ -106,17 +121,25 @@ impl Sort {
     }
 }
 
-/// The rows of a view, of the sessions in which `filter` (lower case) occurs, in order. The first is the
-/// greatest, of names the first of the alphabet; `reversed` turns that round.
+/// Which sessions are looked at: those behind a row that was opened, and of these the ones in which
+/// `text` (lower case) occurs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Filter<'a> {
+    pub(super) opened: Option<(View, &'a str)>,
+    pub(super) text: &'a str,
+}
+
+/// The rows of a view, of the sessions that pass the filter, in order. The first is the greatest, of
+/// names the first of the alphabet; `reversed` turns that round.
 pub(super) fn rows(
     view: View,
     sessions: &[Session],
     rates: &[Rate],
-    filter: &str,
+    filter: Filter<'_>,
     (sort, reversed): (Sort, bool),
 ) -> Vec<Row> {
     let mut by_key: HashMap<&str, Row> = HashMap::new();
-    for (session, rate) in sessions.iter().zip(rates).filter(|(it, _)| passes(it, filter)) {
+    for (session, rate) in sessions.iter().zip(rates).filter(|(it, _)| filter.passes(it)) {
         let row = by_key.entry(view.key(session)).or_insert_with(|| Row {
             key: view.key(session).to_owned(),
             names: view.names(session),
@@ -150,11 +173,15 @@ fn order(view: View, sort: Sort, a: &Row, b: &Row) -> Ordering {
     }
 }
 
-fn passes(session: &Session, filter: &str) -> bool {
-    filter.is_empty()
-        || [&session.user, &session.source, &session.target, &session.id]
-            .iter()
-            .any(|text| text.to_lowercase().contains(filter))
+impl Filter<'_> {
+    fn passes(&self, session: &Session) -> bool {
+        // To the letter: bob's row does not stand for bobby's sessions.
+        self.opened.is_none_or(|(view, key)| view.key(session) == key)
+            && (self.text.is_empty()
+                || [&session.user, &session.source, &session.target, &session.id]
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(self.text)))
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +213,7 @@ mod tests {
 
     fn keys(view: View, filter: &str, sort: Sort, reversed: bool) -> Vec<String> {
         let (sessions, rates) = all();
+        let filter = Filter { opened: None, text: filter };
         let rows = rows(view, &sessions, &rates, filter, (sort, reversed));
         rows.into_iter().map(|row| row.key).collect()
     }
@@ -193,7 +221,7 @@ mod tests {
     #[test]
     fn sums_are_of_all_sessions_of_a_name() {
         let (sessions, rates) = all();
-        let rows = rows(View::Users, &sessions, &rates, "", (Sort::Sessions, false));
+        let rows = rows(View::Users, &sessions, &rates, Filter::default(), (Sort::Sessions, false));
         assert_eq!((rows[0].key.as_str(), rows[0].sessions, rows[0].sent), ("bob", 2, 14));
         assert_eq!((rows[0].since_ms, rows[0].rate.up), (10, 3.0));
         assert_eq!(rows.len(), 2);

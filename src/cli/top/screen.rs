@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::inquirer::{Told, Which};
 use super::rates::{Rate, Rates};
-use super::rows::{Row, Sort, View, rows};
+use super::rows::{Filter, Row, Sort, View, rows};
 use super::sample::{Sample, Session};
 
 /// What a key asks of the world.
@@ -24,10 +24,22 @@ pub(super) enum Mode {
     Looking,
     /// They are letters of the filter.
     Filtering,
-    /// They answer the question whether these sessions are to end: which, and how many they are.
-    Asking(Which, u64),
+    /// They answer the question whether these sessions are to end.
+    Asking(Question),
     /// The keys are told.
     Helping,
+}
+
+/// Which sessions would end, and how many they are. What is sent to the proxy is a name, so that those
+/// which a filter hides end, too, and those that come before the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) which: Which,
+    pub(super) sessions: u64,
+    /// How many of these pass the filter.
+    pub(super) shown: u64,
+    /// There are more live ones than were looked at.
+    pub(super) at_least: bool,
 }
 
 /// The state of the view.
@@ -37,6 +49,8 @@ pub(super) struct Screen {
     pub(super) sort: Sort,
     pub(super) reversed: bool,
     pub(super) filter: String,
+    /// The row whose sessions alone are looked at, if one was opened.
+    pub(super) opened: Option<(View, String)>,
     pub(super) mode: Mode,
     pub(super) paused: bool,
     /// The last look, if there was one.
@@ -99,10 +113,10 @@ impl Screen {
                 None
             }
             // Only a plain yes: whatever else was pressed was not meant so.
-            Mode::Asking(which, _) => match key.code {
+            Mode::Asking(question) => match key.code {
                 KeyCode::Char('y' | 'Y') => {
                     self.say("asked the proxy to end them");
-                    Some(Wish::End(which))
+                    Some(Wish::End(question.which))
                 }
                 _ => {
                     self.say("nothing was ended");
@@ -135,6 +149,7 @@ impl Screen {
             KeyCode::Char('/') => self.mode = Mode::Filtering,
             KeyCode::Esc => {
                 self.filter.clear();
+                self.opened = None;
                 self.arrange();
             }
             KeyCode::Char('p') => self.paused = !self.paused,
@@ -174,9 +189,14 @@ impl Screen {
 
     /// The question before sessions are ended.
     fn ask(&mut self) {
-        if let Some(row) = self.chosen_row() {
-            self.mode = Mode::Asking(self.view.which(&row.key), row.sessions);
-        }
+        let Some(row) = self.chosen_row() else { return };
+        self.mode = Mode::Asking(Question {
+            which: self.view.which(&row.key),
+            sessions: self.view.count(&row.key, &self.sample.sessions),
+            shown: row.sessions,
+            at_least: self.view != View::Sessions
+                && (self.sample.sessions.len() as u64) < self.sample.live,
+        });
     }
 
     /// The sessions behind a sum.
@@ -185,7 +205,8 @@ impl Screen {
             return;
         }
         if let Some(row) = self.chosen_row() {
-            self.filter = row.key.clone();
+            self.opened = Some((self.view, row.key.clone()));
+            self.filter.clear();
             self.turn_to(View::Sessions);
         }
     }
@@ -236,9 +257,11 @@ impl Screen {
     /// Puts the rows in order anew.
     fn arrange(&mut self) {
         let sessions: &[Session] = &self.sample.sessions;
-        let filter = self.filter.to_lowercase();
+        let text = self.filter.to_lowercase();
+        let opened = self.opened.as_ref().map(|(view, key)| (*view, key.as_str()));
+        let filter = Filter { opened, text: &text };
         let order = (self.sort, self.reversed);
-        self.rows = rows(self.view, sessions, &self.by_session, &filter, order);
+        self.rows = rows(self.view, sessions, &self.by_session, filter, order);
         self.scroll();
     }
 }

@@ -64,7 +64,9 @@ fn nothing_is_ended_without_a_plain_yes() {
     for answer in ["n", "\n", "q", "t", "\u{1b}", " "] {
         let mut screen = screen();
         assert_eq!(press(&mut screen, "jt"), None);
-        assert_eq!(screen.mode, Mode::Asking(Which::User("bob".to_owned()), 2));
+        let which = Which::User("bob".to_owned());
+        let asked = Question { which, sessions: 2, shown: 2, at_least: false };
+        assert_eq!(screen.mode, Mode::Asking(asked));
         assert_eq!(press(&mut screen, answer), None, "{answer:?}");
         assert_eq!(screen.mode, Mode::Looking);
         assert_eq!(screen.said.as_deref(), Some("nothing was ended"));
@@ -123,10 +125,43 @@ fn a_filter_is_typed_kept_and_cleared() {
 fn enter_opens_the_sessions_behind_a_sum() {
     let mut screen = screen();
     press(&mut screen, "j\n");
-    assert_eq!((screen.view, screen.filter.as_str()), (View::Sessions, "bob"));
-    assert_eq!(keys(&screen), ["2", "3"]);
+    assert_eq!((screen.view, keys(&screen)), (View::Sessions, vec!["2", "3"]));
     press(&mut screen, "\n");
     assert_eq!(screen.view, View::Sessions);
+    press(&mut screen, "\u{1b}");
+    assert_eq!(keys(&screen).len(), 3);
+}
+
+/// It once showed those of everybody whose name has this one in it.
+#[test]
+fn enter_opens_no_sessions_of_others() {
+    let mut screen = Screen::default();
+    screen.make_room(10);
+    let sessions = ["bob", "bobby", "bob"].iter().zip(["s1", "s2", "s3"]);
+    screen.take(looked(sessions.map(|(user, id)| session(id, user, 0)).collect()), 1000);
+    press(&mut screen, "\n");
+    assert_eq!(keys(&screen), ["s1", "s3"]);
+    press(&mut screen, "/s3\n");
+    assert_eq!(keys(&screen), ["s3"], "a filter finds among them");
+    press(&mut screen, "2");
+    assert_eq!(screen.rows[0].sessions, 1);
+}
+
+/// It once asked about those that pass the filter, and ended all.
+#[test]
+fn the_question_tells_how_many_end_whatever_is_in_sight() {
+    let mut screen = Screen::default();
+    screen.take(looked(vec![session("s1", "bob", 5), session("s2", "bob", 3)]), 1000);
+    press(&mut screen, "/s2\nt");
+    let which = Which::User("bob".to_owned());
+    let asked = Question { which, sessions: 2, shown: 1, at_least: false };
+    assert_eq!(screen.mode, Mode::Asking(asked));
+    let sessions = vec![session("1", "alice", 5)];
+    let sample = Sample { at: Some(clock::mono()), sessions, live: 30_000, ..Sample::default() };
+    press(&mut screen, "n\u{1b}");
+    screen.take(Told::Sample(Box::new(sample)), 2000);
+    press(&mut screen, "t");
+    assert!(matches!(&screen.mode, Mode::Asking(Question { at_least: true, .. })));
 }
 
 #[test]
