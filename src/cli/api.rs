@@ -174,14 +174,33 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// What clients chose must not steer a terminal.
+/// What clients chose must not steer a terminal: neither by what controls it nor by what has a line read
+/// the other way round.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
+        match character {
+            '"' | '\'' | '\\' => shown.push(character),
+            // Whatever is not printable (char::escape_debug).
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
+/// JSON of the same value in which nothing steers a terminal: serde_json leaves the characters from
+/// U+007F on as they are, of which some control it and others turn a line round.
+pub(super) fn harmless(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        let printable = character.is_ascii() && character != '\u{7f}';
+        if printable || character.escape_debug().len() == 1 {
             shown.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
         }
     }
     shown
@@ -202,6 +221,13 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_sent() {
         assert_eq!(printable("a\u{1b}[31mb\nä"), "a\\u{1b}[31mb\\nä");
+        assert_eq!(printable("\u{202e}\u{9b}it's \"x\\y\""), "\\u{202e}\\u{9b}it's \"x\\y\"");
+        for name in ["\u{7f}\u{9b}31m\u{202e}x", "ü 名前 🦀\n\"\\", "\u{e0001}"] {
+            let json = harmless(&Value::from(name).to_string());
+            let steers = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{e0001}');
+            assert!(!json.contains(steers), "{json}");
+            assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), name);
+        }
     }
 
     #[test]

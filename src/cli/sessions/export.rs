@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::format::{Format, Lines};
+use crate::cli::api::printable;
 use crate::cli::database::Database;
 use crate::cli::failure::Failure;
 use crate::cli::new_file::NewFile;
@@ -62,8 +63,9 @@ impl Export {
         match self.output {
             None => {
                 let stdout = io::stdout().lock();
-                let progress = Progress::new(stdout.is_terminal());
-                match write(export, self.format, progress, stdout) {
+                let terminal = stdout.is_terminal();
+                let output = Output { to: stdout, terminal };
+                match write(export, self.format, Progress::new(terminal), output) {
                     // Whoever read it has read enough.
                     Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                         Ok(())
@@ -73,7 +75,8 @@ impl Export {
             }
             Some(path) => {
                 let (new, file) = NewFile::begin(&path, self.force, location.path())?;
-                write(export, self.format, Progress::new(false), file)
+                let output = Output { to: file, terminal: false };
+                write(export, self.format, Progress::new(false), output)
                     .map_err(|stopped| stopped.at(&path.display().to_string()))?;
                 new.finish()
             }
@@ -96,20 +99,42 @@ impl Stopped {
     }
 }
 
+/// Where lines go.
+struct Output<W> {
+    to: W,
+    terminal: bool,
+}
+
+impl<W: Write> Output<W> {
+    /// As they are, but for what would steer a terminal: CSV has names as clients chose them.
+    fn write(&mut self, lines: Vec<u8>) -> io::Result<()> {
+        if !self.terminal {
+            return self.to.write_all(&lines);
+        }
+        let text = String::from_utf8_lossy(&lines);
+        for line in text.split_inclusive('\n') {
+            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            self.to.write_all(printable(line).as_bytes())?;
+            self.to.write_all(end.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 /// A slice is read, then written: while the output waits, nothing is read.
 fn write(
     mut export: store::Export,
     format: Format,
     mut progress: Progress,
-    mut output: impl Write,
+    mut output: Output<impl Write>,
 ) -> Result<(), Stopped> {
     let mut lines = Lines::new(format, export.columns());
     let mut rows = 0;
     loop {
-        output.write_all(&lines.take()).map_err(Stopped::Output)?;
+        output.write(lines.take()).map_err(Stopped::Output)?;
         let taken = export.advance(|cells| lines.push(cells)).map_err(Stopped::Database)?;
         if taken == 0 {
-            return output.flush().map_err(Stopped::Output);
+            return output.to.flush().map_err(Stopped::Output);
         }
         rows += taken;
         progress.show(export.share_done(), format_args!("{rows} sessions"));

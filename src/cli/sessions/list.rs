@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::which::Which;
-use crate::cli::api::{Api, Reach, printable};
+use crate::cli::api::{Api, Reach, harmless, printable};
 use crate::cli::failure::{Failure, print};
 
 /// List live sessions, the latest first
@@ -37,7 +37,11 @@ impl List {
         loop {
             let page = pages.next(left)?;
             for session in &page {
-                text.push_str(&if self.json { format!("{session}\n") } else { row(session) });
+                text.push_str(&if self.json {
+                    harmless(&format!("{session}\n"))
+                } else {
+                    row(session)
+                });
             }
             print(&text)?;
             text.clear();

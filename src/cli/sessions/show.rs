@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::which::id;
-use crate::cli::api::{Reach, printable};
+use crate::cli::api::{Reach, harmless, printable};
 use crate::cli::failure::{Failure, print};
 
 /// Show one session, live or ended
@@ -27,7 +27,7 @@ impl Show {
     pub(in crate::cli) fn show(self) -> Result<(), Failure> {
         let session = self.reach.api()?.get(&format!("/api/sessions/{}", self.id), &[])?;
         if self.json {
-            return print(&format!("{session:#}\n"));
+            return print(&harmless(&format!("{session:#}\n")));
         }
         let mut text = String::new();
         for (name, value) in session.as_object().into_iter().flatten() {

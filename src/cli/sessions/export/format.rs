@@ -6,6 +6,7 @@ use std::mem;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::cli::api::harmless;
 use crate::store::Cell;
 
 /// How rows are written.
@@ -102,7 +103,7 @@ fn json(cell: &Cell<'_>) -> String {
         Cell::Null => Value::Null,
         Cell::Integer(number) => Value::from(*number),
         Cell::Real(number) => Value::from(*number),
-        Cell::Text(text) => Value::from(text.as_ref()),
+        Cell::Text(text) => return harmless(&Value::from(text.as_ref()).to_string()),
     }
     .to_string()
 }
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     const ROW: [Cell<'_>; 4] = [
-        Cell::Text(Cow::Borrowed("a,\"b\"\n\u{1}ü")),
+        Cell::Text(Cow::Borrowed("a,\"b\"\n\u{1}ü\u{9b}")),
         Cell::Null,
         Cell::Integer(-7),
         Cell::Real(0.5),
@@ -131,14 +132,13 @@ mod tests {
 
     #[test]
     fn csv_has_one_line_of_names_and_quotes_what_must_be() {
-        let row = "\"a,\"\"b\"\"\n\u{1}ü\",,-7,0.5\n";
+        let row = "\"a,\"\"b\"\"\n\u{1}ü\u{9b}\",,-7,0.5\n";
         assert_eq!(lines(Format::Csv), format!("text,nothing,whole,half\n{row}{row}"));
     }
 
     #[test]
     fn ndjson_has_one_object_a_line_with_names_in_order() {
-        let row =
-            "{\"text\":\"a,\\\"b\\\"\\n\\u0001ü\",\"nothing\":null,\"whole\":-7,\"half\":0.5}\n";
+        let row = "{\"text\":\"a,\\\"b\\\"\\n\\u0001ü\\u009b\",\"nothing\":null,\"whole\":-7,\"half\":0.5}\n";
         assert_eq!(lines(Format::Ndjson), row.repeat(2));
     }
 }
