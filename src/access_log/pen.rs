@@ -4,9 +4,9 @@
 //! `NAME=value` lines to a socket that it has at a fixed place. A value without line ends needs no
 //! length before it, and ours have none.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -123,7 +123,14 @@ fn open(place: &Place) -> io::Result<Paper> {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)
+    let mut file = OpenOptions::new();
+    file.append(true).mode(FILE_MODE);
+    match file.clone().create_new(true).open(path) {
+        // Whatever the mask for all other files is: the group is let in to ship the log.
+        Ok(new) => new.set_permissions(Permissions::from_mode(FILE_MODE)).map(|()| new),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => file.create(true).open(path),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes lines to their end, or says how many are not. After a line that was torn by a failure the next
