@@ -124,7 +124,7 @@ fn tab_line(screen: &Screen) -> Line<'static> {
 
 fn table(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     if screen.rows.is_empty() && screen.sample.at.is_some() {
-        let text = match screen.filter.is_empty() {
+        let text = match screen.filter.is_empty() && screen.opened.is_none() {
             true => "no session is live",
             false => "no live session passes the filter; Esc clears it",
         };
