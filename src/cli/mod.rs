@@ -172,7 +172,8 @@ Examples:
   rustsocks run --config /etc/rustsocks/rustsocks.toml
   RUSTSOCKS_SERVER_BIND_PORT=1081 RUSTSOCKS_LOGGING_LEVEL=debug rustsocks run
 
-Signals: SIGTERM and SIGINT let sessions end and stop, a second one stops now; SIGHUP reloads;\nSIGUSR1 opens the access log anew.";
+Signals: SIGTERM and SIGINT let sessions end and stop, a second one stops now; SIGHUP reloads;
+SIGUSR1 opens the access log anew.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
