@@ -11,8 +11,9 @@ pub(crate) struct Row<'a> {
     pub(crate) result: Result<[Result<(), Trouble>; WAYS.len()], &'static str>,
 }
 
-/// The table, and how many conversations went wrong.
-pub(crate) fn table(title: &str, rows: &[Row<'_>]) -> (String, usize) {
+/// The table, and how many conversations went wrong: of ours also those that want what it lacks, which a
+/// server of others, or one with another configuration, may.
+pub(crate) fn table(title: &str, rows: &[Row<'_>], ours: bool) -> (String, usize) {
     let mut text = format!("\n{title}\n");
     let width = rows.iter().map(|row| row.case.name.chars().count()).max().unwrap_or(0);
     let line = |text: &mut String, section: &str, name: &str, cells: [&str; 3]| {
@@ -66,5 +67,5 @@ pub(crate) fn table(title: &str, rows: &[Row<'_>]) -> (String, usize) {
         rows.len()
     );
     told.expect("a string takes all");
-    (text, failed + lacking)
+    (text, failed + if ours { lacking } else { 0 })
 }

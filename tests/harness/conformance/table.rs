@@ -45,7 +45,7 @@ pub(crate) fn hold(specification: &str, test: &str, cases: &[Case]) {
     let mut rows = rows.into_inner();
     rows.sort_by_key(|(at, _)| *at);
     let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
-    let (table, wrong) = report::table(&title, &rows);
+    let (table, wrong) = report::table(&title, &rows, ours);
     eprintln!("{table}");
     assert_eq!(rows.len(), cases.len());
     assert_eq!(wrong, 0, "{title}: see above");
