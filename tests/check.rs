@@ -88,6 +88,26 @@ fn what_a_start_would_fail_of_is_an_error() {
 }
 
 #[test]
+fn rules_that_let_anybody_do_everything_are_as_none() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    let path = rules.path().display();
+    let config = format!(
+        "server.bind_address = \"0.0.0.0\"\nserver.bind_port = 0\nsessions.stats_api_port = 0\n\
+         acl.enabled = true\nacl.config_file = \"{path}\"\n"
+    );
+    fs::write(rules.path(), "[global]\ndefault_policy = \"allow\"\n").unwrap();
+    let whole =
+        format!("{path}: global.default_policy: allows everything to anybody, 0.0.0.0:0 is ");
+    check(&config).says(78, &[&whole]);
+    check(&format!("server.allow_open_proxy = true\n{config}")).says(0, &[]);
+    fs::write(rules.path(), "\n[[rules]]\naction = \"allow\"\n").unwrap();
+    check(&config).says(78, &[&format!("{path}:2:1: rule 1: allows everything to anybody")]);
+    check(&config.replace("0.0.0.0", "127.0.0.1")).says(0, &[]);
+    fs::write(rules.path(), "[[rules]]\naction = \"allow\"\nsources = [\"10.0.0.0/8\"]\n").unwrap();
+    check(&config).says(0, &[]);
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

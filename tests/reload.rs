@@ -339,6 +339,23 @@ fn a_reload_opens_no_public_listener_to_anybody() {
 }
 
 #[test]
+fn rules_that_would_let_anybody_do_everything_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let some = "[[rules]]\naction = \"allow\"\nsources = [\"127.0.0.0/8\"]\n";
+    fs::write(directory.path().join("acl.toml"), some).unwrap();
+    let proxy = Proxy::start_in(directory, "bind_address = \"0.0.0.0\"", "", ACL);
+    for open in [ALLOW_ALL, "[[rules]]\naction = \"allow\"\n"] {
+        write_rules(&proxy, open);
+        let answer = reload(&proxy);
+        assert_eq!(answer.status, 409, "{}", answer.body);
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("acl.toml") && detail.contains("anybody could use"), "{detail}");
+    }
+    write_rules(&proxy, some);
+    reloaded(&proxy);
+}
+
+#[test]
 fn one_reload_waits_while_another_is_under_way_and_who_comes_then_is_told_when_to_come_again() {
     let proxy = start(ALLOW_ALL, "");
     // Reading this takes as long as the test wants.

@@ -9,6 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use parking_lot::RwLock;
 
 /// Which targets are forbidden to whom.
@@ -111,6 +112,13 @@ fn standing(client: IpAddr) -> Class {
         Class::Nobody(_) => Class::Public,
         known @ (Class::Loopback | Class::Private | Class::Public) => known,
     }
+}
+
+/// Whether no address of this network is public: what the guard keeps from strangers anyhow.
+pub(super) fn is_for_some(net: &IpNet) -> bool {
+    // No class other than the public one has holes, so that both ends tell where they are of one.
+    let (first, last) = (class(net.network()), class(net.broadcast()));
+    first == last && first != Class::Public
 }
 
 fn class(address: IpAddr) -> Class {

@@ -29,6 +29,11 @@ impl Ports {
         Self { ranges: merged }
     }
 
+    /// Whether there is no port that is not among them.
+    pub(super) fn are_all(&self) -> bool {
+        self.ranges.is_empty() || self.ranges[..] == [(0, u16::MAX)]
+    }
+
     /// Whether this port is one of them.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {

@@ -113,6 +113,12 @@ impl Rules {
         self.members.values().flatten().map(|group| &**group)
     }
 
+    /// Whether the rule file puts somebody into a group.
+    pub(super) fn puts_into(&self, user: &str, group: &str) -> bool {
+        let listed = self.members.get(user);
+        listed.into_iter().flatten().any(|of| of.eq_ignore_ascii_case(group))
+    }
+
     /// The way out of what this has decided, if the rule names one.
     pub(super) fn egress_of(&self, ruling: &Ruling) -> Option<&Arc<str>> {
         if self.egresses.is_empty() {

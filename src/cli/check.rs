@@ -9,6 +9,7 @@ use crate::daemon::{Finding, inspect};
 pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let (settings, warnings) = Settings::load(config)?;
     let rules = settings.load_rules()?;
+    settings.open_nothing(&settings.server.listen, rules.as_deref())?;
     warn(&warnings)?;
     warn(&settings.strangers(rules.as_deref()))?;
     let mut bad = None;

@@ -15,6 +15,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let rules = settings.load_rules()?;
+    settings.open_nothing(&settings.server.listen, rules.as_deref())?;
     for stranger in settings.strangers(rules.as_deref()) {
         tracing::warn!("{stranger}");
     }

@@ -13,7 +13,7 @@ use super::file::{self, File};
 use super::rules::port;
 use super::settings::{ListenSettings, ServerSettings, Settings};
 use super::source::{Source, closest};
-use crate::acl::normal_net;
+use crate::acl::{Opening, Rules, normal_net};
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::{Command, CommandSet};
@@ -130,23 +130,42 @@ pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings,
 }
 
 impl Settings {
-    /// That whoever reaches one of these listeners could use the proxy under these settings, in a sentence
-    /// as a start refuses it: listeners stay where they were when settings change.
+    /// That whoever reaches one of these listeners could use the proxy for everything under these settings
+    /// and rules, in a sentence as a start refuses it: listeners stay where they were when settings change.
     ///
     /// # Errors
     /// The sentence.
-    pub fn open_nothing(&self, listen: &[ListenSettings]) -> Result<(), ConfigError> {
-        let anybody = !self.auth.required && self.acl.rule_file.is_none();
-        if !anybody || self.file.server.allow_open_proxy {
+    pub fn open_nothing(
+        &self,
+        listen: &[ListenSettings],
+        rules: Option<&Rules>,
+    ) -> Result<(), ConfigError> {
+        if self.auth.required || self.file.server.allow_open_proxy {
             return Ok(());
         }
         let mut all = listen.iter().map(|listen| listen.address);
-        let Some(public) = all.find(|address| !is_loopback(address.ip())) else {
+        let Some(address) = all.find(|address| !is_loopback(address.ip())) else {
             return Ok(());
         };
-        let key = "auth.socks_method".to_owned();
-        let message = format!("{public} is listened on, and {}", open_to_anybody(public.ip()));
-        Err(ConfigError { place: Place::default(), key, message, nearest: None })
+        let Some(rules) = rules else {
+            let key = "auth.socks_method".to_owned();
+            let why = open_to_anybody(address.ip());
+            let message = format!("{address} is listened on, and {why}");
+            return Err(ConfigError { place: Place::default(), key, message, nearest: None });
+        };
+        let (key, line) = match rules.opening(&self.acl.anonymous_user) {
+            None => return Ok(()),
+            Some(Opening::Default) => ("global.default_policy".to_owned(), None),
+            Some(Opening::Rule { id, line }) => (format!("rule {id}"), usize::try_from(line).ok()),
+        };
+        let position = line.map(|line| (line, 1));
+        let place = Place { file: self.acl.rule_file.clone(), position };
+        let message = format!(
+            "allows everything to anybody, {address} is listened on, which is not a loopback address, and \
+             `auth.socks_method = \"none\"`: anybody could use the proxy; say by `sources` who may, set \
+             `auth.socks_method = \"userpass\"`, or `server.allow_open_proxy = true` if that is meant"
+        );
+        Err(ConfigError { place, key, message, nearest: None })
     }
 }
 
@@ -154,8 +173,8 @@ impl Settings {
 fn open_to_anybody(address: IpAddr) -> String {
     format!(
         "{address} is not a loopback address, and with `auth.socks_method = \"none\"` anybody could use \
-         the proxy; set `auth.socks_method = \"userpass\"`, give rules with `acl.enabled = true`, or set \
-         `server.allow_open_proxy = true` if that is meant"
+         the proxy; set `auth.socks_method = \"userpass\"`, say who may by rules with \
+         `acl.enabled = true`, or set `server.allow_open_proxy = true` if that is meant"
     )
 }
 

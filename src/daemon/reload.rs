@@ -225,7 +225,7 @@ impl Reloader {
         mut warnings: Vec<String>,
     ) -> Outcome {
         // The listeners are those of the start, wherever the file has them by now.
-        settings.open_nothing(&self.started.server.listen).map_err(refused)?;
+        settings.open_nothing(&self.started.server.listen, rules.as_deref()).map_err(refused)?;
         egress::try_all(&settings.egress).map_err(refused)?;
         if settings.server.associations != self.applied.server.associations {
             try_ports(&settings.server.associations).map_err(refused)?;
