@@ -60,3 +60,6 @@ pub use route::{
 pub use server::{Admin, Handler, Options, Service};
 pub use terminate::Posts;
 pub use token_file::TokenError;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,5 @@
 //! Live sessions in pages, and one session by its id.
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +8,8 @@ use super::page::{Cursor, Sort, SortKey};
 use super::reply::ApiReply;
 use super::request::ApiRequest;
 use super::route::ActiveQuery;
-use crate::session::{SessionId, SessionRef, SessionView};
-use crate::stats::{Order, Record};
+use crate::session::{Copied, Glance, SessionId, SessionRef, SessionView};
+use crate::stats::{Best, Record};
 
 /// A page of live sessions.
 #[derive(Serialize, ToSchema)]
@@ -27,25 +25,28 @@ pub(super) struct LiveSessions {
 impl Api {
     /// `GET /api/sessions/active`
     pub(super) fn active(&self, request: &ApiRequest, query: &ActiveQuery) -> ApiReply {
-        let mut rows: Vec<(SortKey, SessionView)> = self
-            .live()
-            .into_iter()
-            .filter(|view| query.filter.passes(view))
-            .map(|view| (key(query.sort, &view), view))
-            .collect();
-        let total = rows.len() as u64;
-        rows.sort_unstable_by(|a, b| order(query.order, (&a.0, a.1.id), (&b.0, b.1.id)));
-        let from = query.cursor.as_ref().map_or(0, |cursor| {
-            rows.partition_point(|(key, view)| {
-                order(query.order, (key, view.id), (&cursor.key, cursor.id)) != Ordering::Greater
-            })
+        let (sort, order, limit) = (query.sort, query.order, query.limit as usize);
+        let after = query.cursor.as_ref().map(|cursor| (cursor.key.clone(), cursor.id));
+        // One more than the page has, to know whether it is the last.
+        let mut best = Best::new(order, after, limit + 1);
+        let mut total = 0;
+        self.each_live(|copied| {
+            let session = copied.glance();
+            if !query.filter.passes_at_a_glance(&session) {
+                return;
+            }
+            total += 1;
+            let key = (key(sort, &session), session.id);
+            if best.admits(&key) {
+                best.push(key, SessionView::from_copied(copied));
+            }
         });
-        let limit = query.limit as usize;
-        let more = rows.len() > from + limit;
-        let page = rows.get(from..rows.len().min(from + limit)).unwrap_or_default();
-        let next_cursor = page.last().filter(|_| more).map(|(key, view)| {
-            let (sort, order) = (query.sort, query.order);
-            Cursor { sort, order, key: key.clone(), id: view.id }.encode()
+        let mut page = best.into_sorted();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next_cursor = page.last().filter(|_| more).map(|((key, id), _)| {
+            let (key, id) = (key.clone(), *id);
+            Cursor { sort, order, key, id }.encode()
         });
         let data = page.iter().map(|(_, view)| Record::of(view, &self.node)).collect();
         let next = next_cursor.clone();
@@ -74,12 +75,11 @@ impl Api {
         }
     }
 
-    /// A copy of every live session. Each shard is locked for a page at a time. Where single sessions
-    /// are not to be shown there is none.
-    fn live(&self) -> Vec<SessionView> {
-        let mut views = Vec::new();
+    /// Shows every live session, one at a time, so that it costs no memory how many there are. Each shard
+    /// is locked for a page at a time. Where single sessions are not to be shown there is none.
+    fn each_live(&self, mut show: impl FnMut(&Copied)) {
         if !self.records {
-            return views;
+            return;
         }
         let mut page: Vec<SessionRef> = Vec::new();
         for worker in 0..self.table.workers() {
@@ -87,31 +87,29 @@ impl Api {
             loop {
                 page.clear();
                 after = self.table.page(worker, after, &mut page);
+                let copies = page.iter().filter_map(|session| self.ledger.copied(*session));
                 // One that has ended since is no longer live.
-                let copies = page.iter().filter_map(|session| self.ledger.view(*session));
-                views.extend(copies.filter(|view| view.ending.is_none()));
+                copies.filter(|copied| copied.ending.is_none()).for_each(|copied| show(&copied));
                 if after.is_none() {
                     break;
                 }
             }
         }
-        views
     }
 }
 
-fn key(sort: Sort, view: &SessionView) -> SortKey {
-    let traffic = view.traffic;
+fn key(sort: Sort, session: &Glance<'_>) -> SortKey {
+    let traffic = session.traffic;
     match sort {
-        Sort::StartTime => SortKey::Number(u64::try_from(view.start_ms).unwrap_or(0)),
-        Sort::User => SortKey::Text(view.user.to_string()),
-        Sort::SourceIp => SortKey::Text(view.client.ip().to_string()),
-        Sort::DestIp => SortKey::Text(view.target_host.to_string()),
+        Sort::StartTime => SortKey::Number(u64::try_from(session.start_ms).unwrap_or(0)),
+        Sort::User => SortKey::Text(session.user.to_string()),
+        Sort::SourceIp => SortKey::Text(session.client.ip().to_string()),
+        Sort::DestIp => SortKey::Text(session.target_host.to_string()),
         Sort::BytesSent => SortKey::Number(traffic.bytes_sent),
         Sort::BytesReceived => SortKey::Number(traffic.bytes_received),
         Sort::Bytes => SortKey::Number(traffic.bytes_sent + traffic.bytes_received),
     }
 }
 
-fn order(order: Order, a: (&SortKey, SessionId), b: (&SortKey, SessionId)) -> Ordering {
-    order.of(a.cmp(&b))
-}
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use zerocopy::FromZeros;
 use super::SessionId;
 use super::facts::{Ending, Opening};
 use super::ledger_file::LedgerFile;
-use super::slot::{Session, SessionRef, needs_continuation};
+use super::slot::{Copied, Session, SessionRef, needs_continuation};
 use super::view::SessionView;
 use crate::acl::Ruling;
 
@@ -198,12 +198,17 @@ impl Ledger {
     /// Copies a session; `None` if its slot has been used again since.
     #[must_use]
     pub fn view(&self, reference: SessionRef) -> Option<SessionView> {
+        self.copied(reference).as_ref().map(SessionView::from_copied)
+    }
+
+    /// The same as it lies in the slot, for a look at it.
+    pub(crate) fn copied(&self, reference: SessionRef) -> Option<Copied> {
         // A copy fails when the session was settled under it, which happens once, or when the slot
         // is no longer its own, which stays so.
         for _ in 0..COPIES_MAX {
             let rest = reference.session.continuation().and_then(|index| self.slot(index));
             if let Some(copied) = reference.session.copy(reference.generation, rest) {
-                return Some(SessionView::from_copied(&copied));
+                return Some(copied);
             }
             if !reference.is_current() {
                 return None;

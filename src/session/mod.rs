@@ -19,6 +19,7 @@ use std::sync::atomic;
 
 mod detail;
 mod facts;
+mod glance;
 mod head;
 mod id;
 mod journal;
@@ -32,11 +33,13 @@ mod wreck;
 
 pub use detail::Detail;
 pub use facts::{Command, Decision, Ending, Opening, Stages, Traffic};
+pub use glance::Glance;
 pub use id::{IdSource, SessionId};
 pub use journal::{CHANNEL_ENTRIES_MAX, Entry, Journal, Kind, journal};
 pub use ledger::{Chunk, Full, Ledger, SLOTS_PER_CHUNK, SessionSlot, Share};
 pub use ledger_file::{DatabaseIdentity, LedgerFile};
 pub use outcome::{Level, Outcome, Status};
+pub(crate) use slot::Copied;
 pub use slot::{Session, SessionRef};
 pub use table::{Listed, PAGE_SESSIONS_MAX, Table};
 pub use view::SessionView;

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-pub(super) use self::copy::Copied;
+pub(crate) use self::copy::Copied;
 pub(super) use self::fill::needs_continuation;
 pub use self::reference::SessionRef;
 use super::head::Head;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::facts::{Command, Decision, Ending, Stages, Traffic};
 use super::slot::Copied;
-use super::{Detail, Outcome, SessionId, Status};
+use super::{Detail, Glance, Outcome, SessionId, Status};
 
 /// One session at one moment, copied out of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,24 +56,17 @@ pub struct SessionView {
 
 impl SessionView {
     pub(crate) fn from_copied(copied: &Copied) -> Self {
-        let mut at = 0;
-        let mut next = |length: u8| -> Box<str> {
-            let end = (at + usize::from(length)).min(copied.text.len());
-            let octets = &copied.text[at.min(end)..end];
-            at = end;
-            text(octets)
-        };
-        let [user, target, claimed, rule] = copied.lengths;
+        let [user, target_host, claimed_user, rule] = copied.texts().map(Box::from);
         Self {
             id: copied.id,
             start_ms: copied.start_ms,
             client: copied.client,
-            user: next(user),
-            target_host: next(target),
-            claimed_user: next(claimed),
+            user,
+            target_host,
+            claimed_user,
             rule: match &copied.late {
-                Some(late) => text(late.text()),
-                None => next(rule),
+                Some(late) => String::from_utf8_lossy(late.text()).into(),
+                None => rule,
             },
             target_port: copied.target_port.unwrap_or(0),
             resolved: copied.resolved,
@@ -92,10 +85,25 @@ impl SessionView {
         }
     }
 
+    /// What it is found and sorted by.
+    #[must_use]
+    pub fn glance(&self) -> Glance<'_> {
+        Glance {
+            id: self.id,
+            start_ms: self.start_ms,
+            client: self.client,
+            user: Cow::Borrowed(&self.user),
+            target_host: Cow::Borrowed(&self.target_host),
+            target_port: self.target_port,
+            traffic: self.traffic,
+            ending: self.ending,
+        }
+    }
+
     /// The word of the column `status`.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.ending.map_or(Status::Active, |ending| ending.outcome.status(ending.relayed))
+        self.glance().status()
     }
 
     /// The sentence of the column `close_reason`; `None` while it lives.
@@ -145,13 +153,6 @@ impl SessionView {
             Some(Command::UdpAssociate) => Some("udp_associate"),
             None => None,
         }
-    }
-}
-
-fn text(octets: &[u8]) -> Box<str> {
-    match std::str::from_utf8(octets) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(octets).into(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::record::Record;
-use crate::session::{Outcome, SessionView, Status};
+use crate::session::{Glance, Outcome, SessionView, Status};
 use crate::target::Host;
 
 /// Which sessions. One that is `None` lets all pass; the rest must all be met.
@@ -101,17 +101,30 @@ impl Filter {
         self.status.or_else(|| implied().map(|outcome| outcome.status(true)))
     }
 
+    /// What places are sorted by under it.
+    #[must_use]
+    pub const fn rank(&self, place: Place) -> (i64, i64) {
+        (if self.is_by_time() { place.start_ms } else { 0 }, place.row)
+    }
+
     /// Whether a session passes.
     #[must_use]
     pub fn passes(&self, view: &SessionView) -> bool {
-        let outcome = view.ending.map(|ending| ending.outcome);
-        self.user.as_ref().is_none_or(|user| **user == *view.user)
-            && self.dest.as_ref().is_none_or(|dest| dest.is(&view.target_host, view.target_port))
-            && self.source.is_none_or(|source| source == view.client.ip())
-            && self.status.is_none_or(|status| status == view.status())
+        self.passes_at_a_glance(&view.glance())
+    }
+
+    /// Whether a session passes of which no more is known than this.
+    #[must_use]
+    pub fn passes_at_a_glance(&self, session: &Glance<'_>) -> bool {
+        let outcome = session.ending.map(|ending| ending.outcome);
+        let (host, port) = (&*session.target_host, session.target_port);
+        self.user.as_ref().is_none_or(|user| **user == *session.user)
+            && self.dest.as_ref().is_none_or(|dest| dest.is(host, port))
+            && self.source.is_none_or(|source| source == session.client.ip())
+            && self.status.is_none_or(|status| status == session.status())
             && self.outcome.is_none_or(|wanted| outcome == Some(wanted))
-            && self.since_ms.is_none_or(|since| view.start_ms >= since)
-            && self.until_ms.is_none_or(|until| view.start_ms < until)
+            && self.since_ms.is_none_or(|since| session.start_ms >= since)
+            && self.until_ms.is_none_or(|until| session.start_ms < until)
     }
 }
 

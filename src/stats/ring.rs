@@ -131,11 +131,14 @@ impl History for Ring {
         let HistoryQuery { filter, order, limit, after } = query;
         let by_time = filter.is_by_time();
         // One more than the page has, to know whether it is the last.
-        let mut best = Best::new(filter, *order, *after, limit + 1);
+        let mut best = Best::new(*order, after.map(|after| filter.rank(after)), limit + 1);
         let from = after.filter(|_| !by_time).map(|after| after.row);
         self.walk(*order, from, |place, session| {
             if filter.passes(session) {
-                best.push(place, session.clone());
+                let key = filter.rank(place);
+                if best.admits(&key) {
+                    best.push(key, (place, session.clone()));
+                }
             }
             // They come in the order of recording; by time, a later one may belong further ahead.
             if best.is_full() && !by_time {
@@ -148,8 +151,8 @@ impl History for Ring {
         let more = found.len() > *limit;
         found.truncate(*limit);
         Ok(HistoryPage {
-            next: found.last().filter(|_| more).map(|(place, _)| *place),
-            records: found.iter().map(|(_, view)| Record::of(view, &self.node)).collect(),
+            next: found.last().filter(|_| more).map(|(_, (place, _))| *place),
+            records: found.iter().map(|(_, (_, view))| Record::of(view, &self.node)).collect(),
             cut: false,
         })
     }

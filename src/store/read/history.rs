@@ -44,7 +44,7 @@ fn find(connection: &Connection, query: &HistoryQuery, until: Instant) -> rusqli
     let mut walks = Vec::with_capacity(ways.len());
     for (way, statement) in ways.iter().zip(&mut statements) {
         // One more than the page has, to know whether it is the last.
-        let best = Best::new(filter, *order, *after, limit + 1);
+        let best = Best::new(*order, after.map(|after| filter.rank(after)), limit + 1);
         walks.push((way, Walk::new(statement, way)?, best));
     }
     let mut now = clock::mono();
@@ -53,7 +53,7 @@ fn find(connection: &Connection, query: &HistoryQuery, until: Instant) -> rusqli
         let shortest = walks.iter_mut().enumerate().min_by_key(|(_, (_, walk, _))| walk.spent);
         let Some((index, (way, walk, best))) = shortest else { break (None, false) };
         let told = walk.advance(&sieve, |place| {
-            best.push(place, ());
+            best.push(filter.rank(place), place);
             // Out of order, a later one may belong further ahead.
             if way.in_order && best.is_full() {
                 ControlFlow::Break(())
@@ -79,7 +79,7 @@ fn find(connection: &Connection, query: &HistoryQuery, until: Instant) -> rusqli
     };
     // Invariant: `Way::all` gives at least one way, and at least one that is in order.
     let (_, walk, best) = walks.swap_remove(winner.expect("a way that is in order"));
-    let mut places: Vec<Place> = best.into_sorted().into_iter().map(|(place, ())| place).collect();
+    let mut places: Vec<Place> = best.into_sorted().into_iter().map(|(_, place)| place).collect();
     let more = places.len() > *limit;
     places.truncate(*limit);
     let next = if more { places.last().copied() } else { walk.at.filter(|_| cut) };

@@ -1,0 +1,110 @@
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::*;
+use crate::admin::tests::{Scene, request};
+use crate::clock;
+use crate::session::{Opening, Traffic};
+use crate::stats::{Filter, Order};
+
+/// Sessions whose users, addresses and octets come in no order and are shared by several.
+fn scene(sessions: u32) -> Scene {
+    const USERS: [&str; 4] = ["dave", "alice", "carol", "bob"];
+    let scene = Scene::new(sessions, |number, id| Opening {
+        user: USERS[number as usize % USERS.len()],
+        start_ms: i64::from(number / 3),
+        client: ([10, 0, 0, (number * 7 % 23).to_le_bytes()[0]], 40_000).into(),
+        ..Opening::plain(id)
+    });
+    for (number, slot) in (0_u64..).zip(&scene.slots) {
+        let (bytes_sent, bytes_received) = (number * 31 % 101, number * 17 % 103);
+        slot.reference().publish(Traffic { bytes_sent, bytes_received, ..Traffic::default() }, 1);
+    }
+    scene
+}
+
+fn query(sort: Sort, order: Order, limit: u32) -> ActiveQuery {
+    ActiveQuery { filter: Filter::default(), sort, order, limit, cursor: None }
+}
+
+fn answer(scene: &Scene, query: &ActiveQuery) -> Value {
+    serde_json::from_slice(&scene.api.active(&request(), query).body).unwrap()
+}
+
+fn ids(page: &Value) -> Vec<SessionId> {
+    let rows = page["data"].as_array().unwrap();
+    rows.iter().map(|row| row["session_id"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+/// All pages one behind the other.
+fn walk(scene: &Scene, mut query: ActiveQuery, total: u64) -> Vec<SessionId> {
+    let mut seen = Vec::new();
+    loop {
+        let page = answer(scene, &query);
+        assert_eq!(page["total"], total);
+        let rows = ids(&page);
+        assert!(rows.len() <= query.limit as usize);
+        seen.extend(rows);
+        let Some(next) = page["next_cursor"].as_str() else { return seen };
+        query.cursor = Some(Cursor::decode(next).unwrap());
+    }
+}
+
+#[test]
+fn pages_of_any_size_are_what_sorting_all_of_them_would_give() {
+    let scene = scene(613);
+    let mut all = Vec::new();
+    scene.api.each_live(|copied| all.push(SessionView::from_copied(copied)));
+    assert_eq!(all.len(), 613);
+    for (sort, _) in Sort::ALL {
+        for order in [Order::Ascending, Order::Descending] {
+            let by = |a: &SessionView, b: &SessionView| -> Ordering {
+                let of = |view: &SessionView| (key(sort, &view.glance()), view.id);
+                order.of(of(a).cmp(&of(b)))
+            };
+            all.sort_unstable_by(by);
+            let expected: Vec<_> = all.iter().map(|view| view.id).collect();
+            for limit in [1, 50, 612, 613, 1000] {
+                // One row at a time is asked of one sort: it looks at all of them for each.
+                if limit > 1 || (sort, order) == (Sort::Bytes, Order::Descending) {
+                    assert!(walk(&scene, query(sort, order, limit), 613) == expected, "{sort:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_filter_counts_all_that_pass_whatever_the_page_holds() {
+    let scene = scene(613);
+    let mut query = query(Sort::BytesSent, Order::Descending, 10);
+    query.filter.user = Some("alice".to_owned());
+    let seen = walk(&scene, query, 153);
+    assert_eq!(seen.len(), 153);
+}
+
+/// `LIVE_SESSIONS` is how many there are.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout, reason = "it is what this is for")]
+fn how_long_a_page_takes() {
+    let sessions = std::env::var("LIVE_SESSIONS").map_or(10_000, |text| text.parse().unwrap());
+    let scene = scene(sessions);
+    for (sort, name) in
+        [(Sort::StartTime, "start_time"), (Sort::User, "user"), (Sort::Bytes, "bytes")]
+    {
+        for limit in [1, 100, 1000] {
+            let query = query(sort, Order::Descending, limit);
+            let mut times: Vec<_> = (0..9)
+                .map(|_| {
+                    let began = clock::mono();
+                    scene.api.active(&request(), &query);
+                    clock::mono() - began
+                })
+                .collect();
+            times.sort_unstable();
+            println!("{sessions} sessions, {limit} by {name}: {:?}", times[4]);
+        }
+    }
+}
