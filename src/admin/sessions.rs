@@ -65,7 +65,8 @@ impl Api {
         let live = self.table.find(id).and_then(|listed| self.ledger.view(listed.session));
         // Off the table and not stored yet: its slot has it. Stored by now: the history has it. In
         // this order, because that is the way that a session takes.
-        if let Some(view) = live.filter(|view| view.id == id).or_else(|| self.ledger.find(id)) {
+        if let Some(view) = live.filter(|view| view.id == id).or_else(|| self.ledger.find_ended(id))
+        {
             return ApiReply::json(&Record::of(&view, &self.node));
         }
         match self.history.as_ref().map(|history| history.one(id)) {

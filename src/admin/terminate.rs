@@ -106,7 +106,7 @@ impl Api {
 
     /// Why a session that is not in the table cannot be ended.
     fn not_live(&self, id: SessionId) -> ApiReply {
-        if self.ledger.find(id).is_some() {
+        if self.ledger.find_ended(id).is_some() {
             return ended();
         }
         match self.history.as_ref().map(|history| history.one(id)) {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use zerocopy::FromZeros;
 
 use super::SessionId;
+use super::ended::Ended;
 use super::facts::{Ending, Opening};
 use super::ledger_file::LedgerFile;
 use super::slot::{Copied, Session, SessionRef, needs_continuation};
@@ -28,6 +29,8 @@ pub struct Ledger {
     chunks: Box<[OnceLock<&'static [Session]>]>,
     growth: Mutex<Growth>,
     slots_max: u32,
+    /// Workers put into it what they settle, and outlive nobody: it is leaked as the slots are.
+    ended: &'static Ended,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,7 @@ impl Ledger {
             chunks: (0..2 * chunks).map(|_| OnceLock::new()).collect(),
             growth: Mutex::default(),
             slots_max: chunks * SLOTS_PER_CHUNK,
+            ended: Box::leak(Box::new(Ended::new())),
         }
     }
 
@@ -96,7 +100,8 @@ impl Ledger {
         cell.set(slots).map_err(|_| Full)?;
         growth.chunks += 1;
         let first = number * SLOTS_PER_CHUNK;
-        Ok(Chunk { slots, first, claimed_from: growth.retired * SLOTS_PER_CHUNK })
+        let claimed_from = growth.retired * SLOTS_PER_CHUNK;
+        Ok(Chunk { slots, first, claimed_from, ended: self.ended })
     }
 
     /// Looks whether the file can still be found after a crash; to be done about once a second. `false`
@@ -217,13 +222,11 @@ impl Ledger {
         None
     }
 
-    /// The session of this id, live, or ended and not stored yet. Looks at every slot, of most of
-    /// them at one cache line; the [`Table`](super::Table) finds the live ones faster.
+    /// The session of this id, if it has ended and is not stored yet; the [`Table`](super::Table) finds
+    /// the live ones. However many slots there are, it looks at one.
     #[must_use]
-    pub fn find(&self, id: SessionId) -> Option<SessionView> {
-        let mut uses = self.slots().filter_map(Session::current_use);
-        let found = uses.find(|reference| reference.id() == Some(id))?;
-        self.view(found).filter(|view| view.id == id)
+    pub fn find_ended(&self, id: SessionId) -> Option<SessionView> {
+        self.view(self.ended.find(id)?).filter(|view| view.id == id)
     }
 
     /// How many sessions it holds: the live ones, and those that ended and are not stored yet. Looks
@@ -282,6 +285,7 @@ pub struct Chunk {
     first: u32,
     /// Slots before this one are retired.
     claimed_from: u32,
+    ended: &'static Ended,
 }
 
 /// One worker's share of the ledger. Only that worker's thread touches it.
@@ -294,6 +298,8 @@ pub struct Share {
     /// Attempts that hold a slot: refused before they were given a permit.
     attempts: usize,
     attempts_max: usize,
+    /// The ledger's; there is none before the first chunk.
+    ended: Option<&'static Ended>,
 }
 
 /// A slot and its index in the ledger.
@@ -324,6 +330,7 @@ impl Share {
             claimed_from: 0,
             attempts: 0,
             attempts_max: usize::MAX,
+            ended: None,
         }
     }
 
@@ -337,6 +344,7 @@ impl Share {
 
     /// Takes over a chunk, and gives up the slots that are retired with it.
     pub fn add(&mut self, chunk: Chunk) {
+        self.ended = Some(chunk.ended);
         if chunk.claimed_from > self.claimed_from {
             self.claimed_from = chunk.claimed_from;
             self.free.retain(|(_, index)| *index >= chunk.claimed_from);
@@ -379,6 +387,9 @@ impl Share {
     /// Ends a session; afterwards its reference may be sent to the writer.
     pub fn settle(&mut self, slot: SessionSlot, ending: &Ending, now_ms: i64) -> SessionRef {
         slot.reference.settle(ending, now_ms);
+        if let Some(ended) = self.ended {
+            ended.insert(slot.reference.session.last_id(), slot.reference);
+        }
         if let Some(rest) = slot.rest {
             self.settled.push_back((rest, Use::Rest));
         }
@@ -393,6 +404,9 @@ impl Share {
                 Some(_) | None => return,
             }
             if let Some((place, used)) = self.settled.pop_front() {
+                if let (Some(ended), Use::Session | Use::Attempt) = (self.ended, used) {
+                    ended.remove(place.0.last_id());
+                }
                 self.attempts -= usize::from(used == Use::Attempt);
                 if place.1 >= self.claimed_from {
                     self.free.push(place);

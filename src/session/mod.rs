@@ -18,6 +18,7 @@
 use std::sync::atomic;
 
 mod detail;
+mod ended;
 mod facts;
 mod glance;
 mod head;

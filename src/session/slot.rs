@@ -31,6 +31,7 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 pub(crate) use self::copy::Copied;
 pub(super) use self::fill::needs_continuation;
 pub use self::reference::SessionRef;
+use super::SessionId;
 use super::head::Head;
 
 /// One session, in one slot of the ledger.
@@ -115,6 +116,11 @@ impl Session {
     pub(crate) fn current_use(&'static self) -> Option<SessionRef> {
         let reference = SessionRef { session: self, generation: self.generation() };
         reference.is_current().then_some(reference)
+    }
+
+    /// Owner: the id of what is in the slot, or was last.
+    pub(crate) fn last_id(&self) -> SessionId {
+        SessionId::from_words(self.id[0].load(Relaxed), self.id[1].load(Relaxed))
     }
 
     /// Frees the slot, and the one that continues it.

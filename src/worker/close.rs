@@ -53,8 +53,10 @@ impl Connection {
                     Link::Associated(_) => set_client_tcp(slot.reference(), &self.client),
                     Link::Parting(_) => {}
                 }
+                // Whoever asks for it meanwhile finds it here or there.
+                let ended = kit.share.settle(slot, &ending, kit.now.utc_ms);
                 kit.table.remove(kit.index, id);
-                kit.journal.closed(kit.share.settle(slot, &ending, kit.now.utc_ms));
+                kit.journal.closed(ended);
             }
             None => self.record_unopened(&ending, kit),
         }

@@ -96,19 +96,41 @@ fn a_ruling_that_comes_late_takes_the_place_of_the_first_one() {
 }
 
 #[test]
-fn a_session_is_found_by_its_id_until_its_slot_is_freed() {
+fn a_session_that_has_ended_is_found_by_its_id_until_its_slot_is_freed() {
     let (ledger, mut share) = share();
     let (ids, rule) = (IdSource::new(), ruling("default policy"));
     let slots: Vec<_> = (0..3)
         .map(|_| share.open(&opening(&ids, "alice", "example.com", &rule)).unwrap())
         .collect();
     let sought: Vec<_> = slots.iter().map(|slot| slot.reference().id().unwrap()).collect();
-    assert_eq!((ledger.find(sought[1]).unwrap().id, ledger.held()), (sought[1], 3));
+    assert!(ledger.find_ended(sought[1]).is_none(), "it lives: the table has it");
+    assert_eq!(ledger.held(), 3);
     let settled: Vec<_> = slots.into_iter().map(|slot| share.settle(slot, &CLOSED, 0)).collect();
-    assert_eq!(ledger.find(sought[1]).unwrap().ending, Some(CLOSED));
+    let found = ledger.find_ended(sought[1]).unwrap();
+    assert_eq!((found.id, found.ending), (sought[1], Some(CLOSED)));
     ledger.free(settled[1]);
-    assert!(ledger.find(sought[1]).is_none());
+    assert!(ledger.find_ended(sought[1]).is_none());
     assert_eq!(ledger.held(), 2);
+}
+
+#[test]
+fn what_is_listed_as_ended_is_what_waits_to_be_stored_and_no_more() {
+    let (ledger, mut share) = share();
+    let (ids, rule) = (IdSource::new(), ruling(""));
+    let long = "u".repeat(255);
+    for round in 0..200 {
+        // Every other one has its text in two slots, and every third was never let in.
+        let user = if round % 2 == 0 { "alice" } else { &long };
+        let opening = opening(&ids, user, &long, &rule);
+        let opening = Opening { accepted: round % 3 != 0, ..opening };
+        let slot = share.open(&opening).unwrap();
+        let settled = share.settle(slot, &CLOSED, 0);
+        assert_eq!(ledger.find_ended(opening.id).map(|view| view.id), Some(opening.id));
+        ledger.free(settled);
+        assert!(ledger.ended.len() <= TAKEN_BACK_PER_CLAIM, "{}", ledger.ended.len());
+    }
+    share.take_back(usize::MAX);
+    assert_eq!(ledger.ended.len(), 0);
 }
 
 #[test]
