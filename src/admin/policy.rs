@@ -82,8 +82,14 @@ struct OneRule {
     action: &'static str,
     /// How records speak of it.
     rule: String,
+    /// The first of them, where there are many.
     users: Vec<String>,
+    /// How many are not shown.
+    users_left_out: usize,
+    /// The first of them, where there are many.
     groups: Vec<String>,
+    /// How many are not shown.
+    groups_left_out: usize,
     /// The first of them, where there are many.
     destinations: Vec<String>,
     /// How many are not shown.
@@ -92,10 +98,15 @@ struct OneRule {
     commands: Vec<&'static str>,
     /// The first of them, where there are many.
     sources: Vec<String>,
+    /// How many are not shown.
+    sources_left_out: usize,
     hours: String,
     /// The way out of what it allows, by name; `null` where it is its user's.
     #[schema(required)]
     egress: Option<String>,
+    /// The limit on bandwidth of what it allows, by name, beside those of its user.
+    #[schema(required)]
+    bandwidth: Option<String>,
     /// How often it has decided.
     hits: u64,
     /// How often it would have refused, being on trial.
@@ -265,33 +276,45 @@ impl NotReloaded {
 
 impl OneRule {
     fn of(rule: &Rule, policy: &Policy) -> Self {
-        let texts = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
         let all = [Command::Connect, Command::Bind, Command::UdpAssociate];
         let hits = policy.acl.hits(rule.id);
-        let shown = rule.destinations.iter().take(SHOWN_MAX);
+        let (users, users_left_out) = shown(&rule.who.users);
+        let (groups, groups_left_out) = shown(&rule.who.groups);
+        let (destinations, destinations_left_out) = shown(&rule.destinations);
+        let (sources, sources_left_out) = shown(&rule.sources);
         Self {
             rule_id: rule.id,
             line: rule.line,
             priority: rule.priority,
             action: rule.action.as_str(),
             rule: rule.text.to_string(),
-            users: texts(&rule.who.users),
-            groups: texts(&rule.who.groups),
-            destinations: shown.map(ToString::to_string).collect(),
-            destinations_left_out: rule.destinations.len().saturating_sub(SHOWN_MAX),
+            users,
+            users_left_out,
+            groups,
+            groups_left_out,
+            destinations,
+            destinations_left_out,
             ports: rule.ports.to_string(),
             commands: all
                 .into_iter()
                 .filter(|command| rule.commands.contains(*command))
                 .map(Command::as_str)
                 .collect(),
-            sources: rule.sources.iter().take(SHOWN_MAX).map(ToString::to_string).collect(),
+            sources,
+            sources_left_out,
             hours: rule.hours.to_string(),
             egress: rule.egress.as_deref().map(str::to_owned),
+            bandwidth: rule.bandwidth.as_deref().map(str::to_owned),
             hits: hits.hits,
             shadow_hits: hits.shadow_hits,
         }
     }
+}
+
+/// The first of a rule's list, and how many are left out.
+fn shown(list: &[impl ToString]) -> (Vec<String>, usize) {
+    let first = list.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    (first, list.len().saturating_sub(SHOWN_MAX))
 }
 
 impl Question {
@@ -385,6 +408,14 @@ const ADDRESSES_MAX: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_any_length_is_shown_as_far_as_it_fits_with_the_number_of_the_rest() {
+        let names: Vec<Box<str>> = (0..320_000).map(|number| number.to_string().into()).collect();
+        let (first, left_out) = shown(&names);
+        assert_eq!((first.len(), left_out), (SHOWN_MAX, 320_000 - SHOWN_MAX));
+        assert_eq!(shown(&names[..SHOWN_MAX]).1, 0);
+    }
 
     #[test]
     fn the_status_tells_whether_to_mend_the_files_to_come_again_or_to_look_at_the_log() {

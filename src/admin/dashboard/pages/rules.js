@@ -147,9 +147,10 @@ function row(rule) {
 function conditions(rule) {
   const some = (name, list, more) => list.length > 0
     && `${name} ${list.slice(0, 4).join(", ")}${list.length + (more ?? 0) > 4 ? ` and ${whole(list.length + (more ?? 0) - 4)} more` : ""}`;
-  return [some("users", rule.users), some("groups", rule.groups), some("to", rule.destinations, rule.destinations_left_out),
+  return [some("users", rule.users, rule.users_left_out), some("groups", rule.groups, rule.groups_left_out), some("to", rule.destinations, rule.destinations_left_out),
     rule.ports !== "any" && `ports ${rule.ports}`, rule.commands.length < 3 && rule.commands.join(", ").replaceAll("_", " "),
-    some("from", rule.sources), rule.hours !== "any" && `at ${rule.hours}`, rule.egress && `out by ${rule.egress}`].filter(Boolean).join(" · ");
+    some("from", rule.sources, rule.sources_left_out), rule.hours !== "any" && `at ${rule.hours}`, rule.egress && `out by ${rule.egress}`,
+    rule.bandwidth && `no faster than ${rule.bandwidth}`].filter(Boolean).join(" · ");
 }
 
 /** What is decided about the request, and then about each address. */
