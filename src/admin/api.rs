@@ -114,8 +114,8 @@ impl Api {
             Route::Explain => self.explain(request),
             Route::Reload => self.reload(request),
             Route::Events(_) => self.events(request),
-            Route::Quotas => self.quotas(),
-            Route::Bans => self.bans(),
+            Route::Quotas(query) => self.quotas(request, query),
+            Route::Bans(query) => self.bans(request, query),
             Route::LiftBan(address) => self.lift_ban(request, *address),
         }
     }

@@ -7,15 +7,21 @@ use utoipa::ToSchema;
 
 use super::api::Api;
 use super::openapi::Address;
+use super::page::BanCursor;
 use super::reply::ApiReply;
 use super::request::ApiRequest;
+use super::route::BansQuery;
 use crate::clock;
+use crate::stats::{Best, Order};
 
 /// Banned addresses.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Bans {
-    /// Those that end first come first; a part of them, where there are many.
+    /// Those that end first come first.
     data: Vec<OneBan>,
+    /// Where to go on; `null` when nothing is left.
+    #[schema(required)]
+    next_cursor: Option<String>,
     /// All that are banned.
     total: usize,
 }
@@ -43,15 +49,30 @@ pub(super) struct Lifted {
 
 impl Api {
     /// `GET /api/bans`
-    pub(super) fn bans(&self) -> ApiReply {
-        let bans = self.admission.bans().list(clock::mono());
-        let total = bans.len();
-        let data = bans.into_iter().take(BANS_MAX).map(|ban| OneBan {
+    pub(super) fn bans(&self, request: &ApiRequest, query: &BansQuery) -> ApiReply {
+        let limit = query.limit as usize;
+        // One more than the page has, to know whether it is the last.
+        let mut best = Best::new(Order::Ascending, query.cursor, limit + 1);
+        let mut total = 0;
+        self.admission.bans().each(clock::mono(), |ban| {
+            total += 1;
+            best.push(BanCursor { until_ms: ban.until_ms, address: ban.address }, ban);
+        });
+        let mut page = best.into_sorted();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|(cursor, _)| cursor.encode());
+        let data = page.iter().map(|(_, ban)| OneBan {
             address: ban.address,
             failures: ban.failures,
             until: clock::rfc3339(ban.until_ms),
         });
-        ApiReply::json(&Bans { data: data.collect(), total })
+        let data = data.collect();
+        ApiReply::json(&Bans { data, next_cursor: next.clone(), total }).with_next(
+            request,
+            "cursor",
+            next.as_deref(),
+        )
     }
 
     /// `DELETE /api/bans/{address}`
@@ -64,5 +85,5 @@ impl Api {
     }
 }
 
-/// Bans that are listed at most.
-const BANS_MAX: usize = 10_000;
+#[cfg(test)]
+mod tests;

@@ -48,14 +48,15 @@ pub use api::Api;
 pub use dashboard::Asset;
 pub use events::{EventsQuery, Topic};
 pub use gate::{GateCounters, Limits, Refusal, head};
-pub use page::{Cursor, HistoryCursor, Sort, SortKey};
+pub use page::{BanCursor, Cursor, HistoryCursor, QuotaCursor, Sort, SortKey};
 pub use policy::{NotReloaded, Reload, Reloaded};
 #[cfg(feature = "metrics")]
 pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
 pub use route::{
-    ActiveQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Route, RulesQuery, StatsQuery,
+    ActiveQuery, BansQuery, Bounds, HistoryRequest, MinutesQuery, Miss, QuotasQuery, Route,
+    RulesQuery, StatsQuery,
 };
 pub use server::{Admin, Handler, Options, Service};
 pub use terminate::Posts;

@@ -3,8 +3,11 @@
 //! A cursor is opaque to clients: hexadecimal digits of a version, the order, and what the last row
 //! of a page is sorted by. It names no offset, so rows that come and go before it move nothing.
 
+mod limits;
+
 use std::fmt::Write;
 
+pub use self::limits::{BanCursor, QuotaCursor};
 use crate::session::SessionId;
 use crate::stats::{Order, Place};
 

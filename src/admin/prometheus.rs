@@ -127,7 +127,7 @@ impl Sources {
             gauge(
                 "rustsocks_bans",
                 "Addresses that are banned now after too many wrong passwords.",
-                bans.list(clock::mono()).len() as f64,
+                bans.count(clock::mono()) as f64,
             ),
             counter(
                 "rustsocks_bans_total",

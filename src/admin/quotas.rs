@@ -1,19 +1,28 @@
 //! `/api/quotas`: what has been used of each quota in its running period.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::api::Api;
+use super::page::QuotaCursor;
 use super::reply::ApiReply;
+use super::request::ApiRequest;
+use super::route::QuotasQuery;
 use crate::clock;
 use crate::limit::QuotaState;
+use crate::stats::{Best, Order};
 
 /// Quotas.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Quotas {
-    /// By name, then by user; a part of them, where there are many.
+    /// By name, then by user.
     data: Vec<OneQuota>,
-    /// All that there are.
+    /// Where to go on; `null` when nothing is left.
+    #[schema(required)]
+    next_cursor: Option<String>,
+    /// All that there are, or that the user has.
     total: usize,
 }
 
@@ -75,13 +84,31 @@ impl From<QuotaState> for OneQuota {
 
 impl Api {
     /// `GET /api/quotas`
-    pub(super) fn quotas(&self) -> ApiReply {
-        let quotas = self.admission.limits().quotas(clock::utc_ms());
-        let total = quotas.len();
-        let data = quotas.into_iter().take(QUOTAS_MAX).map(OneQuota::from).collect();
-        ApiReply::json(&Quotas { data, total })
+    pub(super) fn quotas(&self, request: &ApiRequest, query: &QuotasQuery) -> ApiReply {
+        let limit = query.limit as usize;
+        // One more than the page has, to know whether it is the last.
+        let mut best = Best::new(Order::Ascending, query.cursor.clone(), limit + 1);
+        let mut total = 0;
+        self.admission.limits().each_quota(clock::utc_ms(), |quota| {
+            if query.user.is_some() && query.user.as_deref() != quota.user.as_deref() {
+                return;
+            }
+            total += 1;
+            let (name, user) = (Arc::clone(&quota.terms.name), quota.user.clone());
+            best.push(QuotaCursor { quota: name, user }, quota);
+        });
+        let mut page = best.into_sorted();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|(cursor, _)| cursor.encode());
+        let data = page.into_iter().map(|(_, quota)| OneQuota::from(quota)).collect();
+        ApiReply::json(&Quotas { data, next_cursor: next.clone(), total }).with_next(
+            request,
+            "cursor",
+            next.as_deref(),
+        )
     }
 }
 
-/// Quotas that are listed at most.
-const QUOTAS_MAX: usize = 10_000;
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@
 //! one in `Route::need`.
 
 mod history;
+mod limits;
 mod minutes;
 mod query;
 
 pub use self::history::HistoryRequest;
 pub(super) use self::history::STATUSES;
+pub use self::limits::{BansQuery, QuotasQuery};
 pub(super) use self::minutes::LIMIT_MAX as MINUTES_MAX;
 pub use self::minutes::MinutesQuery;
 use std::net::IpAddr;
@@ -59,9 +61,9 @@ pub enum Route {
     /// `GET /api/events`.
     Events(EventsQuery),
     /// `GET /api/quotas`.
-    Quotas,
+    Quotas(QuotasQuery),
     /// `GET /api/bans`.
-    Bans,
+    Bans(BansQuery),
     /// `DELETE /api/bans/{address}`.
     LiftBan(IpAddr),
 }
@@ -164,8 +166,8 @@ impl Route {
             Place::Explain => Self::Explain,
             Place::Reload => Self::Reload,
             Place::Events => Self::Events(events(&mut parameters)?),
-            Place::Quotas => Self::Quotas,
-            Place::Bans => Self::Bans,
+            Place::Quotas => Self::Quotas(QuotasQuery::take(&mut parameters)?),
+            Place::Bans => Self::Bans(BansQuery::take(&mut parameters)?),
             Place::Ban(address) => Self::LiftBan(address),
         };
         parameters.finish()?;
@@ -186,8 +188,8 @@ impl Route {
             | Self::Rules(_)
             | Self::Explain
             | Self::Events(_)
-            | Self::Quotas
-            | Self::Bans => Need::Reading,
+            | Self::Quotas(_)
+            | Self::Bans(_) => Need::Reading,
             Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload | Self::LiftBan(_) => {
                 Need::Changing
             }

@@ -158,18 +158,22 @@ impl Bans {
         MayCheck::Yes(check)
     }
 
-    /// Those who are banned.
-    #[must_use]
-    pub fn list(&self, now: Instant) -> Vec<Ban> {
+    /// Shows those who are banned, in no order, while nobody else gets at them.
+    pub fn each(&self, now: Instant, show: impl FnMut(Ban)) {
         let by_block = self.by_block.lock();
         let banned = by_block.iter().filter_map(|(address, entry)| {
             let (until, until_ms) = entry.banned?;
             (now < until).then_some(Ban { address: *address, failures: entry.failures, until_ms })
         });
-        let mut banned: Vec<Ban> = banned.collect();
-        drop(by_block);
-        banned.sort_unstable_by_key(|ban| (ban.until_ms, ban.address));
-        banned
+        banned.for_each(show);
+    }
+
+    /// How many are banned.
+    #[must_use]
+    pub fn count(&self, now: Instant) -> usize {
+        let mut count = 0;
+        self.each(now, |_| count += 1);
+        count
     }
 
     /// Lifts the ban of an address and forgets its failures; whether there was one.
@@ -304,6 +308,12 @@ mod tests {
         }
     }
 
+    fn list(bans: &Bans, now: Instant) -> Vec<Ban> {
+        let mut banned = Vec::new();
+        bans.each(now, |ban| banned.push(ban));
+        banned
+    }
+
     fn later(now: Now, seconds: u64) -> Now {
         Now { mono: now.mono + Duration::from_secs(seconds), ..now }
     }
@@ -318,9 +328,10 @@ mod tests {
         assert!(bans.is_banned(client, now.mono) && !bans.is_banned(other, now.mono));
         assert!(matches!(bans.check(client, TERMS, now.mono), MayCheck::Banned));
         let until_ms = now.utc_ms + 60_000;
-        assert_eq!(bans.list(now.mono), [Ban { address: client, failures: 3, until_ms }]);
+        assert_eq!(list(&bans, now.mono), [Ban { address: client, failures: 3, until_ms }]);
         let over = later(now, 60);
-        assert_eq!(bans.list(over.mono), []);
+        assert_eq!(list(&bans, over.mono), []);
+        assert_eq!((bans.count(now.mono), bans.count(over.mono)), (1, 0));
         assert!(!bans.is_banned(client, over.mono));
         assert!(!fail(&bans, client, over), "it begins anew");
         assert_eq!((bans.made(), bans.banned.load(Relaxed)), (1, 0));

@@ -282,24 +282,28 @@ impl Limits {
     /// All quotas as they stand at this moment, sorted by name and user.
     #[must_use]
     pub fn quotas(&self, utc_ms: i64) -> Vec<QuotaState> {
-        let terms = self.terms();
-        let usages: Vec<_> = self.usages.lock().values().cloned().collect();
-        let mut states: Vec<_> = usages
-            .into_iter()
-            .filter_map(|usage| {
-                let quota = terms.quotas.iter().find(|quota| quota.is_of(usage.subject()))?;
-                let number = quota.period.number(utc_ms);
-                Some(QuotaState {
-                    terms: quota.clone(),
-                    user: usage.subject().user.clone(),
-                    start_ms: quota.period.start_ms(number),
-                    end_ms: quota.period.start_ms(number + 1),
-                    used: usage.used(utc_ms),
-                })
-            })
-            .collect();
+        let mut states = Vec::new();
+        self.each_quota(utc_ms, |quota| states.push(quota));
         states.sort_unstable_by(|a, b| (&a.terms.name, &a.user).cmp(&(&b.terms.name, &b.user)));
         states
+    }
+
+    /// Shows all quotas as they stand at this moment, in no order.
+    pub fn each_quota(&self, utc_ms: i64, mut show: impl FnMut(QuotaState)) {
+        let terms = self.terms();
+        let usages: Vec<_> = self.usages.lock().values().cloned().collect();
+        for usage in usages {
+            let quota = terms.quotas.iter().find(|quota| quota.is_of(usage.subject()));
+            let Some(quota) = quota else { continue };
+            let number = quota.period.number(utc_ms);
+            show(QuotaState {
+                terms: quota.clone(),
+                user: usage.subject().user.clone(),
+                start_ms: quota.period.start_ms(number),
+                end_ms: quota.period.start_ms(number + 1),
+                used: usage.used(utc_ms),
+            });
+        }
     }
 
     /// What quotas have come to since this was asked last.

@@ -295,10 +295,14 @@ fn policy(schemas: &mut Schemas) -> Vec<Operation> {
         },
         Operation {
             summary: "What has been used of each quota in its running period",
+            parameters: take::quotas(),
+            paged: true,
             ..Operation::get("/api/quotas", "quotas", POLICY, Answer::Json(schemas.of::<Quotas>()))
         },
         Operation {
             summary: "Addresses that are banned after too many wrong passwords",
+            parameters: take::bans(),
+            paged: true,
             ..Operation::get("/api/bans", "bans", POLICY, Answer::Json(schemas.of::<Bans>()))
         },
         Operation {

@@ -69,6 +69,18 @@ pub(super) fn rules() -> Vec<Value> {
     vec![limit(LIMIT, LIMIT_MAX), query("cursor", "A `next_cursor`.", place)]
 }
 
+pub(super) fn quotas() -> Vec<Value> {
+    vec![
+        query("user", "Only what this user has for himself.", name()),
+        limit(LIMIT, LIMIT_MAX),
+        cursor(QUOTA_CURSOR, "A `next_cursor`."),
+    ]
+}
+
+pub(super) fn bans() -> Vec<Value> {
+    vec![limit(LIMIT, LIMIT_MAX), cursor(BAN_CURSOR, "A `next_cursor`.")]
+}
+
 pub(super) fn stats(bounds: &Bounds) -> Vec<Value> {
     let Bounds { window_hours, window_hours_max } = *bounds;
     vec![
@@ -154,6 +166,10 @@ const LIVE_CURSOR: &str =
     "^010[0-6]0[01][0-9a-f]{32}(00[0-9a-f]{16}|01([2-6][0-9a-f]|7[0-9a-e])+)$";
 /// Version, order, start and row.
 const HISTORY_CURSOR: &str = "^020[01][0-9a-f]{32}$";
+/// Version, the name of a quota, and a user where it has one.
+const QUOTA_CURSOR: &str = "^03([2-6][0-9a-f]|7[0-9a-e])*00(00|01([2-6][0-9a-f]|7[0-9a-e])*)$";
+/// Version, end, and an address of either kind.
+const BAN_CURSOR: &str = "^04[0-9a-f]{16}(04[0-9a-f]{8}|06[0-9a-f]{32})$";
 /// Any text without control characters.
 const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
 /// A name or an IPv4 address with a port or without, IPv6 in brackets with one, or plainly without.

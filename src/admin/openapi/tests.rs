@@ -41,8 +41,8 @@ fn template(route: &Route) -> &'static str {
         Route::Explain => "/api/acl/explain",
         Route::Reload => "/api/admin/reload",
         Route::Events(_) => "/api/events",
-        Route::Quotas => "/api/quotas",
-        Route::Bans => "/api/bans",
+        Route::Quotas(_) => "/api/quotas",
+        Route::Bans(_) => "/api/bans",
         Route::LiftBan(_) => "/api/bans/{address}",
     }
 }

@@ -11,18 +11,24 @@ import { poll } from "../poll.js";
 export const title = "Limits";
 
 const EVERY_MS = 3000;
-const BANS_MAX = 200;
-const QUOTAS_MAX = 200;
+const TYPING_MS = 350;
+const LIMIT = 200;
 const COLOURS = { ok: "c-good", warned: "c-warn", exhausted: "c-bad" };
 const PERIODS = { hour: "an hour", day: "a day", week: "a week", month: "a month" };
 
 export function mount(place) {
-  let described = null;
   const note = h("span", { class: "note" });
   const bans = h("div");
   const quotas = h("div");
-  const quotaCard = h("section", { class: "card", hidden: true }, h("header", null, h("h2", null, "Quotas"),
-    h("span", { class: "note" }, "of the running period")), quotas);
+  const user = h("input", { name: "user", placeholder: "alice", "aria-label": "Quotas of the user", spellcheck: "false",
+    autocomplete: "off", autocapitalize: "off", oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => stops[1].now(), TYPING_MS);
+    } });
+  let typing = null;
+  const quotaCard = h("section", { class: "card" }, h("header", null, h("h2", null, "Quotas"),
+    h("span", { class: "note" }, "of the running period")),
+  h("div", { class: "toolbar" }, h("div", { class: "fields" }, h("label", { class: "field" }, "User", user))), quotas);
   place.append(
     h("div", { class: "page-head" }, h("h1", null, title), note),
     h("section", { class: "card" }, h("header", null, h("h2", null, "Banned addresses"),
@@ -30,46 +36,37 @@ export function mount(place) {
     quotaCard);
 
   const lift = async (ban) => { if (await liftBan(ban.address)) stops[0].now(); };
-  const ask = (path, into, show) => poll(EVERY_MS, async (signal) => {
+  const ask = (path, params, into, show) => poll(EVERY_MS, async (signal) => {
     try {
-      show(await get(path, {}, signal));
+      show(await get(path, { limit: LIMIT, ...params() }, signal));
     } catch (error) {
       if (!signal.aborted && !error.isForBanner) into.replaceChildren(empty("Not to be had", error.message));
       throw error;
     }
   });
   const stops = [
-    ask("/api/bans", bans, (page) => {
+    ask("/api/bans", () => ({}), bans, (page) => {
       say(note, page.total === 0 ? "" : `${whole(page.total)} banned`);
       bans.replaceChildren(page.total === 0
         ? empty("Nobody is banned", "An address that tries too many wrong passwords is shut out for a while: ",
           h("code", null, "auth.max_failures"), " and ", h("code", null, "auth.ban_secs"), ".")
         : banTable(page, lift));
     }),
-    poll(EVERY_MS, async (signal) => {
-      // A proxy without quotas has no such path, and says so in its description.
-      described ??= Boolean((await get("/openapi.json", {}, signal)).paths["/api/quotas"]);
-      if (!described) return;
-      try {
-        const page = await get("/api/quotas", {}, signal);
-        quotas.replaceChildren(page.total === 0
-          ? empty("There are no quotas", "They are set in the configuration, in ", h("code", null, "[limits]"), ".")
-          : quotaTable(page));
-        quotaCard.hidden = false;
-      } catch (error) {
-        if (!signal.aborted && !error.isForBanner) {
-          quotas.replaceChildren(empty("Not to be had", error.message));
-          quotaCard.hidden = false;
-        }
-        throw error;
-      }
+    ask("/api/quotas", () => ({ user: user.value.trim() }), quotas, (page) => {
+      const none = user.value.trim()
+        ? empty("This user has no quota of their own", "What all have together is no user's.")
+        : empty("There are no quotas", "They are set in the configuration, in ", h("code", null, "[limits]"), ".");
+      quotas.replaceChildren(page.total === 0 ? none : quotaTable(page));
     }),
   ];
-  return { update: () => {}, unmount: () => stops.forEach((stop) => stop()) };
+  return { update: () => {}, unmount: () => {
+    clearTimeout(typing);
+    stops.forEach((stop) => stop());
+  } };
 }
 
 function banTable(page, lift) {
-  const rows = page.data.slice(0, BANS_MAX).map((ban) => {
+  const rows = page.data.map((ban) => {
     const left = Math.max((Date.parse(ban.until) - serverNow()) / 1000, 0);
     return h("tr", null,
       h("td", { class: "mono" }, h("a", { href: link("history", { source: ban.address }) }, ban.address)),
@@ -84,7 +81,7 @@ function banTable(page, lift) {
 }
 
 function quotaTable(page) {
-  const rows = page.data.slice(0, QUOTAS_MAX).map((quota) => {
+  const rows = page.data.map((quota) => {
     const share = quota.limit_bytes === 0 ? 1 : Math.min(quota.used_bytes / quota.limit_bytes, 1);
     const bar = h("span", { class: COLOURS[quota.state] ?? "c-quiet" });
     bar.style.width = `${share * 100}%`;
