@@ -11,8 +11,8 @@ use super::policy::Reload;
 use super::prometheus::Exposition;
 use super::reply::ApiReply;
 use super::request::ApiRequest;
-use super::route::{Bounds, Route};
-use super::server::{Handler, Service};
+use super::route::{Bounds, Pace, Route};
+use super::server::{Handler, Service, Slow};
 use super::terminate::Posts;
 use crate::limit::Admission;
 use crate::policy::InForce;
@@ -77,8 +77,28 @@ impl Api {
                 Box::new(move || api.health_json())
             },
         };
+        let slow: Slow = {
+            let api = Arc::clone(&api);
+            Arc::new(move |request| api.is_slow(request))
+        };
         let handler: Handler = Arc::new(move |request| api.answer(request));
-        Service { handler, events: Some(source) }
+        Service { handler, slow, events: Some(source) }
+    }
+
+    /// Whether the answer may take long. Who is turned away is so at once.
+    fn is_slow(&self, request: &ApiRequest) -> bool {
+        let query = request.query.as_deref();
+        let Ok(route) = Route::of(request.method, &request.path, query, &self.bounds) else {
+            return false;
+        };
+        let wait = match route.pace() {
+            Pace::Quick => false,
+            Pace::Slow => true,
+            Pace::SlowUnlessAtHand(id) => {
+                self.table.find(id).is_none() && self.ledger.find_ended(id).is_none()
+            }
+        };
+        wait && self.access.check(route.need(), request.authorization.as_deref()).is_ok()
     }
 
     fn answer(&self, request: &ApiRequest) -> ApiReply {
@@ -134,3 +154,6 @@ impl Api {
         ApiReply::problem(404, "this binary was built without metrics")
     }
 }
+
+#[cfg(test)]
+mod tests;

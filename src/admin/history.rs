@@ -74,12 +74,7 @@ impl Api {
     }
 }
 
-/// Whether a path is that of a page of the history, which may be long to read and large to write.
-pub(super) fn is_page(path: &str) -> bool {
-    path == "/api/sessions/history" || path.starts_with("/api/users/")
-}
-
 /// The answer to who asks the history when enough do.
-pub(super) fn busy() -> ApiReply {
+fn busy() -> ApiReply {
     ApiReply::problem(503, &Unavailable::Busy.to_string()).with_header("Retry-After", "1")
 }

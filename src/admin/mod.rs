@@ -55,7 +55,7 @@ pub use prometheus::{Exposition, Sources};
 pub use reply::ApiReply;
 pub use request::{ApiRequest, Method};
 pub use route::{
-    ActiveQuery, BansQuery, Bounds, HistoryRequest, MinutesQuery, Miss, QuotasQuery, Route,
+    ActiveQuery, BansQuery, Bounds, HistoryRequest, MinutesQuery, Miss, Pace, QuotasQuery, Route,
     RulesQuery, StatsQuery,
 };
 pub use server::{Admin, Handler, Options, Service};

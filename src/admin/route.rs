@@ -1,7 +1,7 @@
 //! What is asked for: method, path and query to a [`Route`], or to why not. Pure.
 //!
-//! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`, and
-//! one in `Route::need`.
+//! A new path is a [`Place`]: a line in `Place::of`, one in `Place::allow`, one in `Route::of`, one in
+//! `Route::need`, and one in `Route::pace`.
 
 mod history;
 mod limits;
@@ -66,6 +66,17 @@ pub enum Route {
     Bans(BansQuery),
     /// `DELETE /api/bans/{address}`.
     LiftBan(IpAddr),
+}
+
+/// How long a request may take a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It is answered from memory.
+    Quick,
+    /// It waits: for the database, or for files to be read.
+    Slow,
+    /// It waits for the database, unless this session is in memory.
+    SlowUnlessAtHand(SessionId),
 }
 
 /// Which rules, in the order in which they are tried.
@@ -193,6 +204,31 @@ impl Route {
             Self::Terminate(_) | Self::TerminateAll(_) | Self::Reload | Self::LiftBan(_) => {
                 Need::Changing
             }
+        }
+    }
+}
+
+impl Route {
+    /// How long it may take a handler.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        match self {
+            Self::History(_) | Self::Minutes(_) | Self::Reload => Pace::Slow,
+            Self::Session(id) | Self::Terminate(id) => Pace::SlowUnlessAtHand(*id),
+            Self::Dashboard(_)
+            | Self::OpenApi
+            | Self::Health
+            | Self::Metrics
+            | Self::Resources
+            | Self::ActiveSessions(_)
+            | Self::TerminateAll(_)
+            | Self::Stats(_)
+            | Self::Rules(_)
+            | Self::Explain
+            | Self::Events(_)
+            | Self::Quotas(_)
+            | Self::Bans(_)
+            | Self::LiftBan(_) => Pace::Quick,
         }
     }
 }

@@ -14,25 +14,35 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::access::Hosts;
 use super::events::EventSource;
 use super::gate::{Bell, Gate, GateCounters, House, Limits, bump};
-use super::history;
 use super::leftovers::remove_leftovers;
 use super::reply::ApiReply;
 use super::request::{ApiRequest, Method};
+use super::route::{Bounds, Pace, Route};
 use super::socket::Inner;
 
 /// Answers a request. It runs on one of [`Limits::handlers`] threads, so several at once.
 pub type Handler = Arc<dyn Fn(&ApiRequest) -> ApiReply + Send + Sync>;
 
+/// Whether the answer to a request may take long.
+pub(super) type Slow = Arc<dyn Fn(&ApiRequest) -> bool + Send + Sync>;
+
 /// Who answers, and what whoever listens is told.
 pub struct Service {
     pub(super) handler: Handler,
+    /// Of what may take long a handler is always left out.
+    pub(super) slow: Slow,
     pub(super) events: Option<EventSource>,
 }
 
 impl From<Handler> for Service {
-    /// One that has no events to tell.
+    /// One that has no events to tell, and no session at hand.
     fn from(handler: Handler) -> Self {
-        Self { handler, events: None }
+        let slow: Slow = Arc::new(|request| {
+            let query = request.query.as_deref();
+            let route = Route::of(request.method, &request.path, query, &Bounds::default());
+            route.is_ok_and(|route| route.pace() != Pace::Quick)
+        });
+        Self { handler, slow, events: None }
     }
 }
 
@@ -71,7 +81,7 @@ impl Admin {
         options: Options,
         service: impl Into<Service>,
     ) -> io::Result<Self> {
-        let Service { handler, events } = service.into();
+        let Service { handler, slow, events } = service.into();
         let Options { limits, hosts, directory, counters } = options;
         let parent = directory.unwrap_or_else(runtime_directory);
         let removed = remove_leftovers(&parent);
@@ -92,6 +102,7 @@ impl Admin {
             let post = Post {
                 inner: Arc::clone(&inner),
                 handler: Arc::clone(&handler),
+                slow: Arc::clone(&slow),
                 counters: Arc::clone(&counters),
                 body_max: limits.body_max,
             };
@@ -165,6 +176,7 @@ impl Ending {
 struct Post {
     inner: Arc<Inner>,
     handler: Handler,
+    slow: Slow,
     counters: Arc<GateCounters>,
     body_max: usize,
 }
@@ -182,25 +194,36 @@ impl Post {
     fn answer(&self, mut request: tiny_http::Request) {
         let _work = self.inner.begin();
         let asked = read(&mut request, self.body_max);
-        // Held until the answer has been taken; there is none for who comes too many.
-        let page = asked.as_ref().is_ok_and(|asked| history::is_page(&asked.path));
-        let page = page.then(|| self.inner.begin_on_history());
+        // Held until the answer has been taken.
+        let mut slow = None;
         let reply = match asked {
-            Ok(_) if matches!(page, Some(None)) => {
-                bump(&self.counters.history_busy);
-                history::busy()
-            }
-            Ok(asked) => {
-                catch_unwind(AssertUnwindSafe(|| (self.handler)(&asked))).unwrap_or_else(|_| {
-                    bump(&self.counters.handler_panics);
-                    ApiReply::problem(500, "the server made a mistake; its log says more")
-                })
-            }
+            Ok(asked) => catch_unwind(AssertUnwindSafe(|| {
+                if (self.slow)(&asked) {
+                    slow = self.inner.begin_slow();
+                    if slow.is_none() {
+                        bump(&self.counters.history_busy);
+                        return busy();
+                    }
+                }
+                (self.handler)(&asked)
+            }))
+            .unwrap_or_else(|_| {
+                bump(&self.counters.handler_panics);
+                ApiReply::problem(500, "the server made a mistake; its log says more")
+            }),
             Err(_) => ApiReply::problem(400, "the body could not be read"),
         };
         // A client that has gone is no error of ours, and the gate counts what it wrote.
         request.respond(response(reply)).ok();
+        drop(slow);
     }
+}
+
+/// The answer to who asks for something that may take long when enough do.
+fn busy() -> ApiReply {
+    let text =
+        "nothing was done: as many requests as may be at once wait for the database or a reload";
+    ApiReply::problem(503, text).with_header("Retry-After", "1")
 }
 
 fn read(request: &mut tiny_http::Request, body_max: usize) -> io::Result<ApiRequest> {

@@ -25,8 +25,8 @@ pub(super) struct Inner {
     current: Mutex<Arc<Server>>,
     handlers: usize,
     busy: AtomicUsize,
-    /// Handlers at work on pages of the history.
-    on_history: AtomicUsize,
+    /// Handlers at work on what may take long.
+    on_slow: AtomicUsize,
     /// Until when nothing is said of another server: where descriptors lack, many are built.
     quiet_until: Mutex<Option<Instant>>,
     stopping: AtomicBool,
@@ -40,7 +40,7 @@ pub(super) struct Server {
     directory: PrivateDirectory,
 }
 
-/// A handler at work; see [`Inner::begin`] and [`Inner::begin_on_history`].
+/// A handler at work; see [`Inner::begin`] and [`Inner::begin_slow`].
 pub(super) struct Work<'a>(&'a AtomicUsize);
 
 impl Drop for Work<'_> {
@@ -57,10 +57,10 @@ impl Inner {
         counters: Arc<GateCounters>,
     ) -> io::Result<Self> {
         let current = Mutex::new(Arc::new(Server::new(&parent)?));
-        let (busy, on_history) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (busy, on_slow) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let stopping = AtomicBool::new(false);
         let quiet_until = Mutex::new(None);
-        Ok(Self { parent, current, handlers, busy, on_history, quiet_until, stopping, counters })
+        Ok(Self { parent, current, handlers, busy, on_slow, quiet_until, stopping, counters })
     }
 
     /// Where the server listens.
@@ -79,12 +79,12 @@ impl Inner {
         Work(&self.busy)
     }
 
-    /// The same for a page of the history, which may be large: not for the last handler, so that
-    /// health, metrics and what lives never wait for pages to be read, written out and taken.
-    pub(super) fn begin_on_history(&self) -> Option<Work<'_>> {
+    /// The same for what may take long: not for the last handler, so that health, metrics and what lives
+    /// never wait for the database, for a reload, or for a page to be taken.
+    pub(super) fn begin_slow(&self) -> Option<Work<'_>> {
         let more = |count| (count + 1 < self.handlers.max(2)).then_some(count + 1);
-        let begun = self.on_history.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        begun.is_ok().then(|| Work(&self.on_history))
+        let begun = self.on_slow.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        begun.is_ok().then(|| Work(&self.on_slow))
     }
 
     /// Whether a handler is at work.

@@ -56,7 +56,7 @@ pub struct GateCounters {
     pub accept_failures: AtomicU64,
     /// Times the server within was built anew.
     pub rebuilt: AtomicU64,
-    /// 503: as many questions about the history were asked as may be at once.
+    /// 503: as many requests as may be at once waited for the history or a reload.
     pub history_busy: AtomicU64,
     /// Pages of the history that were cut, and totals that were given up, by their time limit.
     pub history_cut: AtomicU64,

@@ -78,8 +78,8 @@ const WRITE_TOTAL: Duration = Duration::from_secs(60);
 const PARTING: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_millis(400);
-/// One more than questions about the history may take up, so that health, metrics and what lives
-/// never wait for SQL.
+/// One more than what may take long may take up ([`Pace`](crate::admin::Pace)), so that health, metrics
+/// and what lives never wait for SQL or for a reload.
 const HANDLERS: usize = 4;
 /// A quarter of the connections, so that there is always room for who asks once.
 const LISTENERS: usize = 8;

@@ -35,7 +35,11 @@ impl World {
             "/big" => ApiReply::text(vec![b'x'; BIG]),
             "/huge" => ApiReply::text(vec![b'x'; 5 * 1024 * 1024]),
             "/panic" => panic!("as asked"),
-            "/slow" | "/api/sessions/history" => {
+            "/slow"
+            | "/api/sessions/history"
+            | "/api/sessions/%68istory"
+            | "/api/%75sers/x/sessions"
+            | "/api/admin/reload" => {
                 begin.send(()).unwrap();
                 released.recv_timeout(PATIENCE).ok();
                 ApiReply::text("slow")
@@ -344,18 +348,27 @@ fn a_slow_handler_is_a_504_for_its_client_alone() {
 }
 
 #[test]
-fn pages_of_the_history_never_take_the_last_handler() {
+fn what_may_take_long_never_takes_the_last_handler_however_it_is_spelt() {
     let world = World::new(Limits::default());
-    let page = "GET /api/sessions/history HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let reading: Vec<TcpStream> =
-        (1..Limits::default().handlers).map(|_| world.send(page)).collect();
+    let lines = [
+        "POST /api/admin/reload",
+        "GET /api/sessions/%68istory",
+        "GET /api/%75sers/x/sessions",
+        "GET /api/sessions/history",
+    ];
+    let requests = lines.map(|line| format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let page = &*requests[3];
+    let some = requests.iter().take(Limits::default().handlers - 1);
+    let reading: Vec<TcpStream> = some.map(|request| world.send(request)).collect();
     for _ in &reading {
         world.begun.recv_timeout(PATIENCE).unwrap();
     }
-    let refused = world.ask(page);
-    assert_eq!(status(&refused), 503);
-    assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
-    assert_eq!(load(&world.counters.history_busy), 1);
+    for request in &requests {
+        let refused = world.ask(request);
+        assert_eq!(status(&refused), 503);
+        assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+    }
+    assert_eq!(load(&world.counters.history_busy), 4);
     world.assert_alive();
     for socket in reading {
         world.release.send(()).unwrap();

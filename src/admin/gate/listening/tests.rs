@@ -38,7 +38,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let options = Options { limits, counters: Arc::clone(&counters), ..Options::default() };
-        let service = Service { handler, events: Some(events) };
+        let service = Service { events: Some(events), ..handler.into() };
         let admin = Some(Admin::start(vec![listener], options, service).unwrap());
         Self { admin, at, counters, news }
     }
