@@ -74,11 +74,12 @@ pub(super) struct Event {
 
 impl Event {
     /// Something happened to a session.
-    pub(super) fn of(item: NewsItem, number: u64, node: &str) -> Self {
+    pub(super) fn of(item: NewsItem, node: &str) -> Self {
         let record = Record::of(&item.session, node);
         // A record holds nothing that JSON cannot.
         let data = serde_json::to_string(&record).unwrap_or_default();
-        let text = format!("event: {}\nid: {number}\ndata: {data}\n\n", item.kind.as_str());
+        // Without an `id`: it would promise whoever connects anew to be told what passed meanwhile.
+        let text = format!("event: {}\ndata: {data}\n\n", item.kind.as_str());
         Self { topic: Some(Topic::Session(item.kind)), about: Some(item), text }
     }
 

@@ -48,8 +48,6 @@ pub(super) struct Gate {
     health_at: Instant,
     /// What was told of it last.
     health: String,
-    /// Events told so far.
-    told: u64,
 }
 
 /// What a gate knows of the house that it stands before.
@@ -123,7 +121,6 @@ impl Gate {
             tell_at: now,
             health_at: now,
             health: String::new(),
-            told: 0,
         };
         Ok((gate, bell))
     }
@@ -305,45 +302,56 @@ impl Gate {
         if now < self.tell_at || !self.is_listened_to() {
             return;
         }
-        self.tell_at = now + BETWEEN_TELLINGS;
+        self.tell_at = now + self.tell_news(now);
         let Some(source) = &self.events else { return };
-        let around = Surroundings {
-            registry: self.poll.registry(),
-            inner: &self.inner,
-            limits: &self.limits,
-            hosts: &self.hosts,
-            counters: &self.counters,
-            events: Some(source),
-            scratch: &mut self.scratch,
-        };
-        let mut tell = |event: &Event| {
-            self.clients.iter_mut().flatten().for_each(|client| client.hear(event, now, &around));
-        };
-        // As many as can wait: whoever tells at the same time does not keep us here.
-        for _ in 0..NEWS_MAX {
-            let Some(item) = source.news.take() else { break };
-            self.told += 1;
-            tell(&Event::of(item, self.told, &source.node));
-        }
+        let missed = source.news.take_missed();
         if now >= self.health_at {
             self.health_at = now + BETWEEN_HEALTHS;
             let health = (source.health)();
-            if health != self.health {
-                // The first look only finds out what there is to compare with.
-                if !self.health.is_empty() {
-                    tell(&Event::health(&health));
-                }
-                self.health = health;
+            // The first look only finds out what there is to compare with.
+            if health != self.health && !self.health.is_empty() {
+                self.hear(&Event::health(&health), now);
             }
+            self.health = health;
         }
-        match source.news.take_missed() {
-            0 => {}
-            missed => {
-                self.clients.iter_mut().flatten().for_each(|client| client.miss(missed, &around));
+        if missed > 0 {
+            let counters = &self.counters;
+            self.clients.iter_mut().flatten().for_each(|client| client.miss(missed, counters));
+        }
+        self.attend_listeners(now, |_| true);
+    }
+
+    /// Takes what waits, and hands it on as fast as it is taken; answers when to come again.
+    fn tell_news(&mut self, now: Instant) -> Duration {
+        let limits = self.limits;
+        // As many as can wait: whoever tells at the same time does not keep us here.
+        for _ in 0..NEWS_MAX {
+            if self.clients.iter().flatten().any(|client| client.is_laden(&limits)) {
+                self.attend_listeners(now, |client| client.is_laden(&limits));
             }
+            // What one who has kept up has no room for waits a moment, where all can hear it then.
+            if self.clients.iter_mut().flatten().any(|client| client.holds(now, &limits)) {
+                return WHILE_HELD;
+            }
+            let Some(source) = &self.events else { break };
+            let Some(item) = source.news.take() else { break };
+            let event = Event::of(item, &source.node);
+            self.hear(&event, now);
         }
+        BETWEEN_TELLINGS
+    }
+
+    fn hear(&mut self, event: &Event, now: Instant) {
+        let (limits, counters) = (&self.limits, &self.counters);
+        self.clients.iter_mut().flatten().for_each(|it| it.hear(event, now, limits, counters));
+    }
+
+    fn attend_listeners(&mut self, now: Instant, which: impl Fn(&Client) -> bool) {
         for slot in 0..self.clients.len() {
-            if matches!(self.clients.get(slot), Some(Some(client)) if client.is_listening()) {
+            if let Some(Some(client)) = self.clients.get(slot)
+                && client.is_listening()
+                && which(client)
+            {
                 self.attend(slot, |client, around| client.advance(now, around));
             }
         }
@@ -395,6 +403,8 @@ const ACCEPTS_PER_TURN: usize = 8;
 const EVENTS: usize = 128;
 /// How late an event may come for want of a reason to look.
 const BETWEEN_TELLINGS: Duration = Duration::from_millis(100);
+/// The same while somebody is to make room.
+const WHILE_HELD: Duration = Duration::from_millis(5);
 const BETWEEN_HEALTHS: Duration = Duration::from_secs(1);
 const SCRATCH: usize = 64 * 1024;
 

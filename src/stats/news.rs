@@ -110,6 +110,12 @@ impl News {
         self.receiver.try_recv().ok()
     }
 
+    /// How many items nobody has taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+
     /// How many items found no room since this was asked last.
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Relaxed)

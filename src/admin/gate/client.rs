@@ -299,11 +299,31 @@ impl Client {
     }
 
     /// Puts an event before a client that listens.
-    pub(super) fn hear(&mut self, event: &Event, now: Instant, around: &Surroundings<'_>) {
+    pub(super) fn hear(
+        &mut self,
+        event: &Event,
+        now: Instant,
+        limits: &Limits,
+        counters: &GateCounters,
+    ) {
         if let Stage::Listening(listening) = &mut self.stage
-            && !listening.hear(event, now, around.limits)
+            && !listening.hear(event, now, limits)
         {
-            bump(&around.counters.events_missed);
+            bump(&counters.events_missed);
+        }
+    }
+
+    /// Whether it listens, and so much waits for it that it is to be written at once.
+    pub(super) fn is_laden(&self, limits: &Limits) -> bool {
+        matches!(&self.stage, Stage::Listening(listening) if listening.is_laden(limits))
+    }
+
+    /// Whether it listens, has kept up so far, and has no room now.
+    pub(super) fn holds(&mut self, now: Instant, limits: &Limits) -> bool {
+        if let Stage::Listening(listening) = &mut self.stage {
+            listening.holds(now, limits)
+        } else {
+            false
         }
     }
 
@@ -312,11 +332,12 @@ impl Client {
         matches!(self.stage, Stage::Listening(_))
     }
 
-    /// So many events are lost to a client that listens.
-    pub(super) fn miss(&mut self, count: u64, around: &Surroundings<'_>) {
-        if let Stage::Listening(listening) = &mut self.stage {
-            listening.miss(count);
-            around.counters.events_missed.fetch_add(count, Ordering::Relaxed);
+    /// So many events about sessions are lost to a client that listens to them.
+    pub(super) fn miss(&mut self, count: u64, counters: &GateCounters) {
+        if let Stage::Listening(listening) = &mut self.stage
+            && listening.miss(count)
+        {
+            counters.events_missed.fetch_add(count, Ordering::Relaxed);
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Limits {
     pub listeners: usize,
     /// Octets that may wait for one listener.
     pub listener_max: usize,
+    /// How long all wait for a listener that has kept up so far to have room again.
+    pub listener_hold: Duration,
     /// After which a listener that has nothing to hear is told that we are still there.
     pub listener_beat: Duration,
 }
@@ -60,6 +62,7 @@ impl Default for Limits {
             handlers: HANDLERS,
             listeners: LISTENERS,
             listener_max: LISTENER_MAX,
+            listener_hold: LISTENER_HOLD,
             listener_beat: LISTENER_BEAT,
         }
     }
@@ -84,4 +87,6 @@ const HANDLERS: usize = 4;
 /// A quarter of the connections, so that there is always room for who asks once.
 const LISTENERS: usize = 8;
 const LISTENER_MAX: usize = 256 * 1024;
+/// So long as the way from the writer holds what happens meanwhile on a busy proxy.
+const LISTENER_HOLD: Duration = Duration::from_millis(250);
 const LISTENER_BEAT: Duration = Duration::from_secs(15);

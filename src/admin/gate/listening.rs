@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::limits::Limits;
-use crate::admin::events::{Event, EventsQuery};
+use crate::admin::events::{Event, EventsQuery, Topic};
 use crate::stats::Follower;
 
 pub(super) struct Listening {
@@ -16,6 +16,8 @@ pub(super) struct Listening {
     sent: usize,
     /// Events that found no room, and of which nothing was said yet.
     missed: u64,
+    /// Since when there has been no room without a break.
+    full_since: Option<Instant>,
     /// Since when something has been waiting without a break.
     behind_since: Option<Instant>,
     /// When anything was written last.
@@ -54,6 +56,7 @@ impl Listening {
             buffer: HEAD.to_vec(),
             sent: 0,
             missed: 0,
+            full_since: None,
             behind_since: Some(now),
             progress: now,
             ends_at,
@@ -69,22 +72,50 @@ impl Listening {
         if !event.is_for(&self.query) {
             return true;
         }
-        let room = limits.listener_max.saturating_sub(self.buffer.len() - self.sent);
-        if room < event.text.len() + NOTICE_MAX {
+        if self.room(limits) < event.text.len() + NOTICE_MAX {
             self.missed += 1;
             return false;
         }
-        if self.missed > 0 {
-            let notice = Event::missed(std::mem::take(&mut self.missed));
-            self.put(&notice.text, now);
-        }
+        self.confess(now);
         self.put(&event.text, now);
         true
     }
 
-    /// So many were missed before they came to this listener.
-    pub(super) const fn miss(&mut self, count: u64) {
-        self.missed += count;
+    /// So many events about sessions were missed before they came to this listener. Answers whether it
+    /// would have heard of them.
+    pub(super) fn miss(&mut self, count: u64) -> bool {
+        let wanted = self.query.only != Some(Topic::Health);
+        self.missed += if wanted { count } else { 0 };
+        wanted
+    }
+
+    /// Says how many were missed, if any were.
+    fn confess(&mut self, now: Instant) {
+        if self.missed > 0 {
+            let notice = Event::missed(std::mem::take(&mut self.missed));
+            self.put(&notice.text, now);
+        }
+    }
+
+    const fn room(&self, limits: &Limits) -> usize {
+        limits.listener_max.saturating_sub(self.buffer.len() - self.sent)
+    }
+
+    /// Whether so much waits that it is better written than added to.
+    pub(super) const fn is_laden(&self, limits: &Limits) -> bool {
+        self.room(limits) < limits.listener_max / 2
+    }
+
+    /// Whether others are to wait until it has room again: not for long, and not anew before it has
+    /// caught up by half.
+    pub(super) fn holds(&mut self, now: Instant, limits: &Limits) -> bool {
+        if !self.is_laden(limits) {
+            self.full_since = None;
+        } else if self.room(limits) < EVENT_MAX.min(limits.listener_max / 4) {
+            let since = *self.full_since.get_or_insert(now);
+            return now < since + limits.listener_hold;
+        }
+        false
     }
 
     fn put(&mut self, text: &str, now: Instant) {
@@ -107,7 +138,12 @@ impl Listening {
         if !self.is_there(socket, scratch) {
             return Hearing::Gone;
         }
-        while let Some(rest @ [_, ..]) = self.buffer.get(self.sent..) {
+        loop {
+            if self.sent == self.buffer.len() {
+                // It has caught up: what it missed is told now, and not with what comes next, if ever.
+                self.confess(now);
+            }
+            let Some(rest @ [_, ..]) = self.buffer.get(self.sent..) else { break };
             match socket.write(rest) {
                 Ok(0) => return Hearing::Gone,
                 Ok(count) => {
@@ -156,6 +192,7 @@ impl Listening {
     /// still there.
     pub(super) fn expire(&mut self, now: Instant, limits: &Limits) -> Hearing {
         if self.ends_at.is_some_and(|ends_at| ends_at <= now) {
+            self.confess(now);
             return Hearing::Enough;
         }
         if let Some(since) = self.behind_since {
@@ -181,6 +218,8 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCach
     X-Content-Type-Options: nosniff\r\nServer: rustsocks\r\nConnection: close\r\n\r\nretry: 2000\n\n";
 /// A comment.
 const BEAT: &str = ":\n\n";
+/// An event with texts of the usual length.
+const EVENT_MAX: usize = 8 * 1024;
 /// Room that is kept for saying how much was missed.
 const NOTICE_MAX: usize = 128;
 const DISCARDED_MAX: usize = 64 * 1024;

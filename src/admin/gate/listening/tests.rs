@@ -127,39 +127,59 @@ fn whoever_takes_nothing_is_cut_and_another_goes_on_hearing() {
 }
 
 #[test]
-fn whoever_falls_behind_is_told_how_much_it_has_missed() {
-    let limits = Limits { listener_max: 8 * 1024, ..Limits::default() };
+fn whoever_falls_behind_is_told_how_much_it_has_missed_and_waits_for_no_event_to_be_told() {
+    let limits = Limits {
+        listener_max: 8 * 1024,
+        listener_hold: Duration::from_millis(1),
+        write_idle: PATIENCE,
+        ..Limits::default()
+    };
     let world = World::new(limits);
-    let mut slow = world.listener(1 << 20);
+    let mut slow = world.listener(2048);
     wait_until("it listens", || world.news.followers() == 1);
-    // Far more than it has room for, at once.
     let session = ended();
-    (0..1000).for_each(|_| world.news.tell(false, session.clone()));
+    let (mut told, mut heard, mut missed) = (0, 0, 0);
     wait_until("some are missed", || {
+        // More than any kernel keeps for it.
+        (0..500).for_each(|_| world.news.tell(false, session.clone()));
+        told += 500;
         world.count(|it| it.events_missed.load(Ordering::Relaxed)) > 0
     });
+    // Nothing happens any more.
     let mut lines = BufReader::new(&mut slow).lines().map_while(Result::ok);
-    let (mut told, mut heard, mut missed) = (1000, 0, 0);
     while heard + missed < told {
         let line = lines.next().expect("the stream goes on");
         heard += u64::from(line == "event: closed");
         if let Some(data) = line.strip_prefix("data: {\"count\":") {
             missed += data.trim_end_matches('}').parse::<u64>().unwrap();
         }
-        // Of what is missed it is told with the next event that it has room for.
-        if lines_wait(heard, missed, told, &world) {
-            world.news.tell(false, session.clone());
-            told += 1;
-        }
+        assert!(!line.starts_with("id:"), "nobody can go on from there");
     }
     assert!(heard > 0 && missed > 0, "{heard} heard, {missed} missed");
 }
 
-/// Whether all that was let in has been heard, and the rest not been spoken of.
-fn lines_wait(heard: u64, missed: u64, told: u64, world: &World) -> bool {
-    let all_missed = world.count(|it| it.events_missed.load(Ordering::Relaxed));
-    missed < all_missed && heard + all_missed == told
+#[test]
+fn whoever_keeps_up_hears_all_of_what_comes_at_once() {
+    // However late this machine lets it read.
+    let limits = Limits { listener_hold: PATIENCE, write_idle: PATIENCE, ..Limits::default() };
+    let world = World::new(limits);
+    let listener = world.listener(64 * 1024);
+    wait_until("it listens", || world.news.followers() == 1);
+    let session = ended();
+    let heard = thread::spawn(move || {
+        let mut lines = BufReader::new(listener).lines().map_while(Result::ok);
+        lines.by_ref().filter(|line| line == "event: closed").take(EVENTS).count()
+    });
+    // Each time what 5 000 sessions a second make between two tellings.
+    for _ in 0..EVENTS / 1000 {
+        (0..1000).for_each(|_| world.news.tell(false, session.clone()));
+        wait_until("they are taken", || world.news.waiting() == 0);
+    }
+    assert_eq!(heard.join().unwrap(), EVENTS);
+    assert_eq!(world.count(|it| it.events_missed.load(Ordering::Relaxed)), 0);
 }
+
+const EVENTS: usize = 20_000;
 
 #[test]
 fn a_listener_that_leaves_is_noticed_and_one_that_stays_is_kept_company() {
