@@ -141,9 +141,11 @@ fn problems(problem: &Value) -> Value {
 }
 
 const ABOUT: &str = "Names of a session's fields are the columns of the table `sessions`. Times are RFC \
-    3339, UTC. Errors are problem details (RFC 9457). A list comes in pages: whoever follows \
-    `next_cursor`, or the header `Link`, meets each row once, whatever comes and goes meanwhile. HEAD is \
-    answered wherever GET is. What changes something wants the token; reading wants it only where \
+    3339, UTC. Errors are problem details (RFC 9457). A list comes in pages, told \
+    on by the header `Link` and by `next_cursor` (of minutes, `next_since`): whoever follows meets each row \
+    once, whatever comes and goes meanwhile. Live sessions that are sorted by octets are the exception: they \
+    grow between two pages, and one that passes the cursor is left out or comes twice. HEAD \
+    is answered wherever GET is. What changes something wants the token; reading wants it only where \
     `server.api_require_token` says so.";
 /// What the gate and the route table may say to any request.
 const EVERYWHERE: [u16; 14] =

@@ -6,6 +6,7 @@
 mod limits;
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 pub use self::limits::{BanCursor, QuotaCursor};
 use crate::session::SessionId;
@@ -38,6 +39,8 @@ pub enum SortKey {
     Number(u64),
     /// A text of at most 1 024 octets.
     Text(String),
+    /// An address: of IPv4 before those of IPv6.
+    Address(IpAddr),
 }
 
 /// The last row of a page of live sessions.
@@ -123,6 +126,13 @@ impl Cursor {
                 octets.push(TEXT);
                 octets.extend_from_slice(text.as_bytes());
             }
+            SortKey::Address(address) => {
+                octets.push(ADDRESS);
+                match address {
+                    IpAddr::V4(address) => octets.extend_from_slice(&address.octets()),
+                    IpAddr::V6(address) => octets.extend_from_slice(&address.octets()),
+                }
+            }
         }
         hex(&octets)
     }
@@ -141,6 +151,10 @@ impl Cursor {
         let key = match *kind {
             NUMBER => SortKey::Number(u64::from_be_bytes(key.try_into().ok()?)),
             TEXT => SortKey::Text(String::from_utf8(key.to_vec()).ok()?),
+            ADDRESS => SortKey::Address(match key.len() {
+                4 => <[u8; 4]>::try_from(key).ok()?.into(),
+                _ => <[u8; 16]>::try_from(key).ok()?.into(),
+            }),
             _ => return None,
         };
         let id = SessionId::from_words(
@@ -213,6 +227,7 @@ const HISTORY_VERSION: u8 = 2;
 const HISTORY_LENGTH: usize = 2 + 8 + 8;
 const NUMBER: u8 = 0;
 const TEXT: u8 = 1;
+const ADDRESS: u8 = 2;
 /// Version, sort, order, id, kind of key.
 const HEAD_LENGTH: usize = 3 + 16 + 1;
 
@@ -226,6 +241,7 @@ mod tests {
         let key = prop_oneof![
             any::<u64>().prop_map(SortKey::Number),
             ".{0,200}".prop_map(SortKey::Text),
+            any::<IpAddr>().prop_map(SortKey::Address),
         ];
         (0..Sort::ALL.len(), any::<bool>(), key, any::<(u64, u64)>()).prop_map(
             |(sort, ascending, key, (high, low))| Cursor {

@@ -104,7 +104,7 @@ fn key(sort: Sort, session: &Glance<'_>) -> SortKey {
     match sort {
         Sort::StartTime => SortKey::Number(u64::try_from(session.start_ms).unwrap_or(0)),
         Sort::User => SortKey::Text(session.user.to_string()),
-        Sort::SourceIp => SortKey::Text(session.client.ip().to_string()),
+        Sort::SourceIp => SortKey::Address(session.client.ip()),
         Sort::DestIp => SortKey::Text(session.target_host.to_string()),
         Sort::BytesSent => SortKey::Number(traffic.bytes_sent),
         Sort::BytesReceived => SortKey::Number(traffic.bytes_received),

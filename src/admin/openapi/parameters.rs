@@ -45,7 +45,8 @@ pub(super) fn live() -> Vec<Value> {
     let sorts = Sort::ALL.map(|(_, word)| word);
     all.push(query(
         "sort",
-        "By which field; equal ones by `session_id`.",
+        "By which field; equal ones by `session_id`. `bytes` is both ways together. What is sorted by \
+         octets moves under the pages: whoever wants to meet each session once sorts by another field.",
         json!({ "enum": sorts, "default": sorts[0] }),
     ));
     all.extend([
@@ -161,9 +162,9 @@ fn later() -> Value {
     schema
 }
 
-/// Version, sort, order, id, and a number or a text.
-const LIVE_CURSOR: &str =
-    "^010[0-6]0[01][0-9a-f]{32}(00[0-9a-f]{16}|01([2-6][0-9a-f]|7[0-9a-e])+)$";
+/// Version, sort, order, id, and a number, a text or an address.
+const LIVE_CURSOR: &str = "^010[0-6]0[01][0-9a-f]{32}\
+    (00[0-9a-f]{16}|01([2-6][0-9a-f]|7[0-9a-e])+|02([0-9a-f]{8}|[0-9a-f]{32}))$";
 /// Version, order, start and row.
 const HISTORY_CURSOR: &str = "^020[01][0-9a-f]{32}$";
 /// Version, the name of a quota, and a user where it has one.

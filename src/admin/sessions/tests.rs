@@ -76,6 +76,26 @@ fn pages_of_any_size_are_what_sorting_all_of_them_would_give() {
 }
 
 #[test]
+fn addresses_are_sorted_as_such_and_not_as_text() {
+    const CLIENTS: [&str; 5] =
+        ["2001:db8::10", "10.0.0.10", "10.0.0.2", "9.255.0.1", "2001:db8::9"];
+    let scene = Scene::new(5, |number, id| Opening {
+        client: (CLIENTS[number as usize].parse::<std::net::IpAddr>().unwrap(), 1).into(),
+        ..Opening::plain(id)
+    });
+    let mut query = query(Sort::SourceIp, Order::Ascending, 2);
+    let mut seen = Vec::new();
+    loop {
+        let page = answer(&scene, &query);
+        let rows = page["data"].as_array().unwrap();
+        seen.extend(rows.iter().map(|row| row["source_ip"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        query.cursor = Some(Cursor::decode(next).unwrap());
+    }
+    assert_eq!(seen, ["9.255.0.1", "10.0.0.2", "10.0.0.10", "2001:db8::9", "2001:db8::10"]);
+}
+
+#[test]
 fn a_filter_counts_all_that_pass_whatever_the_page_holds() {
     let scene = scene(613);
     let mut query = query(Sort::BytesSent, Order::Descending, 10);
