@@ -15,11 +15,12 @@ mod names;
 mod past;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use harness::PATIENCE;
 use harness::api::{ask, exchange, get};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
@@ -182,6 +183,23 @@ fn it_says_what_is_wrong() {
         "stop" => drop(proxy.take()),
         word => no_order(word),
     });
+}
+
+#[test]
+fn where_as_many_listen_as_may_it_asks_again_and_again() {
+    let (proxy, origin) = (Proxy::start(), Origin::echo());
+    let api = proxy.api.unwrap();
+    let listen = |_| {
+        let mut stream = TcpStream::connect(api).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET /api/events HTTP/1.1\r\nHost: {api}\r\n\r\n").unwrap();
+        let mut line = [0; 15];
+        stream.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"HTTP/1.1 200 OK");
+        stream
+    };
+    let _listening: Vec<TcpStream> = (0..4).map(listen).collect();
+    drive("crowded.mjs", &scene(&proxy, &origin), no_order);
 }
 
 #[test]

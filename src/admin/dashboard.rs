@@ -73,7 +73,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 38] = files![
+static FILES: [File; 39] = files![
     HTML "index.html",
     HTML "docs.html",
     PICTURE "mark.svg",
@@ -91,6 +91,7 @@ static FILES: [File; 38] = files![
     SCRIPT "element.js",
     SCRIPT "feed.js",
     SCRIPT "format.js",
+    SCRIPT "glance.js",
     SCRIPT "poll.js",
     SCRIPT "place.js",
     SCRIPT "stream.js",

@@ -181,6 +181,8 @@ impl Gate {
         slot: usize,
         deed: impl FnOnce(&mut Client, &mut Surroundings<'_>) -> Fate,
     ) {
+        let Some(Some(client)) = self.clients.get(slot) else { return };
+        let listeners_near = self.count_listeners_near(client.address());
         let Some(place) = self.clients.get_mut(slot) else { return };
         let Some(client) = place else { return };
         let mut around = Surroundings {
@@ -190,6 +192,7 @@ impl Gate {
             hosts: &self.hosts,
             counters: &self.counters,
             events: self.events.as_ref(),
+            listeners_near,
             scratch: &mut self.scratch,
         };
         match deed(client, &mut around) {
@@ -258,6 +261,11 @@ impl Gate {
 
     fn count_of(&self, address: IpAddr) -> usize {
         self.clients.iter().flatten().filter(|client| client.address() == address).count()
+    }
+
+    fn count_listeners_near(&self, address: IpAddr) -> usize {
+        let near = |client: &&Client| client.is_listening() && is_near(client.address(), address);
+        self.clients.iter().flatten().filter(near).count()
     }
 
     /// A free slot; if there is none, of the client that [`Client::standing`] gives up first.
@@ -391,6 +399,11 @@ fn is_crowded(address: IpAddr, count: usize, limits: &Limits) -> bool {
     !address.is_loopback() && count >= limits.connections_per_address
 }
 
+/// Whether two addresses may be one client's. Whoever is on this machine has all of loopback.
+fn is_near(one: IpAddr, other: IpAddr) -> bool {
+    one == other || (one.is_loopback() && other.is_loopback())
+}
+
 /// Tokens: the bell, then the doors, then `generation × CONNECTIONS_MAX + slot` below them.
 const BELL: usize = usize::MAX;
 const DOORS: usize = usize::MAX / 2;
@@ -411,6 +424,14 @@ const SCRATCH: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_of_loopback_is_one_listener_s_and_another_address_is_another_s() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(is_near(ip("127.0.0.1"), ip("127.9.9.9")) && is_near(ip("127.0.0.1"), ip("::1")));
+        assert!(is_near(ip("192.0.2.1"), ip("192.0.2.1")));
+        assert!(!is_near(ip("192.0.2.1"), ip("192.0.2.2")) && !is_near(ip("::1"), ip("192.0.2.1")));
+    }
 
     #[test]
     fn an_address_elsewhere_has_its_share_and_loopback_has_all() {

@@ -37,6 +37,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) hosts: &'a Hosts,
     pub(super) counters: &'a GateCounters,
     pub(super) events: Option<&'a EventSource>,
+    /// How many listen from the client's address.
+    pub(super) listeners_near: usize,
     pub(super) scratch: &'a mut [u8],
 }
 
@@ -419,7 +421,10 @@ fn begin_listening(query: EventsQuery, now: Instant, around: &Surroundings<'_>) 
     let Some(source) = around.events else {
         return Turn::Refuse(Refusal::Unavailable, false);
     };
-    if source.news.followers() >= around.limits.listeners {
+    let limits = around.limits;
+    if source.news.followers() >= limits.listeners
+        || around.listeners_near >= limits.listeners_per_address
+    {
         return Turn::Refuse(Refusal::TooManyListeners, false);
     }
     let health = Event::health(&(source.health)());

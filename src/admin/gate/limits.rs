@@ -35,6 +35,8 @@ pub struct Limits {
     pub handlers: usize,
     /// Listeners of `/api/events` at once.
     pub listeners: usize,
+    /// The same of one address; loopback is one.
+    pub listeners_per_address: usize,
     /// Octets that may wait for one listener.
     pub listener_max: usize,
     /// How long all wait for a listener that has kept up so far to have room again.
@@ -61,6 +63,7 @@ impl Default for Limits {
             stop_grace: STOP_GRACE,
             handlers: HANDLERS,
             listeners: LISTENERS,
+            listeners_per_address: LISTENERS_PER_ADDRESS,
             listener_max: LISTENER_MAX,
             listener_hold: LISTENER_HOLD,
             listener_beat: LISTENER_BEAT,
@@ -86,6 +89,8 @@ const STOP_GRACE: Duration = Duration::from_millis(400);
 const HANDLERS: usize = 4;
 /// A quarter of the connections, so that there is always room for who asks once.
 const LISTENERS: usize = 8;
+/// Half, so that nobody has them all for ever.
+const LISTENERS_PER_ADDRESS: usize = 4;
 const LISTENER_MAX: usize = 256 * 1024;
 /// So long as the way from the writer holds what happens meanwhile on a busy proxy.
 const LISTENER_HOLD: Duration = Duration::from_millis(250);

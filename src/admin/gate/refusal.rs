@@ -75,7 +75,11 @@ impl Refusal {
                 "Host is not a name or address of this server; see server.api_hosts".to_owned()
             }
             Self::TooManyListeners => {
-                format!("{} listen already, and no more may", limits.listeners)
+                format!(
+                    "{} listen already, or {} from your address, and no more may; ask for what you want \
+                     to know again and again instead",
+                    limits.listeners, limits.listeners_per_address
+                )
             }
             Self::HeadTooLarge => format!(
                 "request line and headers have at most {} octets and {} headers",

@@ -324,8 +324,9 @@ fn policy(schemas: &mut Schemas) -> Vec<Operation> {
 const EVENTS: &str = "`event: opened`, `closed` and `refused` (an attempt that was given no permit) have a \
     session as `data`, `event: health` what `/health` answers: at the beginning and whenever it is \
     another. `event: missed` tells how many events a listener did not take in time; one that takes \
-    nothing for 5 seconds is cut. Events have no `id`: who connects anew is not told what passed meanwhile. A few listen at once, and one more gets a 429. Nothing is told of \
-    sessions where `sessions.enabled` is false.";
+    nothing for 5 seconds is cut. Events have no `id`: who connects anew is not told what passed \
+    meanwhile. Eight may listen at once, four of them from one address, and one more gets a 429. Nothing \
+    is told of sessions where `sessions.enabled` is false.";
 const RELOAD: &str = "If something is wrong with them nothing changes, and the answer says what it is \
     (409). One reload may wait while another is under way; who comes then is told to come again (503, with \
     `Retry-After`), and so is everybody while a worker takes no orders; nothing has changed. 504 is the \

@@ -2,14 +2,18 @@
 
 import { choice, empty, h, mark, say } from "../element.js";
 import { exactOctets, localTime, octets, whole } from "../format.js";
+import { glances } from "../glance.js";
 import { clientOf, targetOf } from "../parts/table.js";
 import { change, here, link } from "../place.js";
+import { poll } from "../poll.js";
 import { listen } from "../stream.js";
 
 export const title = "Live";
 
 const ROWS_MAX = 200;
 const DRAW_MS = 250;
+const GLANCE_MS = 2000;
+const CROWDED = 429;
 const TYPING_MS = 350;
 const KINDS = [["", "All"], ["opened", "Opened"], ["closed", "Closed"], ["refused", "Refused"]];
 const TAGS = { opened: "active", closed: "closed", refused: "rejected_by_acl" };
@@ -25,6 +29,7 @@ export function mount(place) {
   let paused = false;
   let problem = null;
   let listening = false;
+  let glancing = null;
 
   const kinds = choice("Kind", KINDS, "", (value) => change({ kind: value || null }, true));
   const fields = Object.fromEntries([["user", "alice", "User"], ["dest", "example.com:443", "Target"], ["source", "192.0.2.7", "Client address"]]
@@ -63,27 +68,38 @@ export function mount(place) {
     while (body.childElementCount > ROWS_MAX) body.lastElementChild.remove();
     list.hidden = body.childElementCount === 0;
     nothing.hidden = !list.hidden;
-    say(note, !listening ? "" : `${whole(heard)} heard${missed > 0 ? `, ${whole(missed)} missed` : ""}`);
+    if (glancing) say(note, `asked every ${GLANCE_MS / 1000} s, since as many listen as may: ${whole(heard)} seen`);
+    else say(note, !listening ? "" : `${whole(heard)} heard${missed > 0 ? `, ${whole(missed)} missed` : ""}`);
     wrong.hidden = problem === null || problem.isForBanner;
     say(wrong, problem?.message ?? "");
   }
 
+  function glance(ask) {
+    glancing?.();
+    glancing = ask && poll(GLANCE_MS, ask);
+  }
+
   function begin() {
     stop?.();
+    glance(null);
     waiting = [];
     heard = 0;
     missed = 0;
     body.replaceChildren();
     const asked = { event: params.kind, ...Object.fromEntries(FILTERS.map((name) => [name, params[name]])) };
-    stop = listen(asked, (name, data) => {
+    const hear = (name, data) => {
       if (name === "missed") missed += data.count;
       if (!TAGS[name]) return;
       heard += 1;
       waiting.push([name, data]);
       if (waiting.length > 2 * ROWS_MAX) waiting.splice(0, ROWS_MAX);
-    }, (why) => {
-      problem = why;
+    };
+    stop = listen(asked, hear, (why) => {
+      const crowded = why?.status === CROWDED;
+      problem = crowded ? null : why;
       listening = why === null;
+      if (!crowded) glance(null);
+      else if (!glancing) glance(glances(asked, hear));
     });
   }
 
@@ -105,6 +121,7 @@ export function mount(place) {
       clearTimeout(typing);
       clearInterval(timer);
       stop?.();
+      glance(null);
     },
   };
 }
