@@ -146,7 +146,8 @@ export function mount(place) {
     forth.disabled = !page.next_cursor;
     say(forth, cut ? "Search on" : "Next");
     wrong.hidden = true;
-    take.disabled = data.length === 0;
+    // A search that was cut may have found nothing so far.
+    take.disabled = data.length === 0 && !page.next_cursor;
     TEXTS.forEach(([name]) => mark(inputs[name], "aria-invalid", null));
   }
 
