@@ -460,7 +460,8 @@ const fn scope(address: SocketAddr) -> u32 {
 const fn lookup_outcome(error: LookupError) -> Outcome {
     match error {
         LookupError::NotFound => Outcome::NameNotFound,
-        LookupError::Failed | LookupError::TimedOut => Outcome::NameLookupFailed,
+        LookupError::Failed => Outcome::NameLookupFailed,
+        LookupError::TimedOut => Outcome::ConnectTimeout,
         LookupError::Overloaded => Outcome::ServerBusy,
         LookupError::ClientOverloaded => Outcome::OverLimit,
     }

@@ -196,6 +196,20 @@ fn a_name_that_leads_nowhere_is_not_asked_for_again_at_once() {
 }
 
 #[test]
+fn a_name_that_nobody_answers_for_ends_as_a_connection_to_it_does() {
+    let now = clock::mono();
+    for (error, outcome) in [
+        (LookupError::TimedOut, Outcome::ConnectTimeout),
+        (LookupError::Failed, Outcome::NameLookupFailed),
+    ] {
+        let mut association = association(CLIENT, 0);
+        upload(&mut association, &to("no.test", 53, b"x"), now);
+        association.answered(1, Err(error), false, now);
+        assert_eq!(association.refusal().unwrap().outcome, outcome);
+    }
+}
+
+#[test]
 fn names_in_flight_are_bounded() {
     let now = clock::mono();
     let mut association = association(CLIENT, 0);
