@@ -108,6 +108,59 @@ fn rules_that_let_anybody_do_everything_are_as_none() {
 }
 
 #[test]
+fn what_a_start_tries_is_tried_without_making_anything() {
+    let quiet = "server.bind_port = 0\nsessions.stats_api_port = 0\n";
+    check(&format!("{quiet}egress.addresses = [\"192.0.2.1\"]\n"))
+        .says(78, &["egress.addresses: 192.0.2.1: is not an address of this host"]);
+    check(&format!("{quiet}egress.interface = \"none0\"\n"))
+        .says(78, &["egress.interface = \"none0\": there is no such interface"]);
+    // The configuration itself is no database.
+    check(&format!("{quiet}sessions.database_url = \"sqlite://rustsocks.toml\"\n"))
+        .says(78, &["rustsocks.toml cannot be used as a database of sessions"]);
+    check(&format!("{quiet}logging.access_log = \"no/access.log\"\n"))
+        .says(78, &["logging.access_log: no/access.log cannot be opened: No such file"]);
+    let fine = check(&format!("{quiet}logging.access_log = \"access.log\"\n"));
+    fine.says(0, &[]);
+    assert!(!fine.directory.path().join("access.log").exists());
+}
+
+#[test]
+fn a_start_without_the_folder_of_its_access_log_is_not_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "server.bind_port = 0\nsessions.stats_api_port = 0\nsessions.ledger_path = \"ledger\"\n\
+                logging.access_log = \"no/access.log\"\n";
+    fs::write(directory.path().join("rustsocks.toml"), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["run", "--config", "rustsocks.toml"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("logging.access_log: no/access.log cannot be opened"), "{said}");
+}
+
+#[test]
+fn a_database_that_is_there_is_looked_at_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.db");
+    let url = format!("sqlite://{}", path.display());
+    assert_eq!(rustsocks::store::migrate(&url).unwrap(), 3);
+    let names = || {
+        let files = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    check(&format!(
+        "server.bind_port = 0\nsessions.stats_api_port = 0\nsessions.database_url = \"{url}\"\n"
+    ))
+    .says(0, &[]);
+    assert_eq!(names(), before);
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

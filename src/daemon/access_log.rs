@@ -1,5 +1,8 @@
 //! The access log's thread.
 
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use super::start::{Failure, Shared};
 use crate::access_log::{self, Place};
 use crate::config::AccessLogSettings;
 use crate::linux::calls::Duty;
+use crate::linux::volume::{may_append_to, may_write_to};
 
 /// The thread that writes it, or its absence.
 pub(super) struct AccessLog {
@@ -26,18 +30,11 @@ impl AccessLog {
         let Some(AccessLogSettings { place, format }) = settings else {
             return Ok((Self { reopen, ended: None }, None));
         };
-        let (place, format) = (place.clone(), format.clone());
+        try_place(place)?;
         let (node, tally) = (shared.node.clone(), Arc::clone(&shared.access_tally));
-        let what = match &place {
-            Place::File(path) => format!("the access log {} cannot be opened", path.display()),
-            Place::Stderr => "the access log cannot be opened".to_owned(),
-            Place::Journal(path) => format!(
-                "the access log cannot be opened: there is no journal at {}",
-                path.display()
-            ),
-        };
-        let opened = access_log::AccessLog::open(place, format, node, orders, tally);
-        let (log, scribe) = opened.map_err(|error| Failure::io(&what, &error))?;
+        let opened =
+            access_log::AccessLog::open(place.clone(), format.clone(), node, orders, tally);
+        let (log, scribe) = opened.map_err(|error| failure(place, &error))?;
         let (alive, ended) = bounded::<()>(0);
         shared.sandbox.spawn("access-log", Duty::Api, move || {
             scribe.run();
@@ -59,6 +56,39 @@ impl AccessLog {
             tracing::warn!("the access log did not take its last lines in time");
         }
     }
+}
+
+/// Looks whether it could be opened, by our rights: nothing is made, nor written.
+pub(super) fn try_place(place: &Place) -> Result<(), Failure> {
+    let found = match place {
+        Place::Stderr => Ok(()),
+        Place::Journal(path) => UnixDatagram::unbound().and_then(|socket| socket.connect(path)),
+        Place::File(path) if path.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Place::File(path) if path.exists() => may_append_to(path),
+        Place::File(path) => match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => may_write_to(folder),
+            Some(_) | None => may_write_to(Path::new(".")),
+        },
+    };
+    found.map_err(|error| failure(place, &error))
+}
+
+fn failure(place: &Place, error: &io::Error) -> Failure {
+    let what = match place {
+        Place::File(path) => {
+            format!("logging.access_log: {} cannot be opened", path.display())
+        }
+        Place::Stderr => "logging.access_log: stderr cannot be opened".to_owned(),
+        Place::Journal(path) => {
+            format!("logging.access_log: there is no journal at {}", path.display())
+        }
+    };
+    // No second try makes a folder or a journal.
+    let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::IsADirectory];
+    if absent.contains(&error.kind()) {
+        return Failure::Configuration(format!("{what}: {error}"));
+    }
+    Failure::io(&what, error)
 }
 
 /// How long the last lines may take; a file may hang.

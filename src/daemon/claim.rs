@@ -37,6 +37,14 @@ impl Claim {
         Ok((Self(store::Claim::new(location, lock, wrecks)), ledger))
     }
 
+    /// Looks whether the configured database could be opened, without changing it.
+    pub(super) fn look(settings: &Settings) -> Result<(), Failure> {
+        let location = Location::parse(&settings.sessions.database_url).map_err(failure)?;
+        location
+            .look()
+            .or_else(|error| if error.is_passing() { Ok(()) } else { Err(failure(error)) })
+    }
+
     /// Which process has the configured database, if one has.
     pub(super) fn holder(settings: &Settings) -> Option<String> {
         Location::parse(&settings.sessions.database_url).ok()?.holder()

@@ -5,6 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::access_log::try_place;
+use super::claim::Claim;
+use super::egress;
+use super::low_ports::try_ports;
 use super::sandbox::{become_user, files};
 use super::start::{Failure, crew, descriptors_lacking, relays_allowed};
 use crate::auth::PamService;
@@ -49,7 +53,22 @@ pub fn inspect(settings: &Settings, config: Option<&Path>) -> Vec<Finding> {
     }
     findings.extend(unreadable(settings, config));
     findings.extend(of_the_host(settings));
+    findings.extend(fatal(settings));
     findings
+}
+
+/// What a start tries itself, and fails of.
+fn fatal(settings: &Settings) -> impl Iterator<Item = Finding> {
+    let log = settings.logging.access_log.as_ref();
+    [
+        egress::try_all(&settings.egress),
+        try_ports(&settings.server.associations),
+        data_directory(settings).map_or(Ok(()), |_| Claim::look(settings)),
+        log.map_or(Ok(()), |log| try_place(&log.place)),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .map(Finding::Bad)
 }
 
 /// What a start tells beside what it does anyway.

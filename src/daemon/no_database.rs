@@ -16,6 +16,10 @@ impl Claim {
         Err(Failure::Configuration(text.to_owned()))
     }
 
+    pub(super) fn look(_settings: &Settings) -> Result<(), Failure> {
+        Ok(())
+    }
+
     pub(super) fn holder(_settings: &Settings) -> Option<String> {
         None
     }

@@ -33,6 +33,14 @@ pub fn may_write_to(directory: &Path) -> io::Result<()> {
     Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
+/// Whether this process may write at the end of a file that is there.
+///
+/// # Errors
+/// Whatever access(2) says.
+pub fn may_append_to(path: &Path) -> io::Result<()> {
+    Ok(access(path, Access::WRITE_OK)?)
+}
+
 /// Whether this process may read a file.
 ///
 /// # Errors

@@ -54,6 +54,31 @@ impl Location {
         Ok(connection)
     }
 
+    /// Whether an owner could use it, as far as that can be seen without changing anything. One that is
+    /// missing would be made.
+    ///
+    /// # Errors
+    /// What [`Claim::open`](super::Claim::open) would say.
+    pub fn look(&self) -> Result<(), StoreError> {
+        match fs::symlink_metadata(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Ok(_) | Err(_) => self.may_be_written()?,
+        }
+        // Without a log nobody has it open. SQLite makes one even to read, unless the file is said to stay
+        // as it is.
+        let unused = self.beside("-wal").symlink_metadata().is_err();
+        let connection = match self.0.to_str().filter(|_| unused) {
+            Some(path) => {
+                let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
+                    .map_err(|error| StoreError::unusable(&self.0, &error))?
+            }
+            None => self.open_to_read()?,
+        };
+        expect_ours(&self.0, &connection)
+    }
+
     /// The same for a command, which says in the system's words why the file cannot be opened.
     pub(super) fn open_existing(&self) -> Result<Connection, StoreError> {
         may(&self.0, Access::READ_OK)?;
@@ -118,7 +143,12 @@ impl Location {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::file(path, error)),
         }
-        may(path, Access::READ_OK | Access::WRITE_OK)?;
+        self.may_be_written()
+    }
+
+    /// What SQLite would only call "unable to open", in the system's words.
+    fn may_be_written(&self) -> Result<(), StoreError> {
+        may(&self.0, Access::READ_OK | Access::WRITE_OK)?;
         // The write-ahead log is made beside it.
         may(self.directory(), Access::WRITE_OK | Access::EXEC_OK)
     }
