@@ -293,3 +293,32 @@ fn datagrams_count_and_are_cut() {
     let quotas = get(proxy.api.unwrap(), "/api/quotas").json();
     assert_eq!((&quotas["total"], &quotas["data"][0]["user"]), (&1.into(), &Value::Null));
 }
+
+/// Groups of the rule file are groups like those that a login gives.
+#[test]
+fn a_quota_of_a_group_that_the_rule_file_fills_is_its_members() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "[global]\ndefault_policy = \"allow\"\n\
+                 [[users]]\nusername = \"alice\"\ngroups = [\"Staff\"]\n";
+    fs::write(directory.path().join("acl.toml"), rules).unwrap();
+    let quota = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n\
+                 [[limits.quotas]]\nname = \"monthly\"\ngroups = [\"staff\"]\nperiod = \"month\"\n\
+                 limit_mib = 1\n";
+    let proxy = Proxy::start_in(directory, "", "", &(users(&["alice", "bob"]) + quota));
+    let origin = Origin::echo();
+    let stop = Arc::<AtomicBool>::default();
+    let (alice, _) = asked(proxy.socks, "alice", origin.address);
+    load(alice, Arc::clone(&stop)).join().unwrap();
+    assert_eq!(asked(proxy.socks, "alice", origin.address).1, 2, "it is used up");
+    wait_for("what is stored", || (stored(&proxy) >= 1 << 20).then_some(()));
+    let (mut bob, code) = asked(proxy.socks, "bob", origin.address);
+    assert_eq!(code, 0);
+    bob.send(b"not in it");
+    assert_eq!(bob.receive(9), b"not in it");
+    // Out of the group, out of the quota.
+    let rules = rules.replace("alice", "carol");
+    fs::write(proxy.directory().join("acl.toml"), rules).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(asked(proxy.socks, "alice", origin.address).1, 0);
+}

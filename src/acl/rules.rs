@@ -108,6 +108,12 @@ impl Rules {
         &self.ordered
     }
 
+    /// Whom the rule file itself puts into which groups, those in lower case.
+    #[must_use]
+    pub const fn members(&self) -> &HashMap<Box<str>, Vec<Box<str>>> {
+        &self.members
+    }
+
     /// The groups that the rule file itself puts somebody into, in lower case.
     pub fn listed_groups(&self) -> impl Iterator<Item = &str> {
         self.members.values().flatten().map(|group| &**group)

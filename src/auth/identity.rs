@@ -44,6 +44,14 @@ impl Identity {
         Self { user, groups, vouched: Vouched::Host }
     }
 
+    /// The same client in these groups, too.
+    pub(super) fn and_in(mut self, further: &[Box<str>]) -> Self {
+        if !further.is_empty() {
+            self.groups = self.groups.iter().chain(further).cloned().collect();
+        }
+        self
+    }
+
     pub(super) const fn vouched(&self) -> Vouched {
         self.vouched
     }

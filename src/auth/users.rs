@@ -75,6 +75,8 @@ pub struct Users {
     hashes: Vec<Arc<StoredHash>>,
     /// Who is asked about everybody else.
     service: Option<PamService>,
+    /// Groups beside those that a login gives, by the names of their members.
+    members: HashMap<Box<str>, Vec<Box<str>>>,
 }
 
 impl Users {
@@ -89,13 +91,35 @@ impl Users {
                 (user.name.as_bytes().into(), user)
             })
             .collect();
-        Self { by_name, hashes, service: None }
+        Self { by_name, hashes, service: None, members: HashMap::new() }
     }
 
     /// These users, and whom this service lets in beside them.
     #[must_use]
     pub fn and_of(self, service: Option<PamService>) -> Self {
         Self { service, ..self }
+    }
+
+    /// These users, who are in further groups, whoever lets them in: by the names of their members.
+    #[must_use]
+    pub fn with_members(mut self, members: &HashMap<Box<str>, Vec<Box<str>>>) -> Self {
+        self.by_name.values_mut().for_each(|user| {
+            if let Some(further) = members.get(&*user.name) {
+                user.groups = user.groups.iter().chain(further).cloned().collect();
+            }
+        });
+        self.members.clone_from(members);
+        self
+    }
+
+    /// Who a client is under this name that need not log in.
+    #[must_use]
+    pub fn anonymous(&self, name: &str) -> Identity {
+        Identity::supposed(name, self.members_groups(name))
+    }
+
+    fn members_groups(&self, name: &str) -> &[Box<str>] {
+        self.members.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The service that decides on this name, which is not one of ours.
@@ -152,7 +176,10 @@ impl Users {
                 Some(Identity::authenticated(user.name(), user.groups()))
             }
             // It is not asked again: a service is only told a password.
-            Vouched::Host => Some(self.service_for(name)?.identity(identity.user())),
+            Vouched::Host => {
+                let again = self.service_for(name)?.identity(identity.user());
+                Some(again.and_in(self.members_groups(identity.user())))
+            }
         }
     }
 
@@ -160,9 +187,14 @@ impl Users {
     /// would give and some more.
     #[must_use]
     pub fn supposed(&self, name: &str, groups: &[Box<str>]) -> Identity {
-        let listed = self.by_name.get(name.as_bytes()).map(|user| &*user.groups);
-        let known = listed.or_else(|| Some(self.service_for(name.as_bytes())?.groups()));
-        let all = known.unwrap_or_default().iter().chain(groups).cloned();
+        let (given, further) = match self.by_name.get(name.as_bytes()) {
+            Some(user) => (&*user.groups, &[][..]),
+            None => {
+                let service = self.service_for(name.as_bytes());
+                (service.map_or(&[][..], PamService::groups), self.members_groups(name))
+            }
+        };
+        let all = given.iter().chain(further).chain(groups).cloned();
         Identity::supposed(name, &all.collect::<Vec<_>>())
     }
 
@@ -211,5 +243,17 @@ mod tests {
         assert_eq!(both.supposed("bob", &[]).groups(), ["host".into()]);
         assert_eq!(both.supposed("alice", &[]).groups(), ["staff".into()]);
         assert!(both.renewed(&Identity::anonymous("alice")).is_none());
+        // Whoever lets them in, they are where else they are put.
+        let further = ["alice", "bob", "nobody"].map(|name| (name.into(), vec!["further".into()]));
+        let both = both.with_members(&HashMap::from(further));
+        let groups = |identity: &Identity| both.renewed(identity).unwrap().groups().join(" ");
+        assert_eq!(groups(&by_list), "staff further");
+        assert_eq!(groups(&service.identity("bob")), "host further");
+        assert_eq!(both.supposed("alice", &[]).groups().join(" "), "staff further");
+        assert_eq!(
+            both.supposed("bob", &["asked".into()]).groups().join(" "),
+            "host further asked"
+        );
+        assert_eq!(both.anonymous("nobody").groups(), ["further".into()]);
     }
 }

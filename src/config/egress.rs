@@ -47,7 +47,8 @@ pub(super) fn egress(source: &Source<'_>, file: &File) -> Result<EgressSettings,
                 let mut groups = user.get_ref().groups.iter();
                 groups.any(|known| known.eq_ignore_ascii_case(group.get_ref()))
             };
-            if all_are_here && !file.auth.users.iter().any(listed) {
+            let may_be_elsewhere = !file.acl.config_file.get_ref().is_empty();
+            if all_are_here && !may_be_elsewhere && !file.auth.users.iter().any(listed) {
                 let got = group.get_ref();
                 let message = format!("got {got:?}, expected a group of some `[[auth.users]]`");
                 return Err(source.error(group.span(), "egress.named.groups", message));

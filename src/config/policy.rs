@@ -8,7 +8,7 @@ use super::error::{ConfigError, Place};
 use super::rules::load_rules;
 use super::settings::{AclSettings, Settings};
 use crate::acl::{Acl, Guard, OwnListeners, Rules};
-use crate::auth::Identity;
+use crate::auth::Users;
 use crate::egress::Egresses;
 use crate::limit::{LimitPolicy, LimitTerms};
 use crate::policy::{Policy, Timeouts};
@@ -56,10 +56,19 @@ impl Settings {
         Ok(rules)
     }
 
-    /// What is limited, of whom.
+    /// Who may log in, with all groups that they are in: those that a login gives, and those of the rule
+    /// file. Rules, limits, quotas and ways out all have them from here.
+    fn users(&self, rules: Option<&Rules>) -> Arc<Users> {
+        match rules.map(Rules::members).filter(|members| !members.is_empty()) {
+            Some(members) => Arc::new(Users::clone(&self.auth.users).with_members(members)),
+            None => Arc::clone(&self.auth.users),
+        }
+    }
+
+    /// What is limited, of whom, where these are the rules.
     #[must_use]
-    pub fn limit_terms(&self) -> LimitTerms {
-        LimitTerms { users: Arc::clone(&self.auth.users), ..self.limits.clone() }
+    pub fn limit_terms(&self, rules: Option<&Rules>) -> LimitTerms {
+        LimitTerms { users: self.users(rules), ..self.limits.clone() }
     }
 
     /// The policy of this number, with rules, and with counts for so many workers.
@@ -73,6 +82,8 @@ impl Settings {
     ) -> Policy {
         let server = &self.server;
         let guard = if self.acl.guard { Guard::Auto(own) } else { Guard::Off };
+        let terms = self.limit_terms(rules.as_deref());
+        let users = Arc::clone(&terms.users);
         let acl = match rules {
             Some(rules) => Acl::with_rules(guard, rules),
             None => Acl::new(guard),
@@ -82,12 +93,12 @@ impl Settings {
             methods: if self.auth.required { MethodSet::USERPASS } else { MethodSet::NO_AUTH },
             commands: server.commands,
             associations: server.associations.clone(),
-            users: Arc::clone(&self.auth.users),
-            anonymous: Identity::anonymous(&self.acl.anonymous_user),
+            anonymous: users.anonymous(&self.acl.anonymous_user),
+            users,
             acl: acl.counting_for(workers),
             egress: Arc::new(Egresses::new(&self.egress.default, &self.egress.named)),
             bans: self.auth.bans,
-            limits: LimitPolicy { terms: Arc::new(self.limit_terms()), limits: Arc::default() },
+            limits: LimitPolicy { terms: Arc::new(terms), limits: Arc::default() },
             timeouts: Timeouts {
                 handshake: server.handshake_timeout,
                 connect: server.connect_timeout,

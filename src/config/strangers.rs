@@ -23,6 +23,9 @@ impl Settings {
     #[must_use]
     pub fn strangers(&self, rules: Option<&Rules>) -> Vec<String> {
         let mut known = Known::of(self);
+        // The rule file puts users into groups, too.
+        let listed = rules.into_iter().flat_map(Rules::listed_groups);
+        known.groups.extend(listed.map(str::to_ascii_lowercase));
         let mut strangers = Strangers::default();
         for limit in &self.limits.bandwidths {
             let place = || format!("limits.bandwidth {:?}", limit.name);
@@ -36,9 +39,6 @@ impl Settings {
             let place = || format!("egress.named {:?}", named.name);
             strangers.look(&known, (&named.users, &named.groups), place);
         }
-        // The rule file puts users into groups of its own, which are none but for rules.
-        let listed = rules.into_iter().flat_map(Rules::listed_groups);
-        known.groups.extend(listed.map(str::to_ascii_lowercase));
         for rule in rules.into_iter().flat_map(Rules::ordered) {
             let place = || format!("rule {} (line {})", rule.id, rule.line);
             strangers.look(&known, (&rule.who.users, &rule.who.groups), place);

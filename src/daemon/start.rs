@@ -106,7 +106,8 @@ pub fn run(
     let shared = Shared::new(settings, &plan, ledger, sandbox);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     // Before the database is opened, which says what has been used of quotas.
-    shared.admission.limits().adopt(&Arc::new(settings.limit_terms()), clock::utc_ms());
+    let terms = settings.limit_terms(rules.as_deref());
+    shared.admission.limits().adopt(&Arc::new(terms), clock::utc_ms());
     let storage = Storage::open(settings, &shared, claim)?;
     let (access_log, log) = AccessLog::start(settings.logging.access_log.as_ref(), &shared)?;
     // The API's threads first: they inherit the affinity of whoever starts them.
