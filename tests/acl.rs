@@ -153,6 +153,9 @@ fn an_allow_rule_that_names_the_address_overrides_the_guard_and_no_other_does() 
     for (rule, expected) in [
         ("destinations = [\"*\"]", 2),
         ("destinations = [\"0.0.0.0/0\"]", 2),
+        // Wider than what is forbidden: it was meant for something else.
+        ("destinations = [\"0.0.0.0/1\"]", 2),
+        ("destinations = [\"126.0.0.0/7\"]", 2),
         ("destinations = [\"127.0.0.1\"]", 0),
         ("destinations = [\"127.0.0.0/8\"]\nsources = [\"203.0.113.0/24\"]", 0),
         ("destinations = [\"127.0.0.0/8\"]\nsources = [\"198.51.100.0/24\"]", 2),
@@ -162,6 +165,54 @@ fn an_allow_rule_that_names_the_address_overrides_the_guard_and_no_other_does() 
         let mut client = Client::to(proxy.socks);
         client.send(b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 1080\r\n");
         assert_eq!(client.negotiate(SocketAddr::from(([127, 0, 0, 1], port))), expected, "{rule}");
+    }
+}
+
+#[test]
+fn a_network_of_ipv6_does_not_name_what_lies_embedded_in_it_nor_our_own_listeners() {
+    for (destinations, target, passes) in [
+        (&["2000::/3"][..], "2002:7f00:1::", false),
+        (&["2000::/3"], "2002:a9fe:a9fe::", false),
+        (&["2002::/16"], "2002:a00:1::", false),
+        (&["2002::/16", "10.0.0.0/8"], "2002:a00:1::", true),
+        (&["2002:a00:1::"], "2002:a00:1::", true),
+        (&["64:ff9b::/96"], "64:ff9b::808:808", true),
+        (&["64:ff9b::/96"], "64:ff9b::a9fe:a9fe", false),
+        (&["64:ff9b::/96", "8.0.0.0/5"], "64:ff9b::a00:1", false),
+        (&["64:ff9b::/96", "10.0.0.1"], "64:ff9b::a00:1", true),
+        // The IPv4 address alone is not what was asked for.
+        (&["10.0.0.1"], "64:ff9b::a00:1", false),
+        (&["::/1"], "64:ff9b:1:abcd::808:808", false),
+        (&["64:ff9b::/32"], "64:ff9b:1:abcd::808:808", false),
+        (&["64:ff9b:1:abcd::/96"], "64:ff9b:1:abcd::808:808", true),
+        (&["64:ff9b:1:abcd::/96"], "64:ff9b:1:abcd::a00:1", false),
+        (&["64:ff9b:1:abcd::/96", "10.0.0.0/8"], "64:ff9b:1:abcd::a00:1", true),
+        (&["169.0.0.0/8"], "169.254.169.254", false),
+        (&["169.254.169.254"], "169.254.169.254", true),
+        (&["fc00::/6"], "fd00::1", false),
+        (&["fd00::/8"], "fd00::1", true),
+    ] {
+        let rules = format!("[[rules]]\naction = \"allow\"\ndestinations = {destinations:?}\n");
+        let proxy = with_rules(&rules, "", None, "");
+        let api = proxy.api.unwrap();
+        let target = SocketAddr::new(target.parse().unwrap(), 9).to_string();
+        let question = serde_json::json!({ "target": target, "source": "203.0.113.7" }).to_string();
+        let head = format!("POST /api/acl/explain HTTP/1.1\r\nHost: {api}\r\n");
+        let answer =
+            exchange(api, &format!("{head}Content-Length: {}\r\n\r\n{question}", question.len()));
+        let decision = if passes { "allow" } else { "block" };
+        assert_eq!(
+            answer.json()["decision"],
+            decision,
+            "{destinations:?} {target}: {}",
+            answer.body
+        );
+    }
+    // A client of this host, so that nothing but the listener is forbidden.
+    for (destinations, expected) in [("127.0.0.0/8", 2), ("127.0.0.1", 0)] {
+        let rules = format!("[[rules]]\naction = \"allow\"\ndestinations = [\"{destinations}\"]\n");
+        let proxy = with_rules(&rules, "", None, "");
+        assert_eq!(reply(&proxy, proxy.socks), expected, "{destinations}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::explain::{Explained, Trace};
-use super::guard::Guard;
+use super::guard::{Forbidden, Guard};
 use super::permit::{Asked, AskedHost, Permit, RequestPermit};
 use super::rule::Query;
 use super::rules::{DEFAULT_POLICY, Observer, Rules, both};
@@ -250,16 +250,16 @@ impl Acl {
         }
     }
 
-    fn without_rules(&self, forbidden: Option<&'static str>) -> Result<Ruling, Denial> {
+    fn without_rules(&self, forbidden: Option<Forbidden>) -> Result<Ruling, Denial> {
         let ruling = |decision, rule| Ruling { decision, rule, rule_id: None, shadow: None };
         match forbidden {
             None => Ok(ruling(Decision::Allow, Arc::clone(&self.default_policy))),
-            Some(sentence) => Err(Denial { ruling: ruling(Decision::Block, sentence.into()) }),
+            Some(by) => Err(Denial { ruling: ruling(Decision::Block, by.sentence.into()) }),
         }
     }
 
     /// What the guard says against a target.
-    fn forbidden(&self, client: IpAddr, target: SocketAddr) -> Option<&'static str> {
+    fn forbidden(&self, client: IpAddr, target: SocketAddr) -> Option<Forbidden> {
         self.guard.allows(client, target).err()
     }
 

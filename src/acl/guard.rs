@@ -4,7 +4,10 @@
 //! IPv6 one are unwrapped first, because the kernel, a NAT64 gateway or a 6to4 relay would reach
 //! the inner address: IPv4-mapped `::ffff:0:0/96` (RFC 4291 §2.5.5.2), IPv4-compatible `::/96`
 //! (deprecated, §2.5.5.1), IPv4-translated `::ffff:0:0:0/96` (RFC 2765 §2.1), NAT64 `64:ff9b::/96`
-//! (RFC 6052) and `64:ff9b:1::/48` (RFC 8215), 6to4 `2002::/16` (RFC 3056).
+//! (RFC 6052) and 6to4 `2002::/16` (RFC 3056).
+//!
+//! `64:ff9b:1::/48` (RFC 8215) is cut into prefixes of any length by whoever uses it, so that nobody can
+//! tell which IPv4 address is meant: none of it is public, and each reading of it is judged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -55,6 +58,18 @@ impl From<Vec<IpAddr>> for LocalAddresses {
     }
 }
 
+/// Why a target is forbidden, and what a rule has to name to allow it all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    /// The sentence that goes into the record as the rule.
+    pub sentence: &'static str,
+    /// How long the prefix is of what is forbidden around the address: a network that is wider has not
+    /// been named for its sake.
+    pub(super) prefix: u8,
+    /// It was judged by the IPv4 address within it, and is named by that one.
+    pub(super) embedded: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Loopback,
@@ -67,27 +82,41 @@ impl Guard {
     /// Whether `client` may be connected to `target`.
     ///
     /// # Errors
-    /// The sentence that goes into the record as the rule.
-    pub fn allows(&self, client: IpAddr, target: SocketAddr) -> Result<(), &'static str> {
+    /// What stands against it.
+    pub fn allows(&self, client: IpAddr, target: SocketAddr) -> Result<(), Forbidden> {
         let own = match self {
             Self::Off => return Ok(()),
             Self::Auto(own) => own,
         };
-        let address = unwrap(target.ip());
-        if own.contains(SocketAddr::new(address, target.port())) {
-            return Err("guard: the proxy's own listeners are for nobody");
+        let whole = target.ip().to_canonical();
+        let address = unwrap(whole);
+        let embedded = address != whole;
+        let is_own = |address| own.contains(SocketAddr::new(address, target.port()));
+        if is_own(address) || local_nat64(whole).into_iter().flatten().any(is_own) {
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            let sentence = "guard: the proxy's own listeners are for nobody";
+            return Err(Forbidden { sentence, prefix, embedded });
         }
-        match (class(address), standing(unwrap(client))) {
-            (Class::Nobody(sentence), _) => Err(sentence),
-            (Class::Public, _) | (Class::Loopback | Class::Private, Class::Loopback) => Ok(()),
-            (Class::Private, Class::Private) => Ok(()),
+        let (class, prefix, embedded) = match class(address) {
+            // No reading of it is more than public, or none makes sense.
+            (Class::Public | Class::Nobody(_), _) if is_misread(whole, address) => {
+                (Class::Private, LOCAL_NAT64_PREFIX, false)
+            }
+            (class, prefix) => (class, prefix, embedded),
+        };
+        let sentence = match (class, standing(client)) {
+            (Class::Nobody(sentence), _) => sentence,
+            (Class::Public, _)
+            | (Class::Loopback | Class::Private, Class::Loopback)
+            | (Class::Private, Class::Private) => return Ok(()),
             (Class::Loopback, Class::Private | Class::Public | Class::Nobody(_)) => {
-                Err("guard: loopback targets are for loopback clients")
+                "guard: loopback targets are for loopback clients"
             }
             (Class::Private, Class::Public | Class::Nobody(_)) => {
-                Err("guard: private targets are for loopback and private clients")
+                "guard: private targets are for loopback and private clients"
             }
-        }
+        };
+        Err(Forbidden { sentence, prefix, embedded })
     }
 }
 
@@ -107,7 +136,10 @@ impl OwnListeners {
 /// The class that a client belongs to. A link-local one stands on our own network, as a private one does;
 /// one at another address that is for nobody (a load balancer may announce anything) is a stranger.
 fn standing(client: IpAddr) -> Class {
-    match class(client) {
+    if local_nat64(client).is_some() {
+        return Class::Public;
+    }
+    match class(unwrap(client)).0 {
         Class::Nobody(sentence) if sentence == LINK_LOCAL => Class::Private,
         Class::Nobody(_) => Class::Public,
         known @ (Class::Loopback | Class::Private | Class::Public) => known,
@@ -117,49 +149,57 @@ fn standing(client: IpAddr) -> Class {
 /// Whether no address of this network is public: what the guard keeps from strangers anyhow.
 pub(super) fn is_for_some(net: &IpNet) -> bool {
     // No class other than the public one has holes, so that both ends tell where they are of one.
-    let (first, last) = (class(net.network()), class(net.broadcast()));
+    let (first, last) = (class(net.network()).0, class(net.broadcast()).0);
     first == last && first != Class::Public
 }
 
-fn class(address: IpAddr) -> Class {
+/// The class of an address, and how long the prefix is of that network of the class which it is in; 0 for
+/// the public rest.
+fn class(address: IpAddr) -> (Class, u8) {
     match address {
         IpAddr::V4(v4) => class_v4(v4),
         IpAddr::V6(v6) => class_v6(v6),
     }
 }
 
-fn class_v4(address: Ipv4Addr) -> Class {
+fn class_v4(address: Ipv4Addr) -> (Class, u8) {
     let [a, b, ..] = address.octets();
     match (a, b) {
-        (0, _) => Class::Nobody("guard: 0.0.0.0/8 is for nobody"),
-        (127, _) => Class::Loopback,
-        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Class::Private,
-        (169, 254) => Class::Nobody(LINK_LOCAL),
-        (224..=239, _) => Class::Nobody("guard: multicast is for nobody"),
-        (240..=255, _) => Class::Nobody("guard: 240.0.0.0/4 and broadcast are for nobody"),
-        (_, _) => Class::Public,
+        (0, _) => (Class::Nobody("guard: 0.0.0.0/8 is for nobody"), 8),
+        (127, _) => (Class::Loopback, 8),
+        (10, _) => (Class::Private, 8),
+        (172, 16..=31) => (Class::Private, 12),
+        (192, 168) => (Class::Private, 16),
+        (100, 64..=127) => (Class::Private, 10),
+        (169, 254) => (Class::Nobody(LINK_LOCAL), 16),
+        (224..=239, _) => (Class::Nobody("guard: multicast is for nobody"), 4),
+        (240..=255, _) => (Class::Nobody("guard: 240.0.0.0/4 and broadcast are for nobody"), 4),
+        (_, _) => (Class::Public, 0),
     }
 }
 
-fn class_v6(address: Ipv6Addr) -> Class {
+fn class_v6(address: Ipv6Addr) -> (Class, u8) {
     let first = address.segments()[0];
     if address.is_unspecified() {
-        Class::Nobody("guard: the unspecified address is for nobody")
+        (Class::Nobody("guard: the unspecified address is for nobody"), 128)
     } else if address.is_loopback() {
-        Class::Loopback
-    } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
-        // Unique local (RFC 4193), and the site-local ones that came before them.
-        Class::Private
+        (Class::Loopback, 128)
+    } else if first & 0xfe00 == 0xfc00 {
+        // Unique local (RFC 4193), and below the site-local ones that came before them.
+        (Class::Private, 7)
+    } else if first & 0xffc0 == 0xfec0 {
+        (Class::Private, 10)
     } else if first & 0xffc0 == 0xfe80 {
-        Class::Nobody(LINK_LOCAL)
+        (Class::Nobody(LINK_LOCAL), 10)
     } else if first & 0xff00 == 0xff00 {
-        Class::Nobody("guard: multicast is for nobody")
+        (Class::Nobody("guard: multicast is for nobody"), 8)
     } else {
-        Class::Public
+        (Class::Public, 0)
     }
 }
 
-/// The IPv4 address within an address, if there is one; else the address.
+/// The IPv4 address within an address, if there is one; else the address. Of an address of local NAT64
+/// that one which the fewest may reach.
 pub(super) fn unwrap(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let [a, b, c, d, e, f, g, h] = v6.segments();
@@ -171,13 +211,45 @@ pub(super) fn unwrap(address: IpAddr) -> IpAddr {
         (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) => {
             embedded(g, h)
         }
-        // RFC 6052 §2.2, prefix length 48: octets 6, 7, then 9, 10 (octet 8 is zero).
-        (0x64, 0xff9b, 1, high, middle, low) => embedded(high, ((middle & 0xff) << 8) | (low >> 8)),
+        (0x64, 0xff9b, 1, ..) => local_nat64(address)
+            .into_iter()
+            .flatten()
+            .min_by_key(|reading| match class(*reading).0 {
+                Class::Nobody(LINK_LOCAL) => 0,
+                Class::Loopback => 1,
+                Class::Private => 2,
+                Class::Public => 3,
+                // An octet that means something else.
+                Class::Nobody(_) => 4,
+            })
+            .unwrap_or(address),
         (0x2002, high, low, ..) => embedded(high, low),
         (_, _, _, _, _, _) => address,
     }
 }
 
+/// What an address of the local NAT64 block can mean: with a prefix of 48, 56, 64 and 96 bits (RFC 6052
+/// §2.2; octet 8 belongs to none of them).
+fn local_nat64(address: IpAddr) -> Option<[IpAddr; 4]> {
+    let IpAddr::V6(v6) = address else { return None };
+    let [0x64, 0xff9b, 1, d, e, f, g, h] = v6.segments() else { return None };
+    let [high, low] = [|word: u16| u32::from(word >> 8), |word: u16| u32::from(word & 0xff)];
+    let readings = [
+        (u32::from(d) << 16) | (low(e) << 8) | high(f),
+        (low(d) << 24) | (low(e) << 16) | u32::from(f),
+        (low(e) << 24) | (u32::from(f) << 8) | high(g),
+        (u32::from(g) << 16) | u32::from(h),
+    ];
+    Some(readings.map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))))
+}
+
+/// Whether this reading of an address of local NAT64 says nothing about who may reach it.
+fn is_misread(whole: IpAddr, reading: IpAddr) -> bool {
+    let is_link_local = matches!(class(reading).0, Class::Nobody(LINK_LOCAL));
+    local_nat64(whole).is_some() && !is_link_local
+}
+
+const LOCAL_NAT64_PREFIX: u8 = 48;
 const LINK_LOCAL: &str = "guard: link-local and metadata addresses are for nobody";
 
 #[cfg(test)]
@@ -215,6 +287,7 @@ mod tests {
             "::ffff:0:127.0.0.1",
             "64:ff9b::7f00:1",
             "64:ff9b:1:7f00:0:100::",
+            "64:ff9b:1:abcd::7f00:1",
             "2002:7f00:1::",
         ] {
             assert!(allows(LOOPBACK, target), "{target}");
@@ -238,6 +311,14 @@ mod tests {
             "::ffff:10.0.0.1",
             "64:ff9b::a00:1",
             "2002:a00:1::",
+            // Local NAT64 in each of its forms, whatever it leads to.
+            "64:ff9b:1:a00:0:100::",
+            "64:ff9b:1:ab0a:0:1::",
+            "64:ff9b:1:abcd:a:0:100:0",
+            "64:ff9b:1:abcd::a00:1",
+            "64:ff9b:1::a00:1",
+            "64:ff9b:1::808:808",
+            "64:ff9b:1:808:8:800::",
         ] {
             assert!(allows(LOOPBACK, target), "{target}");
             assert!(allows(PRIVATE, target), "{target}");
@@ -264,6 +345,10 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:aba9:fe:a9fe::",
+            "64:ff9b:1:abcd:a9:fea9:fe00:0",
+            "64:ff9b:1:abcd::a9fe:a9fe",
             "::ffff:0.0.0.0",
         ] {
             for client in [LOOPBACK, PRIVATE, PUBLIC, "::1"] {

@@ -250,18 +250,18 @@ impl Index {
     /// they say, nothing is looked at but that which places told apart.
     pub(super) fn candidates<'a>(&'a self, query: &Query<'_>) -> Candidates<'a> {
         let mut lists = Lists::new();
-        let direct = Reach { direct: true, names_address: false };
         for number in self.scopes_of(query) {
             let Some(scope) = self.scopes.get(number as usize) else { continue };
-            scope.any.find(query.port, direct, &mut lists);
-            self.find_nets(number, CLIENTS, query.client, direct, query.port, &mut lists);
+            scope.any.find(query.port, Reach::DIRECT, &mut lists);
+            let of_client = (CLIENTS, query.client);
+            self.find_nets(number, of_client, |_| Reach::DIRECT, query.port, &mut lists);
             if let Some(address) = query.address {
-                let named = Reach { direct: true, names_address: true };
-                self.find_nets(number, TARGETS, address, named, query.port, &mut lists);
+                let of_target = (TARGETS, address);
+                self.find_nets(number, of_target, Reach::by_net, query.port, &mut lists);
             }
             if let Some(embedded) = query.embedded {
-                let reach = Reach::default();
-                self.find_nets(number, TARGETS, embedded, reach, query.port, &mut lists);
+                let within = (TARGETS, embedded);
+                self.find_nets(number, within, Reach::by_inner_net, query.port, &mut lists);
             }
             if let Some(name) = query.name
                 && scope.has_names
@@ -275,9 +275,8 @@ impl Index {
     fn find_nets<'a>(
         &'a self,
         scope: u32,
-        what: usize,
-        address: IpAddr,
-        reach: Reach,
+        (what, address): (usize, IpAddr),
+        reach: impl Fn(u8) -> Reach,
         port: u16,
         lists: &mut Lists<'a>,
     ) {
@@ -287,14 +286,12 @@ impl Index {
             let Some(place) = self.nets.get(&net_key(scope, kind, address, length)) else {
                 continue;
             };
-            // The whole of a family is no address.
-            let names_address = reach.names_address && length > 0;
-            place.find(port, Reach { names_address, ..reach }, lists);
+            place.find(port, reach(length), lists);
         }
     }
 
     fn find_names<'a>(&'a self, scope: u32, name: &str, port: u16, lists: &mut Lists<'a>) {
-        let reach = Reach { direct: true, names_address: false };
+        let reach = Reach::DIRECT;
         let mut rest = Some(name);
         while let Some(end) = rest {
             if let Some(place) = self.names.get(&NameRef { scope, name: end }) {
@@ -321,7 +318,7 @@ impl Index {
 
 impl NamePlace {
     fn find_patterns<'a>(&'a self, name: &str, lists: &mut Lists<'a>) {
-        let reach = Reach { direct: true, names_address: false };
+        let reach = Reach::DIRECT;
         for (rank, pattern) in &self.patterns {
             if pattern.is(name) {
                 lists.push(List { ranks: Ranks::Plain(std::slice::from_ref(rank)), reach });
@@ -402,8 +399,7 @@ impl Iterator for Candidates<'_> {
         let mut reach = Reach::default();
         for list in &mut self.lists {
             if list.head() == Some(rank) {
-                reach.direct |= list.reach.direct;
-                reach.names_address |= list.reach.names_address;
+                reach.join(list.reach);
                 list.advance();
             }
         }

@@ -27,7 +27,7 @@ mod tally;
 
 pub use decide::{Acl, Denial};
 pub use explain::{Explained, Explanation, Step, StepResult};
-pub use guard::{Guard, LocalAddresses, OwnListeners};
+pub use guard::{Forbidden, Guard, LocalAddresses, OwnListeners};
 pub use hours::Hours;
 pub use open::Opening;
 pub use pattern::Pattern;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::explain::few;
+use super::guard::Forbidden;
 use super::hours::Hours;
 use super::pattern::Pattern;
 use super::ports::Ports;
@@ -145,8 +146,43 @@ pub(super) enum Miss {
 pub(super) struct Reach {
     /// For more than the IPv4 address within the address.
     pub(super) direct: bool,
-    /// By the address itself or a network of it, which is more than "any".
-    pub(super) names_address: bool,
+    /// How long the longest prefix is of a network that has the address; 0 where none has.
+    pub(super) prefix: u8,
+    /// The same of the IPv4 address within the address.
+    pub(super) inner_prefix: u8,
+}
+
+impl Reach {
+    /// For the target as it was asked for.
+    pub(super) const DIRECT: Self = Self { direct: true, prefix: 0, inner_prefix: 0 };
+
+    /// By a network of this length that has the address.
+    pub(super) const fn by_net(prefix: u8) -> Self {
+        Self { prefix, ..Self::DIRECT }
+    }
+
+    /// By a network of this length that has the IPv4 address within.
+    pub(super) const fn by_inner_net(inner_prefix: u8) -> Self {
+        Self { direct: false, prefix: 0, inner_prefix }
+    }
+
+    /// What holds so and so.
+    pub(super) fn join(&mut self, other: Self) {
+        self.direct |= other.direct;
+        self.prefix = self.prefix.max(other.prefix);
+        self.inner_prefix = self.inner_prefix.max(other.inner_prefix);
+    }
+
+    /// Whether what is forbidden is named, and not only lies in something that is: by a network that is
+    /// not wider than what is forbidden. Of an address that is judged by the one within it, that one has
+    /// to be named, or every bit of the whole.
+    pub(super) const fn names(self, forbidden: Forbidden) -> bool {
+        if forbidden.embedded {
+            self.inner_prefix >= forbidden.prefix || self.prefix == 128
+        } else {
+            self.prefix >= forbidden.prefix
+        }
+    }
 }
 
 impl Rule {
@@ -189,26 +225,24 @@ impl Rule {
 
     fn reach(&self, query: &Query<'_>) -> Option<Reach> {
         if self.destinations.is_empty() {
-            return Some(Reach { direct: true, names_address: false });
+            return Some(Reach::DIRECT);
         }
         let mut found: Option<Reach> = None;
         for destination in &self.destinations {
             let reach = match destination {
-                Destination::Any => Reach { direct: true, names_address: false },
+                Destination::Any => Reach::DIRECT,
                 Destination::Name(pattern) if query.name.is_some_and(|name| pattern.is(name)) => {
-                    Reach { direct: true, names_address: false }
+                    Reach::DIRECT
                 }
                 Destination::Net(net) if query.address.is_some_and(|at| net.contains(&at)) => {
-                    Reach { direct: true, names_address: net.prefix_len() > 0 }
+                    Reach::by_net(net.prefix_len())
                 }
                 Destination::Net(net) if query.embedded.is_some_and(|at| net.contains(&at)) => {
-                    Reach::default()
+                    Reach::by_inner_net(net.prefix_len())
                 }
                 Destination::Name(_) | Destination::Net(_) => continue,
             };
-            let so_far = found.get_or_insert_default();
-            so_far.direct |= reach.direct;
-            so_far.names_address |= reach.names_address;
+            found.get_or_insert_default().join(reach);
         }
         found
     }

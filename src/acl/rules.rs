@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::guard::unwrap;
+use super::guard::{Forbidden, unwrap};
 use super::hours::minute_of_week;
 use super::index::{Candidates, Index};
 use super::rule::{Action, Miss, Query, Rule};
@@ -186,7 +186,7 @@ impl Rules {
     pub(super) fn decide<O: Observer>(
         &self,
         query: &Query<'_>,
-        forbidden: Option<&'static str>,
+        forbidden: Option<Forbidden>,
         observer: &mut O,
     ) -> Verdict<'_> {
         self.first(self.index.candidates(query), query, forbidden, observer)
@@ -196,7 +196,7 @@ impl Rules {
         &self,
         candidates: Candidates<'_>,
         query: &Query<'_>,
-        forbidden: Option<&'static str>,
+        forbidden: Option<Forbidden>,
         observer: &mut O,
     ) -> Verdict<'_> {
         let (mut shadow, mut guarded) = (None, false);
@@ -212,7 +212,7 @@ impl Rules {
                 (None, Action::ShadowBlock, _) => Met::Shadows,
                 // It would have been let pass by now, but for the guard.
                 (None, Action::Block, Some(_)) if guarded => break,
-                (None, Action::Allow, Some(_)) if !reach.names_address => Met::Guarded,
+                (None, Action::Allow, Some(by)) if !reach.names(by) => Met::Guarded,
                 (None, Action::Allow | Action::Block, _) => Met::Decides,
             };
             observer.met(rule, met);
@@ -224,7 +224,7 @@ impl Rules {
             }
         }
         let by = match forbidden {
-            Some(sentence) if guarded || self.otherwise == Decision::Allow => By::Guard(sentence),
+            Some(by) if guarded || self.otherwise == Decision::Allow => By::Guard(by.sentence),
             Some(_) | None => By::Default,
         };
         Verdict { by, shadow, rank: self.ordered.len() }

@@ -33,13 +33,13 @@ fn rules(rules: Vec<Rule>, otherwise: Decision) -> Rules {
 }
 
 /// What the evaluator must find, rule by rule.
-fn by_scan(rules: &Rules, query: &Query<'_>, forbidden: Option<&'static str>) -> String {
+fn by_scan(rules: &Rules, query: &Query<'_>, forbidden: Option<Forbidden>) -> String {
     let (mut shadow, mut guarded) = (None, false);
     for rule in rules.ordered() {
         let Ok(reach) = rule.check(query) else { continue };
         match rule.action {
             Action::ShadowBlock => shadow = shadow.or(Some(rule.id)),
-            Action::Allow if forbidden.is_some() && !reach.names_address => guarded = true,
+            Action::Allow if forbidden.is_some_and(|by| !reach.names(by)) => guarded = true,
             Action::Block if guarded => return format!("guard, shadow {shadow:?}"),
             Action::Allow | Action::Block => return format!("rule {}, shadow {shadow:?}", rule.id),
         }
@@ -49,7 +49,7 @@ fn by_scan(rules: &Rules, query: &Query<'_>, forbidden: Option<&'static str>) ->
     format!("{by}, shadow {shadow:?}")
 }
 
-fn by_index(rules: &Rules, query: &Query<'_>, forbidden: Option<&'static str>) -> String {
+fn by_index(rules: &Rules, query: &Query<'_>, forbidden: Option<Forbidden>) -> String {
     let verdict = rules.decide(query, forbidden, &mut ());
     let shadow = verdict.shadow.map(|rule| rule.id);
     match verdict.by {
@@ -160,18 +160,19 @@ struct Question {
     command: Command,
     port: u16,
     minute: u16,
-    forbidden: bool,
+    forbidden: Option<u8>,
 }
 
 fn any_question() -> impl Strategy<Value = Question> {
     let groups = prop::collection::vec(prop::sample::select(&["Staff", "ops", "nobody"]), 0..2);
     let address = prop::sample::select(&ADDRESSES).prop_map(|text| text.parse::<IpAddr>().unwrap());
     let command = prop::sample::select(&Command::ALL);
+    let forbidden = prop::option::of(prop::sample::select(&[1, 8, 16, 32, 128]));
     (
         (prop::sample::select(&USERS), groups),
         prop::option::of(prop::sample::select(&NAMES)),
         prop::option::of(address.clone()),
-        (address, command, prop::sample::select(&PORTS), 0..7 * 24 * 60_u16, any::<bool>()),
+        (address, command, prop::sample::select(&PORTS), 0..7 * 24 * 60_u16, forbidden),
     )
         .prop_map(
             |((user, groups), name, address, (client, command, port, minute, forbidden))| {
@@ -184,7 +185,7 @@ fn any_question() -> impl Strategy<Value = Question> {
                     command,
                     port,
                     minute,
-                    forbidden: forbidden && address.is_some(),
+                    forbidden: forbidden.filter(|_| address.is_some()),
                 }
             },
         )
@@ -218,7 +219,11 @@ proptest! {
                 port: question.port,
                 minute: question.minute,
             };
-            let forbidden = question.forbidden.then_some("guard: no");
+            let forbidden = question.forbidden.map(|prefix| Forbidden {
+                sentence: "guard: no",
+                prefix,
+                embedded: embedded.is_some(),
+            });
             prop_assert_eq!(
                 by_index(&rules, &query, forbidden),
                 by_scan(&rules, &query, forbidden),
