@@ -51,7 +51,9 @@ impl StoredHash {
                 check_argon2(text)?;
                 Kind::Argon2
             }
-            "2b" | "2y" => {
+            // What libxcrypt does otherwise for "2a" is for passwords that a broken implementation of
+            // long ago made collide; for all others the three are the same.
+            "2a" | "2b" | "2y" => {
                 check_bcrypt(text, &fields)?;
                 Kind::Bcrypt
             }
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
 
     /// "secret", as libxcrypt's crypt(3) hashes it.
-    const SECRET: [&str; 6] = [
+    const SECRET: [&str; 7] = [
         "$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB",
         "$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8\
          axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0",
@@ -238,6 +240,7 @@ mod tests {
         "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi.",
         "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
         "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+        "$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
     ];
 
     fn error(text: &str) -> HashError {
@@ -286,7 +289,7 @@ mod tests {
 
     #[test]
     fn other_kinds_are_refused_by_name() {
-        for (text, kind) in [("$1$salt$hash", "1"), ("$apr1$salt$hash", "apr1"), ("$2a$04$x", "2a")]
+        for (text, kind) in [("$1$salt$hash", "1"), ("$apr1$salt$hash", "apr1"), ("$2x$04$x", "2x")]
         {
             assert_eq!(error(text), HashError::Kind(kind.into()));
         }
