@@ -134,6 +134,13 @@ impl Users {
         self.by_name == other.by_name
     }
 
+    /// Whether somebody of this name is listed here and there, with another password.
+    #[must_use]
+    pub fn differ_in_password(&self, other: &Self, name: &str) -> bool {
+        let stored = |users: &Self| Some(Arc::clone(&users.by_name.get(name.as_bytes())?.stored));
+        matches!((stored(self), stored(other)), (Some(here), Some(there)) if here != there)
+    }
+
     /// Whether somebody of this name is listed.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -12,15 +12,18 @@ use rustsocks::socks::{MethodSet, Outbox};
 pub(crate) struct Policies {
     pub(crate) open: Arc<Policy>,
     pub(crate) login: Arc<Policy>,
+    /// Who may log in by the latter.
+    pub(crate) alice: User,
 }
 
 impl Policies {
     pub(crate) fn new() -> Self {
         let hash = rustsocks::auth::hash(b"secret").unwrap();
-        let users = Arc::new(Users::new([User::new("alice", &hash, &[]).unwrap()]));
+        let alice = User::new("alice", &hash, &[]).unwrap();
+        let users = Arc::new(Users::new([alice.clone()]));
         let policy =
             |methods| Arc::new(Policy { methods, users: Arc::clone(&users), ..Policy::plain() });
-        Self { open: policy(MethodSet::NO_AUTH), login: policy(MethodSet::USERPASS) }
+        Self { open: policy(MethodSet::NO_AUTH), login: policy(MethodSet::USERPASS), alice }
     }
 
     pub(crate) fn driven(&self, login: Option<(&str, &str)>) -> Driven<'_> {

@@ -127,8 +127,7 @@ fn connect_that_is_switched_off_is_forbidden_and_no_wrong_method() {
 #[test]
 fn a_login_that_is_answered_after_a_reload_is_of_the_groups_that_are_in_force() {
     let policies = Policies::new();
-    let hash = rustsocks::auth::hash(LOGIN.1.as_bytes()).unwrap();
-    let alice = User::new(LOGIN.0, &hash, &["staff".into()]).unwrap();
+    let alice = policies.alice.clone().in_groups(["staff".into()].into());
     let promoted = with_users(&policies, Users::new([alice]));
     let verdict = accepted(&policies);
     for (mut driven, _) in verifying(&policies, "200") {
@@ -137,5 +136,17 @@ fn a_login_that_is_answered_after_a_reload_is_of_the_groups_that_are_in_force() 
         driven.tell(Input::Verdict(verdict.clone()));
         let identity = driven.machine.facts().identity.as_ref().unwrap();
         assert_eq!((identity.user(), identity.groups()), (LOGIN.0, &["staff".into()][..]));
+    }
+}
+
+#[test]
+fn a_login_is_void_whose_password_was_changed_while_the_old_one_was_checked() {
+    let policies = Policies::new();
+    let hash = rustsocks::auth::hash(b"another").unwrap();
+    let changed = with_users(&policies, Users::new([User::new(LOGIN.0, &hash, &[]).unwrap()]));
+    for (mut driven, told) in verifying(&policies, "403") {
+        let next = driven.machine.renew(&changed, driven.now, &mut driven.outbox).unwrap();
+        driven.collect();
+        assert_refused(&driven, &told, &next, Outcome::PolicyChanged);
     }
 }

@@ -18,7 +18,8 @@ impl Machine {
     /// Judges by another policy from now on. What is to be done if the session cannot go on under it; an
     /// answer to the client is in `out`.
     pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant, out: &mut Outbox) -> Option<Next> {
-        let methods = mem::replace(&mut self.policy, Arc::clone(policy)).methods;
+        let before = mem::replace(&mut self.policy, Arc::clone(policy));
+        let methods = before.methods;
         if self.facts.ruling.is_none() {
             self.facts.policy_generation = policy.generation;
         }
@@ -41,6 +42,16 @@ impl Machine {
             Stage::Announcing { .. }
             | Stage::Negotiating { .. }
             | Stage::Verifying { .. }
+            // It is being compared with a password that is none any more.
+            Stage::Verifying { .. }
+                if self
+                    .facts
+                    .claimed_user
+                    .as_deref()
+                    .is_some_and(|name| before.users.differ_in_password(&policy.users, name)) =>
+            {
+                Some(self.turn_out(now, out))
+            }
             | Stage::Associating { .. }
             | Stage::Done => None,
             Stage::Answering { then: Then::RelayDatagrams, .. } => None,
