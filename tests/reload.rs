@@ -294,6 +294,32 @@ fn an_association_goes_on_by_the_new_rules_and_ends_with_its_own_target() {
 }
 
 #[test]
+fn a_command_that_is_taken_away_ends_its_associations_and_who_waits_for_a_peer() {
+    let commands = |list: &str| format!("commands = [{list}]");
+    let all = commands("\"connect\", \"bind\", \"udp_associate\"");
+    let proxy = Proxy::with_sections(&all, "", "");
+    let (echo, origin) = (UdpEcho::on("127.0.0.1:0"), Origin::echo());
+    let mut stays = Client::connected(proxy.socks, origin.address);
+    let mut used = Associated::with(proxy.socks);
+    used.send(echo.address, b"1");
+    assert_eq!(used.receive().1, b"1");
+    let mut unused = Associated::with(proxy.socks);
+    let mut waits = Client::to(proxy.socks);
+    assert_eq!(waits.ask(2, echo.address).0, 0);
+    edit_config(&proxy, |text| text.replace(&all, &commands("\"connect\"")));
+    reloaded(&proxy);
+    for control in [&mut used.control.stream, &mut unused.control.stream] {
+        let end = control.read(&mut [0]);
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+    // The second reply is a refusal.
+    assert_ne!(waits.reply().0, 0);
+    stays.send(b"fine");
+    assert_eq!(stays.receive(4), b"fine");
+    proxy.wait_count(POLICY_CHANGED.trim_end_matches(" AND status = 'closed'"), 3);
+}
+
+#[test]
 fn a_reload_opens_no_public_listener_to_anybody() {
     let origin = Origin::echo();
     let user = "[[auth.users]]\nusername = \"alice\"\npassword = \"pw\"\n";

@@ -1,6 +1,7 @@
 //! What has become known of an attempt, for its record.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use crate::acl::Ruling;
 use crate::auth::Identity;
@@ -24,6 +25,8 @@ pub struct Facts {
     /// What the rules said, once they were asked: of the address that was dialled last, or of the one
     /// that was reached.
     pub ruling: Option<Ruling>,
+    /// When the rules were asked; what they say of hours is meant of then.
+    pub judged_at: Option<Instant>,
     /// Whether the session was opened, with what was known by then.
     pub opened: bool,
     /// Whether the rules have said something else since it was opened.

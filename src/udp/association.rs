@@ -86,6 +86,9 @@ impl Association {
     #[must_use]
     pub fn renew(&mut self, policy: &Arc<Policy>) -> bool {
         if self.policy.generation != policy.generation {
+            if !policy.commands.contains(Command::UdpAssociate) {
+                return false;
+            }
             let Some(identity) = policy.renewed(&self.identity) else { return false };
             self.identity = identity;
             self.policy = Arc::clone(policy);

@@ -164,6 +164,7 @@ impl Associated {
                     request: Request { command: Command::UdpAssociate, target: target.clone() },
                     address: Some(address),
                     ruling: None,
+                    judged_at: self.facts.judged_at,
                 };
                 let permitted = standing.renew(policy, now.mono);
                 ruling = standing.ruling;

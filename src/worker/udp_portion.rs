@@ -145,6 +145,7 @@ impl Connection {
                         facts.ruling = Some(ruling.clone());
                         facts.resolved = Some(permit.address().ip());
                         facts.policy_generation = kit.policy.generation;
+                        facts.judged_at = Some(now);
                         let came = (self.address, self.accepted.utc_ms);
                         let anonymous = &associated.policy.anonymous;
                         self.session = Live::open(facts, anonymous, came, key, kit);

@@ -55,7 +55,8 @@ impl Associated {
             let request = Request { command: Command::UdpAssociate, target: target.clone() };
             let (client, identity) = (self.association.client(), identity.clone());
             let (address, ruling) = (self.facts.resolved, None);
-            let mut standing = Standing { identity, client, request, address, ruling };
+            let mut standing =
+                Standing { identity, client, request, address, ruling, judged_at: None };
             permitted = standing.renew(policy, now);
         }
         permitted && self.association.renew(policy)

@@ -83,6 +83,7 @@ impl Machine {
                 self.answer(peer, Then::Relay, now, out)
             }
             Welcome::First(permit) => {
+                self.facts.judged_at = Some(now);
                 self.facts.stages.connect_us = Some(micros(binding.began, now));
                 self.facts.resolved = Some(permit.address().ip());
                 self.facts.rule(permit.ruling(), self.policy.generation);

@@ -29,6 +29,9 @@ impl Machine {
                 None => return Some(self.turn_out(now, out)),
             }
         }
+        if self.facts.command.is_some_and(|command| !policy.commands.contains(command)) {
+            return Some(self.turn_out(now, out));
+        }
         match &mut self.stage {
             Stage::Negotiating { handshake, .. } if methods != policy.methods => {
                 if handshake.is_untouched() {
@@ -39,9 +42,6 @@ impl Machine {
                 Some(self.turn_out(now, out))
             }
             Stage::Verifying { .. } if methods != policy.methods => Some(self.turn_out(now, out)),
-            Stage::Announcing { .. }
-            | Stage::Negotiating { .. }
-            | Stage::Verifying { .. }
             // It is being compared with a password that is none any more.
             Stage::Verifying { .. }
                 if self
@@ -52,6 +52,9 @@ impl Machine {
             {
                 Some(self.turn_out(now, out))
             }
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
             | Stage::Associating { .. }
             | Stage::Done => None,
             Stage::Answering { then: Then::RelayDatagrams, .. } => None,
@@ -93,7 +96,8 @@ impl Machine {
     fn renew_permit(&mut self, now: Instant, out: &mut Outbox) -> Option<Next> {
         let standing = self.standing()?;
         let Standing { identity, client, request, .. } = &standing;
-        let judged = self.policy.acl.on_request(identity, *client, request, now);
+        let asked = self.facts.judged_at.unwrap_or(now);
+        let judged = self.policy.acl.on_request(identity, *client, request, asked);
         match (&mut self.stage, judged) {
             (Stage::Resolving { permit, .. }, Ok(renewed)) => {
                 self.facts.ruling = renewed.ruling().cloned();
@@ -131,6 +135,7 @@ impl Machine {
             request: Request { command: self.facts.command?, target },
             address: self.facts.resolved,
             ruling: self.facts.ruling.clone(),
+            judged_at: self.facts.judged_at,
         })
     }
 }

@@ -22,6 +22,7 @@ impl Machine {
         self.exit = Exit::of(&self.policy, identity, self.client);
         let Request { command, target } = &request;
         self.facts.command = Some(*command);
+        self.facts.judged_at = Some(now);
         if let Err(refusal) = self.enter(now) {
             if *command != Command::UdpAssociate {
                 self.facts.target = Some(target.clone());
