@@ -258,3 +258,56 @@ fn datagrams_are_paced_and_none_that_finds_room_is_lost() {
     let least = (60_000.0 - 4096.0 - 2000.0) / 100_000.0;
     assert!(began.elapsed().as_secs_f64() >= least, "{:?}", began.elapsed());
 }
+
+/// A proxy with rules for two ports, of which the second is under a limit.
+fn with_a_slow_port(free: SocketAddr, slow: SocketAddr, limit: &str) -> Proxy {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = format!(
+        "[global]\ndefault_policy = \"block\"\n[[rules]]\naction = \"allow\"\nports = [{}]\n\
+         [[rules]]\naction = \"allow\"\nports = [{}]\nbandwidth = \"slow\"\n",
+        free.port(),
+        slow.port()
+    );
+    fs::write(directory.path().join("acl.toml"), &rules).unwrap();
+    let further = format!(
+        "[acl]\nenabled = true\nconfig_file = \"{{dir}}/acl.toml\"\n\
+         [[limits.bandwidth]]\nname = \"slow\"\nburst_kib = 4\n{limit}\n"
+    );
+    Proxy::start_in(directory, "", "", &further)
+}
+
+#[test]
+fn a_datagram_is_under_the_limit_of_its_own_rule_whichever_went_before_it() {
+    let (free, slow) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
+    for way in ["upload_kbit = 800", "download_kbit = 800"] {
+        let proxy = with_a_slow_port(free.address, slow.address, way);
+        let client = Associated::with(proxy.socks);
+        client.send(free.address, b"harmless");
+        assert_eq!(client.receive().1, b"harmless");
+        let began = Instant::now();
+        for number in 0..60_u8 {
+            client.send(slow.address, &[number; 1000]);
+        }
+        for number in 0..60_u8 {
+            assert_eq!(client.receive().1, [number; 1000]);
+        }
+        // The burst and one datagram may pass at once, of those that are taken together.
+        let together = if way.starts_with("upload") { 1000.0 } else { 16.0 * 1000.0 };
+        let least = (60_000.0 - 4096.0 - together) / 100_000.0;
+        assert!(began.elapsed().as_secs_f64() >= least, "{way}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_datagram_does_not_pay_for_the_limit_of_another_rule() {
+    let (free, slow) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
+    let proxy = with_a_slow_port(free.address, slow.address, "upload_kbit = 1");
+    let client = Associated::with(proxy.socks);
+    client.send(slow.address, &[0; 1000]);
+    assert_eq!(client.receive().1, [0; 1000]);
+    // Each would have to wait for a minute.
+    for number in 1..=10_u8 {
+        client.send(free.address, &[number; 8000]);
+        assert_eq!(client.receive().1, [number; 8000]);
+    }
+}

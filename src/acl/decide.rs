@@ -74,6 +74,12 @@ impl Acl {
         self.rules.as_ref()?.bandwidth_of(ruling)
     }
 
+    /// Whether any rule names a limit on bandwidth.
+    #[must_use]
+    pub fn names_bandwidths(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.names_bandwidths())
+    }
+
     /// Whether the guard stands.
     #[must_use]
     pub const fn is_guarded(&self) -> bool {

@@ -141,6 +141,11 @@ impl Rules {
         self.bandwidths.get(&ruling.rule_id?)
     }
 
+    /// Whether any of them names a limit on bandwidth.
+    pub(super) fn names_bandwidths(&self) -> bool {
+        !self.bandwidths.is_empty()
+    }
+
     /// What is decided where no rule holds.
     #[must_use]
     pub const fn otherwise(&self) -> Decision {

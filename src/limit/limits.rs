@@ -18,7 +18,7 @@ use super::bucket::{Bucket, Rate};
 use super::counts::Counts;
 use super::rates::Rates;
 use super::stay::{Refusal, Stay};
-use super::terms::{LimitTerms, Per, QuotaTerms};
+use super::terms::{BandwidthTerms, LimitTerms, Per, QuotaTerms};
 use super::throttle::{Metered, Throttle};
 use super::usage::{Subject, Usage};
 use crate::auth::Identity;
@@ -185,19 +185,7 @@ impl LimitPolicy {
         let mut throttle = Throttle::new(Arc::clone(&self.limits));
         for bandwidth in bandwidths {
             if named == Some(&*bandwidth.name) || bandwidth.whom.includes(identity) {
-                let user = (bandwidth.per == Per::User).then(|| identity.user().into());
-                let bucket = |way: usize| {
-                    let rate = bandwidth.rates[way]?;
-                    Some(match bandwidth.per {
-                        Per::Session => Arc::new(Bucket::new(rate, now.mono)),
-                        Per::User | Per::All => {
-                            let name = Arc::clone(&bandwidth.name);
-                            let shared = Shared::Bandwidth(name, way, user.clone());
-                            self.limits.bucket(shared, rate, now.mono)
-                        }
-                    })
-                };
-                throttle.draw_from(&[bucket(0), bucket(1)]);
+                throttle.draw_from(&self.buckets(bandwidth, identity, now.mono));
             }
         }
         for quota in quotas.iter().filter(|quota| quota.whom.includes(identity)) {
@@ -215,6 +203,46 @@ impl LimitPolicy {
             });
         }
         (!throttle.is_idle()).then(|| Box::new(throttle))
+    }
+
+    /// What holds back, beside [that](Self::throttle), the part of a session of this client for which a
+    /// rule has named this limit; `None` if nothing does, or if all of the session is under it.
+    #[must_use]
+    pub fn throttle_of_rule(
+        &self,
+        identity: &Identity,
+        named: &str,
+        now: Now,
+    ) -> Option<Box<Throttle>> {
+        let mut bandwidths = self.terms.bandwidths.iter();
+        let bandwidth = bandwidths.find(|bandwidth| *bandwidth.name == *named)?;
+        if bandwidth.whom.includes(identity) {
+            return None;
+        }
+        let mut throttle = Throttle::new(Arc::clone(&self.limits));
+        throttle.draw_from(&self.buckets(bandwidth, identity, now.mono));
+        (!throttle.is_idle()).then(|| Box::new(throttle))
+    }
+
+    /// The buckets, upload and download, that a session of this client draws from under a limit.
+    fn buckets(
+        &self,
+        bandwidth: &BandwidthTerms,
+        identity: &Identity,
+        now: Instant,
+    ) -> [Option<Arc<Bucket>>; 2] {
+        let user = (bandwidth.per == Per::User).then(|| identity.user().into());
+        let bucket = |way: usize| {
+            let rate = bandwidth.rates[way]?;
+            Some(match bandwidth.per {
+                Per::Session => Arc::new(Bucket::new(rate, now)),
+                Per::User | Per::All => {
+                    let name = Arc::clone(&bandwidth.name);
+                    self.limits.bucket(Shared::Bandwidth(name, way, user.clone()), rate, now)
+                }
+            })
+        };
+        [bucket(0), bucket(1)]
     }
 
     fn stay(&self, address: Option<IpAddr>, user: Option<Box<str>>) -> Box<Stay> {

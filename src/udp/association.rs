@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::dropped::Dropped;
+use super::lookups::{lookup_dropped, lookup_outcome};
+use super::named::Named;
 use super::peers::Peers;
 use super::routes::{Asking, Open, Routes, Term, Way};
+use super::sender::Sender;
 use super::step::{Question, Refusal, Step};
 use super::waiting::Waiting;
 use crate::acl::{Denial, Permit, RequestPermit, Ruling};
@@ -28,22 +31,12 @@ pub struct Association {
     policy: Arc<Policy>,
     routes: Routes,
     peers: Peers,
+    named: Named,
     waiting: Waiting,
     query: u32,
     refusal: Option<Refusal>,
     /// What was decided about targets and is not counted yet: a few for each datagram of a portion.
     judged: Vec<Ruling>,
-}
-
-/// From which port the client sends.
-#[derive(Clone, Copy, Debug)]
-enum Sender {
-    /// From any: the first datagram tells.
-    Any,
-    /// From the one that it declared; nothing has come yet.
-    Declared(u16),
-    /// From this one.
-    Known(SocketAddr),
 }
 
 /// How a way was found.
@@ -69,6 +62,7 @@ impl Association {
             policy,
             routes: Routes::default(),
             peers: Peers::default(),
+            named: Named::default(),
             waiting: Waiting::default(),
             query: 0,
             refusal: None,
@@ -82,9 +76,28 @@ impl Association {
         self.client
     }
 
-    /// Judges by this policy from now on. Whether its client may still use us.
+    /// Who the client is.
     #[must_use]
-    pub fn renew(&mut self, policy: &Arc<Policy>) -> bool {
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What it judges by.
+    #[must_use]
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// The limits on bandwidth that rules have named for its targets, in the order of their numbers.
+    #[must_use]
+    pub fn limits(&self) -> &[Arc<str>] {
+        self.named.names()
+    }
+
+    /// Judges by this policy from now on. Whether its client may still use us. The limits are those of
+    /// targets that were open, under the new rules.
+    #[must_use]
+    pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> bool {
         if self.policy.generation != policy.generation {
             if !policy.commands.contains(Command::UdpAssociate) {
                 return false;
@@ -92,8 +105,18 @@ impl Association {
             let Some(identity) = policy.renewed(&self.identity) else { return false };
             self.identity = identity;
             self.policy = Arc::clone(policy);
-            self.routes.clear();
             self.judged.clear();
+            self.named = Named::default();
+            let open = self.routes.clear();
+            if policy.acl.names_bandwidths() {
+                for (target, address) in open {
+                    let Ok(request) = self.judge(&target, now) else { continue };
+                    let Ok(permit) = policy.acl.on_address(&request, address) else { continue };
+                    if let Some(name) = policy.acl.bandwidth_of(permit.ruling()) {
+                        let _known = self.named.limit(name);
+                    }
+                }
+            }
         }
         true
     }
@@ -105,14 +128,7 @@ impl Association {
         octets: &'a [u8],
         now: Instant,
     ) -> Step<'a> {
-        let expected = source.ip().to_canonical() == self.client
-            && match self.sender {
-                Sender::Any => true,
-                Sender::Declared(port) => source.port() == port,
-                Sender::Known(sender) => {
-                    source.port() == sender.port() && scope(source) == scope(sender)
-                }
-            };
+        let expected = source.ip().to_canonical() == self.client && self.sender.may_be(source);
         if !expected {
             return Step::Drop(Dropped::ForeignSource);
         }
@@ -156,6 +172,8 @@ impl Association {
                     permit,
                     target: &open.target,
                     ruling: permit.ruling(),
+                    limit: (self.policy.acl.bandwidth_of(permit.ruling()))
+                        .map(|name| self.named.limit(name)),
                     payload: datagram.payload,
                     beside,
                 },
@@ -449,31 +467,6 @@ impl Association {
         if self.refusal.is_none() || ruling.is_some() && !denied_before {
             self.refusal = Some(Refusal { target, ruling, outcome });
         }
-    }
-}
-
-/// The link that an address is meant on, where it needs one.
-const fn scope(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(address) => address.scope_id(),
-    }
-}
-
-const fn lookup_outcome(error: LookupError) -> Outcome {
-    match error {
-        LookupError::NotFound => Outcome::NameNotFound,
-        LookupError::Failed => Outcome::NameLookupFailed,
-        LookupError::TimedOut => Outcome::ConnectTimeout,
-        LookupError::Overloaded => Outcome::ServerBusy,
-        LookupError::ClientOverloaded => Outcome::OverLimit,
-    }
-}
-
-const fn lookup_dropped(error: LookupError) -> Dropped {
-    match error {
-        LookupError::NotFound | LookupError::Failed | LookupError::TimedOut => Dropped::NameFailed,
-        LookupError::Overloaded | LookupError::ClientOverloaded => Dropped::LookupsFull,
     }
 }
 

@@ -14,11 +14,15 @@
 
 mod association;
 mod dropped;
+mod lookups;
+mod named;
 mod peers;
 mod routes;
+mod sender;
 mod step;
 mod waiting;
 
 pub use association::Association;
 pub use dropped::Dropped;
+pub use named::Limit;
 pub use step::{Question, Refusal, Step};

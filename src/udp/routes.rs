@@ -195,10 +195,14 @@ impl Routes {
         routes.find(|(_, route)| asked(&route.way)).map(|(address, _)| address.clone())
     }
 
-    /// Forgets all: other rules are in force.
-    pub(super) fn clear(&mut self) {
-        self.routes.clear();
+    /// Forgets all: other rules are in force. The targets that were open, with the address in use.
+    pub(super) fn clear(&mut self) -> Vec<(Target, IpAddr)> {
         self.asking = 0;
+        let open = self.routes.drain().filter_map(|(_, route)| match route.way {
+            Way::Open(open) => open.address().map(|address| (open.target, address)),
+            Way::Asking { .. } | Way::Closed(_) => None,
+        });
+        open.collect()
     }
 
     /// Forgets the target that was used longest ago; one that is being looked up has datagrams waiting,

@@ -1,6 +1,7 @@
 //! What comes of a datagram of the client, and of an association that nothing came of.
 
 use super::dropped::Dropped;
+use super::named::Limit;
 use crate::acl::{Permit, Ruling};
 use crate::session::Outcome;
 use crate::target::{HostName, Target};
@@ -16,6 +17,8 @@ pub enum Step<'a> {
         target: &'a Target,
         /// What the rules said.
         ruling: &'a Ruling,
+        /// The limit on bandwidth that its rule names, if it names one.
+        limit: Option<Limit<'a>>,
         /// The octets to be sent.
         payload: &'a [u8],
         /// To be looked up beside that: the time of its addresses is over.

@@ -36,6 +36,7 @@ pub mod token;
 mod udp;
 mod udp_end;
 mod udp_leaving;
+mod udp_limits;
 mod udp_portion;
 mod udp_targets;
 #[expect(clippy::module_inception, reason = "one noun per file, and this one is the folder's")]

@@ -19,13 +19,14 @@ use super::relaying::first_byte;
 use super::socket::Socket;
 use super::token::{Role, Token};
 use super::udp_end::UdpEnd;
+use super::udp_limits::UdpLimits;
 use super::udp_targets::Targets;
 use crate::auth::Identity;
 use crate::clock::Now;
 use crate::connection::{Facts, Patience, Standing};
 use crate::egress::Outlet;
 use crate::key::Key;
-use crate::limit::{Exhausted, Throttle};
+use crate::limit::Exhausted;
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::session::{Outcome, Traffic};
@@ -48,9 +49,7 @@ pub(super) struct Associated {
     pub(super) first_byte_since: Option<Instant>,
     /// When the kernel is asked next what it had no room for.
     pub(super) overflow_at: Instant,
-    /// What holds it back, if anything does, and when a direction that waits has its turn.
-    pub(super) throttle: Option<Box<Throttle>>,
-    resumes_at: Option<Instant>,
+    pub(super) limits: UdpLimits,
 }
 
 impl Associated {
@@ -59,9 +58,11 @@ impl Associated {
         client: UdpEnd,
         (facts, outlet): (Facts, Outlet),
         policy: Arc<Policy>,
-        now: Instant,
+        now: Now,
     ) -> Self {
         let idle = policy.timeouts.idle;
+        let limits = limits(&association, now);
+        let now = now.mono;
         Self {
             association,
             facts,
@@ -73,19 +74,12 @@ impl Associated {
             unpublished: 0,
             first_byte_since: None,
             overflow_at: now + OVERFLOW_EVERY,
-            throttle: None,
-            resumes_at: None,
+            limits,
         }
     }
 
-    /// Holds it back by this from now on, or by nothing.
-    pub(super) fn set_throttle(&mut self, throttle: Option<Box<Throttle>>) {
-        self.throttle = throttle;
-        self.resumes_at = None;
-    }
-
-    pub(super) const fn is_throttled(&self) -> bool {
-        self.throttle.is_some()
+    pub(super) fn is_throttled(&self) -> bool {
+        self.limits.hold()
     }
 
     /// Where its client is, and who.
@@ -96,24 +90,14 @@ impl Associated {
 
     /// Octets of a portion, upload and download.
     pub(super) fn allowed(&mut self, now: Now) -> Result<[u64; 2], Exhausted> {
-        match &mut self.throttle {
-            Some(throttle) => {
-                let wants = [self.client.may_read(), self.targets.ends().any(|end| end.may_read())];
-                throttle.allow(OCTETS_PER_TURN, wants, now)
-            }
-            None => Ok([OCTETS_PER_TURN; 2]),
-        }
+        let wants = [self.client.may_read(), self.targets.ends().any(|end| end.may_read())];
+        self.limits.allow(OCTETS_PER_TURN, wants, now)
     }
 
     /// Pays for what has passed. A direction that has `more` and has to wait is left alone till its turn:
     /// the kernel keeps its datagrams, and drops those that it has no room for.
     pub(super) fn charge(&mut self, passed: &Traffic, more: &mut [bool; 2], now: Now) {
-        let Some(throttle) = &mut self.throttle else { return };
-        throttle.charge([passed.bytes_sent, passed.bytes_received], *more, now);
-        self.resumes_at = throttle.resumes_at(now.mono);
-        for (way, more) in more.iter_mut().enumerate() {
-            *more &= throttle.is_ready(way, now.mono);
-        }
+        self.limits.charge([passed.bytes_sent, passed.bytes_received], more, now);
     }
 
     pub(super) fn note(&mut self, role: Role, event: &Event) {
@@ -135,7 +119,7 @@ impl Associated {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.resumes_at.unwrap_or_else(|| self.patience.deadline())
+        self.limits.resumes_at().unwrap_or_else(|| self.patience.deadline())
     }
 
     /// Sockets for datagrams.
@@ -155,7 +139,6 @@ impl Associated {
     /// are judged with the next datagram to them. Whether it may go on.
     pub(super) fn renew(&mut self, policy: &Arc<Policy>, now: Now) -> bool {
         let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
-        let mut ruling = None;
         let permitted = match (&self.facts.target, self.facts.resolved) {
             (Some(target), Some(address)) => {
                 let mut standing = Standing {
@@ -166,22 +149,27 @@ impl Associated {
                     ruling: None,
                     judged_at: self.facts.judged_at,
                 };
-                let permitted = standing.renew(policy, now.mono);
-                ruling = standing.ruling;
-                permitted
+                standing.renew(policy, now.mono)
             }
             (_, _) => true,
         };
-        let identity = policy.renewed(identity);
-        let throttle =
-            identity.and_then(|identity| policy.throttle(&identity, ruling.as_ref(), now));
-        self.set_throttle(throttle);
-        permitted && self.association.renew(policy)
+        permitted && self.follow(policy, now)
+    }
+
+    /// Judges datagrams by the policy in force, and is held back by its limits. Whether its client may
+    /// go on.
+    pub(super) fn follow(&mut self, policy: &Arc<Policy>, now: Now) -> bool {
+        if self.association.policy().generation == policy.generation {
+            return true;
+        }
+        let goes_on = self.association.renew(policy, now.mono);
+        self.limits = limits(&self.association, now);
+        goes_on
     }
 
     /// Whether a quota is used up that ends it, though nothing passes.
     pub(super) fn is_exhausted(&self, now: Now) -> bool {
-        self.throttle.as_ref().is_some_and(|throttle| throttle.is_exhausted(now))
+        self.limits.are_exhausted(now)
     }
 
     /// Whether a datagram has passed, either way.
@@ -236,13 +224,23 @@ impl Associated {
 impl Connection {
     pub(super) fn expire_association(&mut self, kit: &mut Kit) -> Fate {
         let Link::Associated(associated) = &mut self.link else { return Fate::Again };
-        if associated.resumes_at.take().is_some() {
+        if associated.limits.take_turn() {
             return Fate::Again;
         }
         let outcome = associated.patience.outcome();
         self.cut(outcome, kit);
         Fate::Release
     }
+}
+
+/// What holds back an association that may go on.
+fn limits(association: &Association, now: Now) -> UdpLimits {
+    let (policy, identity) = (association.policy(), association.identity());
+    let mut limits = UdpLimits::new(policy.throttle(identity, None, now));
+    for name in association.limits() {
+        limits.name(policy.limits.throttle_of_rule(identity, name, now));
+    }
+    limits
 }
 
 /// Reads and drops a portion of what the client says on the control connection; whether there may be

@@ -15,14 +15,20 @@ pub(super) struct Load<'b> {
     to: SocketAddr,
     whole: &'b [u8],
     payload: &'b [u8],
+    limit: Option<usize>,
 }
 
 impl<'b> Load<'b> {
     /// The last octets of a `whole` datagram, as many as its payload has, for an address that may be sent
-    /// to.
-    pub(super) fn new(permit: &Permit, whole: &'b [u8], payload: usize) -> Self {
+    /// to; the number of the limit that its rule names.
+    pub(super) fn new(
+        permit: &Permit,
+        whole: &'b [u8],
+        payload: usize,
+        limit: Option<usize>,
+    ) -> Self {
         let (_, payload) = whole.split_at(whole.len().saturating_sub(payload));
-        Self { to: permit.address(), whole, payload }
+        Self { to: permit.address(), whole, payload, limit }
     }
 
     pub(super) const fn to(&self) -> SocketAddr {
@@ -36,6 +42,11 @@ impl<'b> Load<'b> {
 
     pub(super) const fn payload(&self) -> &'b [u8] {
         self.payload
+    }
+
+    /// The number of the limit that its rule names.
+    pub(super) const fn limit(&self) -> Option<usize> {
+        self.limit
     }
 
     pub(super) const fn parcel(&self) -> Parcel<'b> {

@@ -18,7 +18,7 @@ use crate::relay::Direction;
 use crate::resolve::{ADDRESSES_MAX, Answered, Asker};
 use crate::session::{Outcome, Traffic};
 use crate::socks::{DATAGRAM_HEADER_OCTETS_MAX, Datagram};
-use crate::udp::{Dropped, Question, Step};
+use crate::udp::{Dropped, Limit, Question, Step};
 
 /// The datagrams of a worker that have come together: one batch at a time.
 pub(super) type Datagrams = Batch<DATAGRAM_HEADER_OCTETS_MAX>;
@@ -33,7 +33,7 @@ impl Connection {
             }
         };
         let Link::Associated(associated) = &mut self.link else { return Fate::Again };
-        if !associated.association.renew(&kit.policy) {
+        if !associated.follow(&kit.policy, kit.now) {
             self.cut(Outcome::PolicyChanged, kit);
             return Fate::Release;
         }
@@ -44,12 +44,13 @@ impl Connection {
             self.cut(Outcome::QuotaExceeded, kit);
             return Fate::Release;
         };
-        let before = associated.traffic;
+        let (before, named) = (associated.traffic, associated.limits.named());
         // One that a panic has lost is made anew.
         let mut batch = std::mem::take(&mut kit.datagrams);
         let upload = self.upload(allowed[0], &mut batch, key, kit);
         let mut download = false;
-        let mut left = allowed[1];
+        // Nobody has asked one that was named just now how much may pass.
+        let mut left = if self.has_named_beyond(named) { 0 } else { allowed[1] };
         for family in 0..FAMILIES {
             download |= self.download(family, &mut left, &mut batch, kit);
         }
@@ -68,14 +69,27 @@ impl Connection {
             if left == 0 {
                 return associated.client.may_read();
             }
-            let most = associated.most(left).min(DATAGRAMS_PER_TURN - count);
+            let named = associated.limits.named();
+            // Where rules name limits, each may be the first that has to pay for one.
+            let most = match kit.policy.acl.names_bandwidths() {
+                true => 1,
+                false => associated.most(left).min(DATAGRAMS_PER_TURN - count),
+            };
             let Some(came) = associated.client.receive(most, batch) else { return false };
             count += came.max(1);
             left = left.saturating_sub(octets(batch));
             let datagrams = batch.sources().map(Some).zip(batch.datagrams());
             self.carry(datagrams, key, kit);
+            if self.has_named_beyond(named) {
+                return true;
+            }
         }
         true
+    }
+
+    /// Whether rules have named a limit for it beyond so many.
+    fn has_named_beyond(&self, count: usize) -> bool {
+        matches!(&self.link, Link::Associated(associated) if associated.limits.named() > count)
     }
 
     /// Carries a portion of what came from targets, until no octets are `left`; whether there may be more.
@@ -137,7 +151,7 @@ impl Connection {
                 None => associated.association.upload_kept(whole, now),
             };
             let load = match step {
-                Step::Send { permit, target, ruling, payload, beside } => {
+                Step::Send { permit, target, ruling, limit, payload, beside } => {
                     if !self.opened {
                         self.opened = true;
                         let facts = &mut associated.facts;
@@ -149,16 +163,21 @@ impl Connection {
                         let came = (self.address, self.accepted.utc_ms);
                         let anonymous = &associated.policy.anonymous;
                         self.session = Live::open(facts, anonymous, came, key, kit);
-                        if kit.policy.acl.bandwidth_of(ruling).is_some() {
-                            let identity = facts.identity.as_ref().unwrap_or(anonymous);
-                            associated.throttle =
-                                kit.policy.throttle(identity, Some(ruling), kit.now);
-                        }
                         if let Some(live) = &self.session {
                             close::set_late_facts(&live.slot, facts);
                         }
                     }
-                    let load = Load::new(permit, whole, payload.len());
+                    if let Some(Limit { number, name }) = limit
+                        && number >= associated.limits.named()
+                    {
+                        let anonymous = &associated.policy.anonymous;
+                        let identity = associated.facts.identity.as_ref().unwrap_or(anonymous);
+                        let limits = &kit.policy.limits;
+                        let throttle = limits.throttle_of_rule(identity, name, kit.now);
+                        associated.limits.name(throttle);
+                    }
+                    let limit = limit.map(|limit| limit.number);
+                    let load = Load::new(permit, whole, payload.len(), limit);
                     if let Some(question) = beside {
                         ask(&question, associated.association.client(), key, kit);
                     }
@@ -229,8 +248,11 @@ impl Connection {
         if !associated.has_relayed() {
             associated.first_byte_since = Some(kit.now.mono);
         }
-        let session = self.session.as_ref();
-        associated.book(Direction::Upload, load.payload().len(), session, kit);
+        let (session, octets) = (self.session.as_ref(), load.payload().len());
+        if let Some(number) = load.limit() {
+            associated.limits.sent(number, octets);
+        }
+        associated.book(Direction::Upload, octets, session, kit);
     }
 
     /// The answer to a look-up of the association.
@@ -239,7 +261,7 @@ impl Connection {
         let Link::Associated(associated) = &mut self.link else { return };
         // What was kept is judged by the policy in force, by which this one may not have been judged yet;
         // whoever may not go on is ended when it is.
-        if !associated.association.renew(&kit.policy) {
+        if !associated.follow(&kit.policy, kit.now) {
             return;
         }
         let before = associated.traffic;

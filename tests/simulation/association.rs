@@ -59,7 +59,7 @@ impl Associated {
                 Standing { identity, client, request, address, ruling, judged_at: None };
             permitted = standing.renew(policy, now);
         }
-        permitted && self.association.renew(policy)
+        permitted && self.association.renew(policy, now)
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -115,7 +115,7 @@ impl Connection {
         for _ in 0..16 {
             let Link::Associated(associated) = &mut self.link else { return };
             // As a worker does before each portion: it may have been made under another policy.
-            if !associated.association.renew(&kit.policy) {
+            if !associated.association.renew(&kit.policy, kit.agenda.now) {
                 return;
             }
             if associated.sender.is_none() && Datagram::split(octets).is_ok() {
@@ -126,7 +126,7 @@ impl Connection {
                 None => associated.association.upload_kept(octets, now),
             };
             let (to, length, opening) = match step {
-                Step::Send { permit, target, ruling, payload, beside } => {
+                Step::Send { permit, target, ruling, payload, beside, .. } => {
                     if let Some(question) = beside {
                         plan_answers((key, self.number), question.query, kit);
                     }

@@ -12,6 +12,8 @@ use crate::clock;
 use crate::socks::CommandSet;
 use crate::target::Host;
 
+mod limits;
+
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
 
 fn policy(generation: u64, guard: Guard) -> Arc<Policy> {
@@ -261,7 +263,7 @@ fn a_new_policy_judges_anew_and_lookups_of_the_old_one_are_made_again() {
     let datagram = to("127.0.0.1", 53, b"x");
     assert_eq!(upload(&mut association, &datagram, now), "denied");
     assert_eq!(upload(&mut association, &to("a.test", 53, b"x"), now), "ask 1 a.test");
-    assert!(association.renew(&policy(2, Guard::Off)));
+    assert!(association.renew(&policy(2, Guard::Off), now));
     assert_eq!(upload(&mut association, &datagram, now), "127.0.0.1:53 as 127.0.0.1:53: x");
     let address = IpAddr::from([192, 0, 2, 1]);
     let kept = association.answered(1, Ok([address].into_iter().collect()), false, now);

@@ -54,10 +54,7 @@ impl Connection {
         kit.counters.stages.observe(&facts.stages);
         let policy = Arc::clone(front.machine.policy());
         let outlet = front.machine.outlet().clone();
-        let throttle = front.machine.throttle(kit.now);
-        let mut associated =
-            Associated::new(association, client, (facts, outlet), policy, kit.now.mono);
-        associated.set_throttle(throttle);
+        let associated = Associated::new(association, client, (facts, outlet), policy, kit.now);
         self.stays.add(front.machine.take_stays());
         self.link = Link::Associated(Box::new(associated));
         self.advance_association(key, kit)
