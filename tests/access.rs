@@ -41,7 +41,10 @@ fn where_it_is_required_only_health_metrics_and_bare_pages_are_open() {
     // The pages hold nothing themselves, and no browser can show a token for them.
     assert_eq!(get(api, "/").status, 200);
     assert_eq!(get(api, "/dashboard/main.js").status, 200);
-    for path in [ACTIVE, "/api/sessions/stats", "/api/sessions/history", "/nowhere"] {
+    assert_eq!(get(api, "/docs").status, 200);
+    for path in
+        [ACTIVE, "/api/sessions/stats", "/api/sessions/history", "/openapi.json", "/nowhere"]
+    {
         let refused = get(api, path);
         assert_eq!(refused.status, 401, "{path}");
         assert!(refused.head.contains("WWW-Authenticate: Bearer realm=\"rustsocks\""));

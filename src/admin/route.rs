@@ -189,8 +189,9 @@ impl Route {
     #[must_use]
     pub const fn need(&self) -> Need {
         match self {
-            Self::Dashboard(_) | Self::OpenApi | Self::Health | Self::Metrics => Need::Probing,
+            Self::Dashboard(_) | Self::Health | Self::Metrics => Need::Probing,
             Self::Resources
+            | Self::OpenApi
             | Self::ActiveSessions(_)
             | Self::History(_)
             | Self::Session(_)

@@ -24,6 +24,14 @@ await run(async (visit) => {
   await page.getByText("No session is alive").waitFor();
   const text = await page.content();
   assert.ok(!text.includes(scene.token));
+  const docs = await visit({ hash: "docs", mayFail: true });
+  await docs.getByText("Reading wants the token here").waitFor();
+  await docs.getByLabel("Token", { exact: true }).fill("wrong");
+  await docs.getByRole("button", { name: "Show" }).click();
+  await docs.getByText("Reading wants the token here").waitFor();
+  await docs.getByLabel("Token", { exact: true }).fill(scene.token);
+  await docs.getByRole("button", { name: "Show" }).click();
+  await docs.locator("h1", { hasText: "API" }).waitFor();
   const other = await visit({ mayFail: true });
   await other.locator(".banner", { hasText: "wants its token" }).waitFor();
 });

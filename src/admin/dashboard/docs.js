@@ -15,12 +15,30 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 
-try {
-  const response = await fetch("/openapi.json", { credentials: "omit" });
-  if (!response.ok) throw new Error(`The answer was ${response.status}.`);
-  show(await response.json());
-} catch (error) {
-  main.replaceChildren(h("div", { class: "empty" }, h("strong", null, "The document cannot be had"), error.message));
+await load();
+
+async function load() {
+  try {
+    const headers = token.get() ? { authorization: `Bearer ${token.get()}` } : {};
+    const response = await fetch("/openapi.json", { credentials: "omit", headers });
+    if (response.status === 401) return askForToken();
+    if (!response.ok) throw new Error(`The answer was ${response.status}.`);
+    show(await response.json());
+  } catch (error) {
+    main.replaceChildren(h("div", { class: "empty" }, h("strong", null, "The document cannot be had"), error.message));
+  }
+}
+
+/** Where reading wants the token, too. */
+function askForToken() {
+  const field = tokenField();
+  const form = h("form", { class: "empty" }, h("strong", null, "Reading wants the token here"), field,
+    h("button", { type: "submit" }, "Show"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    load();
+  });
+  main.replaceChildren(form);
 }
 
 function show(spec) {

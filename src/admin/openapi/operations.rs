@@ -112,7 +112,6 @@ fn process(schemas: &mut Schemas) -> Vec<Operation> {
         },
         Operation {
             summary: "This document",
-            need: Need::Probing,
             ..Operation::get(
                 "/openapi.json",
                 "openapi",
