@@ -35,11 +35,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     let [head, ill, tabs, body, foot] = Layout::vertical(rows).areas(frame.area());
     // One line is the table's heading.
     screen.make_room(usize::from(body.height.saturating_sub(1)));
-    frame.render_widget(Paragraph::new(heads(screen)), head);
+    frame.render_widget(Paragraph::new(heads(screen, head.width)), head);
     frame.render_widget(Paragraph::new(complaints).style(ALARM), ill);
     frame.render_widget(Paragraph::new(tab_line(screen)), tabs);
     table(frame, screen, body);
-    frame.render_widget(Paragraph::new(foot_line(screen)), foot);
+    frame.render_widget(Paragraph::new(foot_line(screen, foot.width)), foot);
     match &screen.mode {
         Mode::Asking(asked) => dialog(frame, &question(asked)),
         Mode::Helping => dialog(frame, &HELP.map(str::to_owned)),
@@ -47,15 +47,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     }
 }
 
-fn heads(screen: &Screen) -> Vec<Line<'static>> {
+fn heads(screen: &Screen, width: u16) -> Vec<Line<'static>> {
     let (sample, totals) = (&screen.sample, &screen.sample.totals);
     if sample.at.is_none() {
         return vec![Line::from("rustsocks: waiting for the proxy's first answer")];
     }
     let well = if sample.health.status == "ok" { GOOD } else { ALARM };
-    let first = Line::from(vec![
-        Span::styled(format!("rustsocks {}", printable(&sample.health.version)), STRONG),
-        Span::raw("  "),
+    let mut first = Line::from(vec![
+        Span::styled(format!("rustsocks {}  ", printable(&sample.health.version)), STRONG),
         Span::styled(printable(&sample.health.status), well),
         Span::raw(format!("  up {}", span(whole(totals.uptime_secs)))),
         Span::styled(format!("   {} live", count(sample.live)), STRONG),
@@ -65,6 +64,9 @@ fn heads(screen: &Screen) -> Vec<Line<'static>> {
             STRONG,
         ),
     ]);
+    if first.width() > usize::from(width) {
+        first.spans.remove(0);
+    }
     let cpu = screen.cpu.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let most = totals.descriptors_max.map_or(String::new(), |most| format!(" of {}", count(most)));
     let second = format!(
@@ -134,81 +136,113 @@ fn table(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let room = usize::from(area.height.saturating_sub(1));
     let shown = screen.rows.iter().enumerate().skip(screen.first).take(room);
     let chosen = screen.chosen_at();
+    let figures = figures(screen.view, area.width);
     let lines = shown.map(|(index, row)| {
-        let line = TableRow::new(cells(screen.view, row, screen.now_ms));
+        let line = TableRow::new(cells(row, &figures, screen.now_ms));
         if chosen == Some(index) { line.style(CHOSEN) } else { line }
     });
-    let (headings, widths) = columns(screen.view);
-    let headings = headings.iter().enumerate().map(|(index, heading)| {
-        let names = names(screen.view);
-        let line = Line::from(*heading);
-        Cell::from(if index < names { line } else { line.right_aligned() })
-    });
+    let names = names(screen.view);
+    let headings = names.iter().map(|name| Cell::from(*name));
+    let numbers = figures
+        .iter()
+        .map(|figure| Cell::from(Line::from(figure.heading(screen.view)).right_aligned()));
+    let headings = headings.chain(numbers);
+    let widths = names_widths(screen.view).iter().map(|share| Constraint::Fill(*share));
+    let widths = widths.chain(figures.iter().map(|_| Constraint::Length(FIGURE)));
     let table = Table::new(lines, widths).header(TableRow::new(headings).style(HEADING));
-    frame.render_widget(table.column_spacing(2), area);
+    frame.render_widget(table.column_spacing(SPACE), area);
 }
 
-/// How many columns are names, which stand to the left.
-const fn names(view: View) -> usize {
+/// The columns of names, which stand to the left.
+const fn names(view: View) -> &'static [&'static str] {
     match view {
-        View::Sessions => 3,
-        View::Users | View::Targets | View::Clients => 1,
+        View::Users => &["USER"],
+        View::Targets => &["TARGET"],
+        View::Clients => &["CLIENT"],
+        View::Sessions => &["USER", "CLIENT", "TARGET"],
     }
 }
 
-fn columns(view: View) -> (&'static [&'static str], Vec<Constraint>) {
-    let numbers = |count: usize| std::iter::repeat_n(Constraint::Length(11), count);
+/// How they share what figures leave.
+const fn names_widths(view: View) -> &'static [u16] {
     match view {
-        View::Sessions => (
-            &["USER", "CLIENT", "TARGET", "UP", "DOWN", "SENT", "RECEIVED", "AGE"],
-            [Constraint::Fill(2), Constraint::Fill(3), Constraint::Fill(5)]
-                .into_iter()
-                .chain(numbers(5))
-                .collect(),
-        ),
-        View::Users | View::Targets | View::Clients => (
-            match view {
-                View::Users => &["USER", "SESSIONS", "UP", "DOWN", "SENT", "RECEIVED", "OLDEST"],
-                View::Targets => {
-                    &["TARGET", "SESSIONS", "UP", "DOWN", "SENT", "RECEIVED", "OLDEST"]
-                }
-                View::Clients | View::Sessions => {
-                    &["CLIENT", "SESSIONS", "UP", "DOWN", "SENT", "RECEIVED", "OLDEST"]
-                }
-            },
-            std::iter::once(Constraint::Fill(1)).chain(numbers(6)).collect(),
-        ),
+        View::Users | View::Targets | View::Clients => &[1],
+        View::Sessions => &[2, 3, 5],
     }
 }
 
-fn cells(view: View, row: &Row, now_ms: i64) -> Vec<Cell<'static>> {
-    let mut cells: Vec<_> = row.names.iter().map(|name| Cell::from(printable(name))).collect();
-    let age_ms = u64::try_from(now_ms.saturating_sub(row.since_ms)).unwrap_or(0);
-    let mut numbers = vec![
-        rate(row.rate.up),
-        rate(row.rate.down),
-        octets(row.sent),
-        octets(row.received),
-        span(age_ms / 1000),
-    ];
-    if view != View::Sessions {
-        numbers.insert(0, count(row.sessions));
-    }
-    cells.extend(numbers.into_iter().map(|text| Cell::from(Line::from(text).right_aligned())));
-    cells
+/// A column of figures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Figure {
+    Sessions,
+    Up,
+    Down,
+    Sent,
+    Received,
+    Age,
 }
 
-fn foot_line(screen: &Screen) -> Line<'static> {
+impl Figure {
+    const fn heading(self, view: View) -> &'static str {
+        match (self, view) {
+            (Self::Sessions, _) => "SESSIONS",
+            (Self::Up, _) => "UP",
+            (Self::Down, _) => "DOWN",
+            (Self::Sent, _) => "SENT",
+            (Self::Received, _) => "RECEIVED",
+            (Self::Age, View::Sessions) => "AGE",
+            (Self::Age, _) => "OLDEST",
+        }
+    }
+
+    fn of(self, row: &Row, now_ms: i64) -> String {
+        match self {
+            Self::Sessions => count(row.sessions),
+            Self::Up => rate(row.rate.up),
+            Self::Down => rate(row.rate.down),
+            Self::Sent => octets(row.sent),
+            Self::Received => octets(row.received),
+            Self::Age => {
+                span(u64::try_from(now_ms.saturating_sub(row.since_ms)).unwrap_or(0) / 1000)
+            }
+        }
+    }
+}
+
+/// Those that there is room for: names come first, which tell rows apart, then what moves now.
+fn figures(view: View, width: u16) -> Vec<Figure> {
+    use Figure::{Age, Down, Received, Sent, Sessions, Up};
+    let (all, names_min) = match view {
+        View::Users | View::Targets | View::Clients => {
+            (vec![Sessions, Up, Down, Sent, Received, Age], NAME_MIN)
+        }
+        View::Sessions => (vec![Up, Down, Sent, Received, Age], NAMES_MIN),
+    };
+    let fit = |figures: &Vec<Figure>| {
+        let taken = u16::try_from(figures.len()).unwrap_or(u16::MAX).saturating_mul(FIGURE + SPACE);
+        names_min.saturating_add(taken) <= width
+    };
+    let now: Vec<_> = all.iter().copied().filter(|it| !matches!(it, Sent | Received)).collect();
+    let least = now.iter().copied().filter(|figure| *figure != Age).collect();
+    [all, now].into_iter().find(fit).unwrap_or(least)
+}
+
+fn cells(row: &Row, figures: &[Figure], now_ms: i64) -> Vec<Cell<'static>> {
+    let names = row.names.iter().map(|name| Cell::from(printable(name)));
+    let figures = figures.iter().map(|figure| figure.of(row, now_ms));
+    names.chain(figures.map(|text| Cell::from(Line::from(text).right_aligned()))).collect()
+}
+
+fn foot_line(screen: &Screen, width: u16) -> Line<'static> {
     match &screen.said {
         Some(said) => Line::styled(printable(said), STRONG),
         None if screen.mode == Mode::Filtering => {
             Line::styled("letters of a user, a client or a target; Enter keeps, Esc clears", FAINT)
         }
-        None => Line::styled(
-            "1-4 Tab view   arrows choose   Enter open   s sort   r turn round   / filter   t end   \
-             p pause   ? help   q leave",
-            FAINT,
-        ),
+        None => {
+            let fits = |keys: &&&str| keys.chars().count() <= usize::from(width);
+            Line::styled(*KEYS.iter().find(fits).unwrap_or(&KEYS[KEYS.len() - 1]), FAINT)
+        }
     }
 }
 
@@ -263,6 +297,19 @@ const HEADING: Style = Style::new().add_modifier(Modifier::BOLD).add_modifier(Mo
 const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
 const GOOD: Style = Style::new().fg(Color::Green);
 const ALARM: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+/// What a column of figures takes, and what is between two columns.
+const FIGURE: u16 = 11;
+const SPACE: u16 = 2;
+/// What names should have: one by itself; a user, a client and a target.
+const NAME_MIN: u16 = 26;
+const NAMES_MIN: u16 = 60;
+/// The keys, at length and in short.
+const KEYS: [&str; 3] = [
+    "1-4 Tab view   arrows choose   Enter open   s sort   r turn round   / filter   t end   p pause   \
+     ? help   q leave",
+    "1-4 view   Enter open   s sort   / filter   t end   p pause   ? help   q leave",
+    "? help   q leave",
+];
 /// Lines of complaints; the rest stands in `/health`.
 const COMPLAINTS_MAX: usize = 4;
 /// With fewer, the number of sessions that are not looked at is that of those that came meanwhile.

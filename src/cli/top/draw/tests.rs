@@ -136,3 +136,28 @@ fn only_the_rows_in_sight_are_drawn_and_no_size_is_too_small() {
         }
     }
 }
+
+#[test]
+fn names_have_room_where_a_terminal_is_narrow() {
+    let mut screen = Screen::default();
+    screen.take(told(well(), vec![session(1, "anonymous")]), 45_000);
+    for width in [80, 110] {
+        for view in ['1', '2', '3', '4'] {
+            screen.press(KeyCode::Char(view).into());
+            let text = seen(&mut screen, width, 12);
+            let names = match view {
+                '1' => &["anonymous"][..],
+                '2' => &["[2001:db8::1]:443"],
+                '3' => &["192.0.2.7"],
+                _ => &["anonymous", "192.0.2.7", "[2001:db8::1]:443", "UP", "DOWN"],
+            };
+            for name in names {
+                assert!(text.contains(name), "{width}, {view}: {name}\n{text}");
+            }
+            assert!(text.contains("? help   q leave"), "{text}");
+            assert_eq!(text.contains("RECEIVED"), width == 110 && view != '4', "{text}");
+        }
+    }
+    screen.press(KeyCode::Char('4').into());
+    assert!(seen(&mut screen, 130, 12).contains("RECEIVED"));
+}
