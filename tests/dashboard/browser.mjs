@@ -9,6 +9,7 @@ import { chromium } from "playwright-core";
 export const scene = JSON.parse(process.env.SCENE);
 export const base = `http://${scene.api}`;
 export const DESK = { width: 1440, height: 900 };
+export const TABLET = { width: 768, height: 1024 };
 export const PHONE = { width: 390, height: 844 };
 const PATIENCE_MS = 60_000;
 const TOO_LONG_MS = 400_000;

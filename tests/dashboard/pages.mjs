@@ -2,7 +2,7 @@
 // and it shows what there is.
 
 import assert from "node:assert/strict";
-import { DESK, PHONE, fits, lives, run, scene, until } from "./browser.mjs";
+import { DESK, PHONE, TABLET, fits, lives, run, scene, until } from "./browser.mjs";
 import { open, split } from "./socks.mjs";
 
 const [host, port] = split(scene.origin);
@@ -72,5 +72,17 @@ await run(async (visit) => {
       assert.equal(await page.getAttribute("html", "data-theme"), "light");
       await page.context().close();
     }
+  }
+  // Between the two nothing lies on top of the navigation: a click finds what it is for.
+  const page = await visit({ size: TABLET, scheme: "light" });
+  await lives(page);
+  for (const width of [768, 900, 1010, 1101]) {
+    await page.setViewportSize({ ...TABLET, width });
+    for (const [name, title] of Object.entries(PAGES)) {
+      await page.locator(`#nav a[data-page=${name}]`).click({ timeout: 10_000 });
+      await page.locator("h1", { hasText: title }).waitFor();
+    }
+    await fits(page, `${width} pixels`);
+    await page.screenshot({ path: `${scene.out}/width-${width}.png` });
   }
 });
