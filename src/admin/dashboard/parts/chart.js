@@ -32,9 +32,12 @@ export function chart({ label, series, axis, least }) {
     if (width < 80 || height < 60) return;
     const scale = scales(data, series, width, height, least ?? 1);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    svg.replaceChildren(...lines(scale, axis, width, height), ...series.flatMap((one) => curve(one, data, scale)));
+    // An axis without curves measures nothing, and would run through what is said instead of them.
+    const some = data.points.length > 0;
+    const axes = some ? lines(scale, axis, width, height) : [];
+    svg.replaceChildren(...axes, ...series.flatMap((one) => curve(one, data, scale)));
     nothing.textContent = data.nothing ?? "";
-    nothing.hidden = data.points.length > 0;
+    nothing.hidden = some;
     point();
   };
 
