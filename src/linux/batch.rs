@@ -4,6 +4,7 @@
 //! a batch to be received says that the socket is empty, which spares the call that would say so. The
 //! error of one to be sent is lost when others have left before it, so it is tried once more, as the first.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -24,6 +25,17 @@ pub struct Batch<const FRONT: usize> {
     room: Vec<u8>,
     came: SmallVec<[Came; BATCH_MAX]>,
 }
+
+thread_local! {
+    // Where the kernel puts addresses and lengths: kept, so that a datagram that comes alone needs no
+    // memory that is to be found and freed. They are full of pointers, and stay on their thread.
+    static HEADERS_V4: Headers<SockaddrIn> =
+        RefCell::new(MultiHeaders::preallocate(BATCH_MAX, None));
+    static HEADERS_V6: Headers<SockaddrIn6> =
+        RefCell::new(MultiHeaders::preallocate(BATCH_MAX, None));
+}
+
+type Headers<S> = RefCell<MultiHeaders<S>>;
 
 /// A datagram that lies in its place.
 #[derive(Debug)]
@@ -56,24 +68,29 @@ impl<const FRONT: usize> Batch<FRONT> {
             self.room = vec![0; PLACES_OCTETS];
         }
         if ipv4 {
-            self.receive_from::<SockaddrIn>(socket, most)
+            HEADERS_V4.with_borrow_mut(|headers| self.receive_by(headers, socket, most))
         } else {
-            self.receive_from::<SockaddrIn6>(socket, most)
+            HEADERS_V6.with_borrow_mut(|headers| self.receive_by(headers, socket, most))
         }
     }
 
-    fn receive_from<S>(&mut self, socket: &UdpSocket, most: usize) -> io::Result<usize>
+    fn receive_by<S>(
+        &mut self,
+        headers: &mut MultiHeaders<S>,
+        socket: &UdpSocket,
+        most: usize,
+    ) -> io::Result<usize>
     where
         S: SockaddrLike + Copy + Into<SocketAddr>,
     {
-        let mut headers = MultiHeaders::<S>::preallocate(most.min(BATCH_MAX), None);
-        let mut places = self.room.chunks_exact_mut(PLACE_OCTETS);
+        let mut places = self.room.chunks_exact_mut(PLACE_OCTETS).take(most);
         let mut places: [[IoSliceMut<'_>; 1]; BATCH_MAX] = std::array::from_fn(|_| {
             let place = places.next().and_then(|place| place.get_mut(FRONT..));
             [IoSliceMut::new(place.unwrap_or_default())]
         });
+        let asked = places.iter_mut().take(most);
         let flags = MsgFlags::MSG_DONTWAIT;
-        let received = recvmmsg(socket.as_raw_fd(), &mut headers, places.iter_mut(), flags, None)?;
+        let received = recvmmsg(socket.as_raw_fd(), headers, asked, flags, None)?;
         self.came.extend(received.map_while(|one| {
             let source = one.address?.into();
             Some(Came { source, start: FRONT, end: FRONT + one.bytes })
@@ -92,6 +109,11 @@ impl<const FRONT: usize> Batch<FRONT> {
         places.zip(&self.came).map(|(place, came)| &place[came.start..came.end])
     }
 
+    /// How long they are, in their order, without what was written in front of them.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.came.iter().map(|came| came.end - FRONT)
+    }
+
     /// Has something written in front of each datagram, by what is told where it came from and gets the
     /// octets before it: it answers where of these its own begin.
     pub fn head(&mut self, mut write: impl FnMut(SocketAddr, &mut [u8; FRONT]) -> usize) {
@@ -104,19 +126,23 @@ impl<const FRONT: usize> Batch<FRONT> {
     }
 }
 
-/// Sends datagrams by a socket that is bound to an address of a family, at most [`BATCH_MAX`]; what
-/// became of each.
+/// Sends datagrams by a socket that is bound to an address of a family, and tells what became of each, in
+/// their order.
 pub fn send(
     socket: &UdpSocket,
     ipv4: bool,
     parcels: &[Parcel<'_>],
-) -> SmallVec<[io::Result<()>; BATCH_MAX]> {
-    let mut results = SmallVec::new();
-    while results.len() < parcels.len() {
-        match &parcels[results.len()..] {
+    mut tell: impl FnMut(io::Result<()>),
+) {
+    let mut left = parcels;
+    while !left.is_empty() {
+        match left {
             // The plain call costs less.
-            [one] => results.push(socket.send_to(one.octets, one.to).map(|_| ())),
-            left => {
+            [one] => {
+                tell(socket.send_to(one.octets, one.to).map(|_| ()));
+                left = &[];
+            }
+            _ => {
                 let sent = if ipv4 {
                     send_to::<SockaddrIn>(socket, left, |to| match to {
                         SocketAddr::V4(to) => Some(to.into()),
@@ -128,15 +154,24 @@ pub fn send(
                         SocketAddr::V4(_) => None,
                     })
                 };
-                match sent {
-                    Ok(0) => results.push(Err(Errno::EAGAIN.into())),
-                    Ok(sent) => results.extend((0..sent).map(|_| Ok(()))),
-                    Err(error) => results.push(Err(error)),
-                }
+                let told = match sent {
+                    Ok(0) => {
+                        tell(Err(Errno::EAGAIN.into()));
+                        1
+                    }
+                    Ok(sent) => {
+                        (0..sent).for_each(|_| tell(Ok(())));
+                        sent
+                    }
+                    Err(error) => {
+                        tell(Err(error));
+                        1
+                    }
+                };
+                left = left.get(told..).unwrap_or_default();
             }
         }
     }
-    results
 }
 
 fn send_to<S: SockaddrLike + Copy>(
@@ -170,7 +205,14 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
+    use crate::linux::allocations;
     use crate::linux::datagram::bind;
+
+    fn send(socket: &UdpSocket, ipv4: bool, parcels: &[Parcel<'_>]) -> Vec<io::Result<()>> {
+        let mut results = Vec::new();
+        super::send(socket, ipv4, parcels, |result| results.push(result));
+        results
+    }
 
     fn pair(address: &str) -> (UdpSocket, UdpSocket, SocketAddr) {
         let [one, other] = [address; 2].map(|address| bind(address.parse().unwrap()).unwrap());
@@ -246,5 +288,23 @@ mod tests {
         let mut batch = Batch::<0>::default();
         assert_eq!(batch.receive(&socket, true, BATCH_MAX).unwrap(), 3);
         assert!(batch.datagrams().eq([b"a", b"b", b"c"]));
+    }
+
+    #[test]
+    fn one_that_comes_and_leaves_alone_asks_for_no_memory() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (from, socket, to) = pair(address);
+            let mut batch = Batch::<22>::default();
+            let mut pass = || {
+                let before = allocations::count();
+                let parcel = Parcel { to, octets: b"x" };
+                super::send(&from, to.is_ipv4(), &[parcel], |sent| sent.unwrap());
+                assert_eq!(batch.receive(&socket, to.is_ipv4(), 2).unwrap(), 1);
+                assert!(batch.datagrams().eq([b"x"]));
+                allocations::count() - before
+            };
+            assert!(pass() > 0, "its places");
+            assert_eq!([pass(), pass()], [0; 2]);
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Every Linux call that std and mio lack, behind safe functions.
 //!
 //! rustix and socket2 make nearly all of them safe. What is left is one `unsafe` in `socket_option` and
-//! one in [`mapping`]; no other folder of the crate may have any.
+//! one in [`mapping`], and tests count allocations by some; no other folder of the crate may have any.
 
 pub mod affinity;
+#[cfg(test)]
+mod allocations;
 pub mod batch;
 pub mod calls;
 pub mod datagram;

@@ -117,8 +117,11 @@ impl UdpEnd {
 
     /// Sends datagrams; what became of each.
     pub(super) fn send(&self, parcels: &[Parcel<'_>]) -> Sent {
-        let results = batch::send(&self.socket, self.ipv4, parcels).into_iter();
-        results.map(|result| result.map_err(|error| send_failure(&error))).collect()
+        let mut sent = Sent::new();
+        batch::send(&self.socket, self.ipv4, parcels, |result| {
+            sent.push(result.map_err(|error| send_failure(&error)));
+        });
+        sent
     }
 }
 

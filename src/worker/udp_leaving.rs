@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
+use super::udp_end::Sent;
 use super::udp_targets::Targets;
 use crate::acl::Permit;
 use crate::linux::batch::{BATCH_MAX, Parcel};
-use crate::udp::Dropped;
 
 /// A datagram on its way to a permitted address.
 #[derive(Clone, Copy)]
@@ -61,29 +61,37 @@ pub(super) struct Leaving<'b> {
 }
 
 impl<'b> Leaving<'b> {
-    /// Puts one more there; those that have to leave before it, because there is no room or because it
-    /// goes to the other family.
-    pub(super) fn put(&mut self, load: Load<'b>) -> Option<Self> {
-        let fits = self.loads.first().is_none_or(|first| first.to.is_ipv4() == load.to.is_ipv4());
-        let leave = !fits || self.loads.len() >= BATCH_MAX;
-        let before = leave.then(|| std::mem::take(self));
-        self.loads.push(load);
-        before
+    /// Whether one more may leave with them: there is room, and it goes to the same family.
+    pub(super) fn fits(&self, load: &Load<'b>) -> bool {
+        let same = self.loads.first().is_none_or(|first| first.to.is_ipv4() == load.to.is_ipv4());
+        same && self.loads.len() < BATCH_MAX
     }
 
-    /// Sends them; what became of each.
-    pub(super) fn send(
-        self,
-        targets: &Targets,
-    ) -> impl Iterator<Item = (Load<'b>, Result<(), Dropped>)> + use<'b> {
-        let results = match self.loads.first() {
-            Some(first) => {
+    /// Puts one more there, which [fits](Self::fits).
+    pub(super) fn put(&mut self, load: Load<'b>) {
+        self.loads.push(load);
+    }
+
+    /// Sends them; what became of each. They stay here, to be looked at, until [`clear`](Self::clear).
+    pub(super) fn send(&self, targets: &Targets) -> Sent {
+        match &self.loads[..] {
+            [] => Sent::new(),
+            [one] => targets.send(one.to, &[one.parcel()]),
+            [first, ..] => {
                 let parcels: SmallVec<[Parcel<'b>; BATCH_MAX]> =
                     self.loads.iter().map(Load::parcel).collect();
                 targets.send(first.to, &parcels)
             }
-            None => SmallVec::new(),
-        };
-        self.loads.into_iter().zip(results)
+        }
+    }
+
+    /// The datagrams, in their order.
+    pub(super) fn loads(&self) -> &[Load<'b>] {
+        &self.loads
+    }
+
+    /// They have left.
+    pub(super) fn clear(&mut self) {
+        self.loads.clear();
     }
 }

@@ -127,11 +127,12 @@ impl Connection {
         let mut leaving = Leaving::default();
         for (source, whole) in datagrams {
             let Some(load) = self.judge(source, whole, key, kit) else { continue };
-            if let Some(before) = leaving.put(load) {
-                self.send(before, key, kit);
+            if !leaving.fits(&load) {
+                self.send(&mut leaving, key, kit);
             }
+            leaving.put(load);
         }
-        self.send(leaving, key, kit);
+        self.send(&mut leaving, key, kit);
     }
 
     /// Does what the association says about a datagram of the client, unless it is to be sent.
@@ -211,15 +212,17 @@ impl Connection {
 
     /// Sends what leaves together, and whatever there is no way for once more by itself, to the other
     /// addresses of its target.
-    fn send(&mut self, leaving: Leaving<'_>, key: Key, kit: &mut Kit) {
+    fn send(&mut self, leaving: &mut Leaving<'_>, key: Key, kit: &mut Kit) {
         let Link::Associated(associated) = &mut self.link else { return };
-        for (load, result) in leaving.send(&associated.targets) {
+        let results = leaving.send(&associated.targets);
+        for (load, result) in leaving.loads().iter().zip(results) {
             match result {
-                Ok(()) => self.sent(&load, kit),
-                Err(Dropped::Unreachable) => self.send_round(load, key, kit),
+                Ok(()) => self.sent(load, kit),
+                Err(Dropped::Unreachable) => self.send_round(*load, key, kit),
                 Err(dropped) => count(dropped, kit),
             }
         }
+        leaving.clear();
     }
 
     fn send_round(&mut self, mut load: Load<'_>, key: Key, kit: &mut Kit) {
@@ -305,11 +308,12 @@ impl Associated {
 
     /// Sends the client what came from targets.
     fn deliver(&mut self, batch: &mut Datagrams, session: Option<&Live>, kit: &Kit) {
-        let lengths: SmallVec<[usize; BATCH_MAX]> = batch.datagrams().map(<[u8]>::len).collect();
         batch.head(Datagram::write_header);
         let mut parcels: SmallVec<[Parcel<'_>; BATCH_MAX]> = SmallVec::new();
         let mut payloads: SmallVec<[usize; BATCH_MAX]> = SmallVec::new();
-        for ((source, octets), length) in batch.sources().zip(batch.datagrams()).zip(lengths) {
+        for ((source, octets), length) in
+            batch.sources().zip(batch.datagrams()).zip(batch.lengths())
+        {
             match self.association.download(source, kit.now.mono) {
                 Ok(to) => {
                     parcels.push(Parcel { to, octets });
@@ -318,11 +322,11 @@ impl Associated {
                 Err(dropped) => count(dropped, kit),
             }
         }
-        for (result, length) in self.client.send(&parcels).into_iter().zip(payloads) {
+        for (result, length) in self.client.send(&parcels).into_iter().zip(&payloads) {
             match result {
                 Ok(()) => {
                     kit.counters.datagrams_received.add(1);
-                    self.book(Direction::Download, length, session, kit);
+                    self.book(Direction::Download, *length, session, kit);
                 }
                 Err(dropped) => count(dropped, kit),
             }
