@@ -8,8 +8,9 @@
 
 mod harness;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -179,7 +180,7 @@ fn a_busy_port_is_an_error_that_names_it() {
     let text =
         format!("[server]\nbind_port = {}\n[sessions]\nstats_api_port = 0\n", proxy.socks.port());
     std::fs::write(&config, text).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+    let output = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
         .arg("--config")
         .arg(&config)
         .current_dir(directory.path())
@@ -188,4 +189,51 @@ fn a_busy_port_is_an_error_that_names_it() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&proxy.socks.to_string()), "{said}");
+}
+
+#[cfg(feature = "database")]
+#[test]
+fn its_last_line_says_that_all_is_stored_and_one_session_is_one() {
+    let origin = Origin::echo();
+    let mut proxy = Proxy::with_sections("drain_timeout_secs = 0", "", "");
+    let _client = Client::connected(proxy.socks, origin.address);
+    proxy.signal("TERM");
+    assert!(proxy.wait().success());
+    wait_for("its last line", || {
+        proxy.log().contains("stopped: every session is stored").then_some(())
+    });
+    let log = proxy.log();
+    assert!(log.contains("stopping: 1 session has 0 s to end"), "{log}");
+}
+
+#[cfg(feature = "database")]
+#[test]
+fn a_second_one_on_the_database_says_that_it_waits_and_can_be_told_not_to() {
+    let mut proxy = Proxy::start();
+    let config = proxy.directory().join("second.toml");
+    let text = format!(
+        "server.bind_port = 0\nserver.drain_timeout_secs = 3600\nsessions.stats_api_port = 0\n\
+         sessions.database_url = \"sqlite://{}\"\nsessions.ledger_path = \"ledger\"\n",
+        proxy.database_path().display()
+    );
+    std::fs::write(&config, text).unwrap();
+    for signal in ["-TERM", "-INT"] {
+        let mut second = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+            .args(["run", "--config", "second.toml"])
+            .current_dir(proxy.directory())
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let waits = lines.find(|line| line.contains("waits up to")).unwrap();
+        let expected = format!("waits up to 3600 s for process {} to end", proxy.pid());
+        assert!(waits.contains(&expected), "{waits}");
+        let id = second.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(second.wait().unwrap().success());
+        assert!(lines.any(|line| line.contains("stopped: the database is another's")));
+    }
+    // The first has noticed nothing.
+    assert!(!proxy.log().contains("stopping"));
 }

@@ -18,11 +18,30 @@ pub(super) struct Claim(store::Claim);
 
 impl Claim {
     /// Takes the database's lock, for which it waits as long as a predecessor may be draining, and
-    /// gives `ledger` a file.
-    pub(super) fn take(settings: &Settings, ledger: Ledger) -> Result<(Self, Ledger), Failure> {
+    /// gives `ledger` a file. `None` where it is `stopped` meanwhile.
+    pub(super) fn take(
+        settings: &Settings,
+        ledger: Ledger,
+        stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<(Self, Ledger)>, Failure> {
         let location = Location::parse(&settings.sessions.database_url).map_err(failure)?;
         let patience = settings.server.drain_timeout.max(LOCK_PATIENCE_MIN);
-        let lock = location.lock(patience).map_err(failure)?;
+        let (mut waits, mut gives_up) = (false, false);
+        let taken = location.lock_while(patience, &mut |holder| {
+            if !waits {
+                let secs = patience.as_secs();
+                tracing::warn!(
+                    "waits up to {secs} s for process {holder} to end, which has the database"
+                );
+                waits = true;
+            }
+            gives_up = stopped();
+            !gives_up
+        });
+        let lock = match taken {
+            Err(_) if gives_up => return Ok(None),
+            taken => taken.map_err(failure)?,
+        };
         // Only now: the database's directory exists, and nobody else is recovering.
         let database = DatabaseIdentity::of(location.path());
         let directory = directory(settings);
@@ -34,7 +53,7 @@ impl Claim {
                 ledger
             }
         };
-        Ok((Self(store::Claim::new(location, lock, wrecks)), ledger))
+        Ok(Some((Self(store::Claim::new(location, lock, wrecks)), ledger)))
     }
 
     /// Looks whether the configured database could be opened, without changing it.

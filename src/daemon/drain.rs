@@ -126,7 +126,8 @@ impl Running<'_> {
         self.shared.readiness.set_draining();
         let until = clock::mono() + patience;
         let live: u64 = self.shared.counters.iter().map(|counters| counters.active()).sum();
-        tracing::info!("stopping: {live} sessions have {} s to end", patience.as_secs());
+        let sessions = if live == 1 { "session has" } else { "sessions have" };
+        tracing::info!("stopping: {live} {sessions} {} s to end", patience.as_secs());
         let leave_at = until + BACKLOG_PATIENCE;
         self.order(|| Letter::Drain { until, leave_at });
         progress.allow(leave_at + OVERTIME);

@@ -10,7 +10,11 @@ use crate::session::Ledger;
 pub(super) enum Claim {}
 
 impl Claim {
-    pub(super) fn take(_settings: &Settings, _ledger: Ledger) -> Result<(Self, Ledger), Failure> {
+    pub(super) fn take(
+        _settings: &Settings,
+        _ledger: Ledger,
+        _stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<(Self, Ledger)>, Failure> {
         let text =
             "sessions.storage = \"sqlite\": this binary was built without the feature database";
         Err(Failure::Configuration(text.to_owned()))

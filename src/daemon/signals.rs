@@ -27,6 +27,20 @@ impl Forwarder {
         self.signals.handle()
     }
 
+    /// Whether one that stops us has come, while the thread does not run yet.
+    pub(super) fn stop_asked(&mut self) -> bool {
+        let mut stop = false;
+        for signal in self.signals.pending() {
+            match signal {
+                SIGHUP => drop(wish(&self.wishes)),
+                // No log is open as yet.
+                SIGUSR1 => {}
+                _ => stop = true,
+            }
+        }
+        stop
+    }
+
     /// The thread's body. `reopen` has log files opened anew.
     pub(super) fn run(mut self, reopen: &Sender<()>) {
         for signal in self.signals.forever() {

@@ -90,7 +90,7 @@ pub fn run(
     let mut passed = Passed::take_from_environment()?;
     let (events, inbox) = crossbeam_channel::unbounded();
     let (wishes, wished) = crossbeam_channel::bounded(WISHES_MAX);
-    let signals = Forwarder::new(events.clone(), wishes.clone())
+    let mut signals = Forwarder::new(events.clone(), wishes.clone())
         .map_err(|error| Failure::io("cannot take over the signals", &error))?;
     egress::try_all(&settings.egress)?;
     let plan = Plan::new(settings, &mut passed)?;
@@ -102,7 +102,11 @@ pub fn run(
     try_ports(&settings.server.associations)?;
     let names = Names::start(&settings.resolver, &settings.egress.default, &sandbox)?;
     inspection::say(inspection::of_the_host(settings));
-    let (claim, ledger) = Storage::claim(settings)?;
+    let Some((claim, ledger)) = Storage::claim(settings, &mut || signals.stop_asked())? else {
+        tracing::info!("stopped: the database is another's, and nothing was served");
+        names.close();
+        return Ok(());
+    };
     let shared = Shared::new(settings, &plan, ledger, sandbox);
     let (journal, entries) = journal(CHANNEL_ENTRIES_MAX);
     // Before the database is opened, which says what has been used of quotas.
@@ -163,7 +167,19 @@ pub fn run(
     drop(signals.join());
     logins.close();
     names.close();
+    match &ended {
+        Ok(()) => tracing::info!("stopped{}", all_stored(settings)),
+        Err(failure) => tracing::error!("stopped: {failure}"),
+    }
     ended
+}
+
+/// What there is to say of sessions when all went well.
+const fn all_stored(settings: &Settings) -> &'static str {
+    match (settings.sessions.enabled, settings.sessions.storage) {
+        (true, config::Storage::Sqlite) => ": every session is stored",
+        (true, config::Storage::Memory) | (false, _) => "",
+    }
 }
 
 fn announce(

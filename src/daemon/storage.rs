@@ -44,15 +44,19 @@ impl Storage {
         Ok(Self { keep: None, ring: Some(ring), history })
     }
 
-    /// The ledger, and the claim to the database if the settings ask for one.
-    pub(super) fn claim(settings: &Settings) -> Result<(Option<Claim>, Ledger), Failure> {
+    /// The ledger, and the claim to the database if the settings ask for one; nothing where the process is
+    /// `stopped` while another has the database.
+    pub(super) fn claim(
+        settings: &Settings,
+        stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<(Option<Claim>, Ledger)>, Failure> {
         let sessions = &settings.sessions;
         let ledger = Ledger::new(sessions.ledger_slots_max);
         if !sessions.enabled || sessions.storage == config::Storage::Memory {
-            return Ok((None, ledger));
+            return Ok(Some((None, ledger)));
         }
-        let (claim, ledger) = Claim::take(settings, ledger)?;
-        Ok((Some(claim), ledger))
+        let claimed = Claim::take(settings, ledger, stopped)?;
+        Ok(claimed.map(|(claim, ledger)| (Some(claim), ledger)))
     }
 
     /// Says of a busy address that it is a proxy of the same configuration that has it, where one runs.

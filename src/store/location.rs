@@ -100,9 +100,22 @@ impl Location {
     /// # Errors
     /// [`StoreError::InUse`], or what the system says of directory and lock.
     pub fn lock(&self, patience: Duration) -> Result<Lock, StoreError> {
+        self.lock_while(patience, &mut |_| true)
+    }
+
+    /// The same, as long as `go_on` says so, which is asked again and again while another process has it,
+    /// and told which.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock); [`StoreError::InUse`] where it was not to go on, too.
+    pub fn lock_while(
+        &self,
+        patience: Duration,
+        go_on: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Lock, StoreError> {
         let directory = self.directory();
         fs::create_dir_all(directory).map_err(|error| StoreError::file(directory, error))?;
-        Lock::take(&self.0, patience)
+        Lock::take(&self.0, patience, go_on)
     }
 
     /// The process that writes it now, as far as that can be told.

@@ -24,8 +24,12 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock of `database`, for which it waits `patience` at most: a predecessor may still
-    /// be draining.
-    pub(super) fn take(database: &Path, patience: Duration) -> Result<Self, StoreError> {
+    /// be draining. Asks `go_on` again and again meanwhile, which is told who holds it.
+    pub(super) fn take(
+        database: &Path,
+        patience: Duration,
+        go_on: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Self, StoreError> {
         let path = lock_path(database);
         let failure = |error| StoreError::file(&path, error);
         let mut file = OpenOptions::new()
@@ -41,11 +45,11 @@ impl Lock {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(failure(error.into()));
             }
-            if clock::mono() < until {
+            let holder = text(&mut file);
+            if clock::mono() < until && go_on(&holder) {
                 thread::park_timeout(ASKED_EVERY);
                 continue;
             }
-            let holder = text(&mut file);
             return Err(StoreError::InUse { path: path.display().to_string(), holder });
         }
         file.set_len(0).map_err(failure)?;
@@ -81,6 +85,10 @@ fn lock_path(database: &Path) -> PathBuf {
 /// What the holder has written.
 fn text(file: &mut File) -> String {
     let mut holder = String::new();
+    // From its beginning: it is read more than once.
+    if file.rewind().is_err() {
+        return "unknown".to_owned();
+    }
     match file.take(HOLDER_OCTETS_MAX).read_to_string(&mut holder) {
         Ok(1..) => holder.trim().to_owned(),
         Ok(0) | Err(_) => "unknown".to_owned(),
