@@ -1,10 +1,15 @@
 //! What has been used of a quota in its running period. Shared by the workers: one atomic word, which
 //! says of which period it speaks, so that a new one begins with nothing, whoever is the first to see it.
+//!
+//! What was used in the period before is kept beside it: a clock that was set forward, and back again, finds
+//! it. What was used by the wrong clock counts for the period to which it comes back, too.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
 
 use super::period::Period;
 
@@ -109,14 +114,16 @@ pub struct Usage {
     subject: Subject,
     /// The low bits of the period's number, and octets.
     word: AtomicU64,
+    /// The same of the period from which the clock has come.
+    other: Mutex<u64>,
 }
 
 impl Usage {
     /// Nothing yet, at this moment (milliseconds since the epoch).
     #[must_use]
     pub fn new(subject: Subject, utc_ms: i64) -> Self {
-        let word = AtomicU64::new(pack(tag(subject.period, utc_ms), 0));
-        Self { subject, word }
+        let word = pack(tag(subject.period, utc_ms), 0);
+        Self { subject, word: AtomicU64::new(word), other: Mutex::new(word) }
     }
 
     /// Of what.
@@ -128,21 +135,30 @@ impl Usage {
     /// Octets in the period of this moment (milliseconds since the epoch).
     #[must_use]
     pub fn used(&self, utc_ms: i64) -> u64 {
-        octets_in(self.word.load(Relaxed), self.tag(utc_ms))
+        let (word, now) = (self.word.load(Relaxed), self.tag(utc_ms));
+        if tag_of(word) == now { octets_of(word) } else { carried(word, *self.other.lock(), now) }
     }
 
-    /// Adds octets at this moment: how many there were before, and are now. What comes from a period
-    /// that is over, or by a clock that was set back, counts in the newer one.
+    /// Adds octets at this moment: how many there were before, and are now.
     pub fn add(&self, octets: u64, utc_ms: i64) -> (u64, u64) {
         let now = self.tag(utc_ms);
-        let add = |word: u64| {
-            let tag = if is_newer(now, tag_of(word)) { now } else { tag_of(word) };
-            let before = octets_in(word, now);
-            Some(pack(tag, before.saturating_add(octets).min(OCTETS_MAX)))
-        };
-        let word = self.word.fetch_update(Relaxed, Relaxed, add).unwrap_or_else(|same| same);
-        let before = octets_in(word, now);
-        (before, before.saturating_add(octets).min(OCTETS_MAX))
+        let sum = |before: u64| before.saturating_add(octets).min(OCTETS_MAX);
+        let add = |word: u64| (tag_of(word) == now).then(|| pack(now, sum(octets_of(word))));
+        loop {
+            if let Ok(word) = self.word.fetch_update(Relaxed, Relaxed, add) {
+                return (octets_of(word), sum(octets_of(word)));
+            }
+            self.turn_to(now);
+        }
+    }
+
+    /// Another period runs.
+    fn turn_to(&self, now: u16) {
+        let mut other = self.other.lock();
+        let turn = |word: u64| (tag_of(word) != now).then(|| pack(now, carried(word, *other, now)));
+        if let Ok(before) = self.word.fetch_update(Relaxed, Relaxed, turn) {
+            *other = before;
+        }
     }
 
     /// Takes octets off again that were added and came to nothing.
@@ -166,9 +182,16 @@ fn tag(period: Period, utc_ms: i64) -> u16 {
     period.number(utc_ms) as u16
 }
 
-/// The octets in a word, none if a newer period than the word's is asked for.
-const fn octets_in(word: u64, tag: u16) -> u64 {
-    if is_newer(tag, tag_of(word)) { 0 } else { word & OCTETS_MAX }
+/// What a period begins with that is not the word's: with what it had when the clock left it, and with what
+/// was used since by a clock that was ahead.
+fn carried(word: u64, other: u64, tag: u16) -> u64 {
+    let had = if tag_of(other) == tag { octets_of(other) } else { 0 };
+    let ahead = if is_newer(tag_of(word), tag) { octets_of(word) } else { 0 };
+    had.saturating_add(ahead).min(OCTETS_MAX)
+}
+
+const fn octets_of(word: u64) -> u64 {
+    word & OCTETS_MAX
 }
 
 const fn is_newer(tag: u16, than: u16) -> bool {
@@ -203,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_period_begins_with_nothing_and_a_clock_set_back_changes_nothing() {
+    fn a_new_period_begins_with_nothing_and_a_clock_set_back_takes_nothing_away() {
         for period in Period::ALL {
             let usage = usage(period);
             let (last, next) = (at("2026-05-31T23:59:59Z"), at("2026-06-01T00:00:00Z"));
@@ -211,11 +234,28 @@ mod tests {
             assert_eq!(usage.add(7, last), (5, 12));
             assert_eq!(usage.used(next), 0);
             assert_eq!(usage.add(1, next), (0, 1));
-            assert_eq!((usage.used(next), usage.used(last)), (1, 1));
-            assert_eq!(usage.add(1, last), (1, 2));
-            assert_eq!(usage.used(next), 2);
-            usage.take_off(1);
+            assert_eq!((usage.used(next), usage.used(last)), (1, 13));
+            assert_eq!(usage.add(1, last), (13, 14));
             assert_eq!(usage.used(next), 1);
+            usage.take_off(1);
+            assert_eq!((usage.used(last), usage.used(next)), (13, 1));
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_clock_forward_and_back_forgets_nothing_and_the_next_period_comes_all_the_same()
+    {
+        for period in Period::ALL {
+            let usage = usage(period);
+            let (right, wrong) = (at("2026-05-10T12:00:00Z"), at("2026-08-20T12:00:00Z"));
+            usage.add(100, right);
+            assert_eq!(usage.used(wrong), 0);
+            assert_eq!(usage.add(7, wrong), (0, 7));
+            assert_eq!(usage.used(right), 107);
+            assert_eq!(usage.add(1, right), (107, 108));
+            let next = at("2026-06-10T12:00:00Z");
+            assert_eq!(usage.used(next), 0);
+            assert_eq!(usage.add(2, next), (0, 2));
         }
     }
 
