@@ -99,12 +99,19 @@ impl Trace {
         let mut story = Explanation { ruling, steps: Vec::new(), left_out: 0 };
         let Some((rules, query)) = asked else { return story };
         for rule in rules.ordered() {
-            let met = self.met.get(&rule.id).copied();
-            let met = met.unwrap_or_else(|| match rule.check(query) {
-                Err(miss) => Met::Missed(miss),
-                // Behind the end, where nothing was met any more.
-                Ok(_) => Met::Guarded,
-            });
+            let met = match self.met.get(&rule.id).copied() {
+                Some(met) => met,
+                // Nothing will be said of it, so that it need not be looked at, which takes long.
+                None if story.steps.len() >= STEPS_MAX => {
+                    story.left_out += 1;
+                    continue;
+                }
+                None => match rule.check(query) {
+                    Err(miss) => Met::Missed(miss),
+                    // Behind the end, where nothing was met any more.
+                    Ok(_) => Met::Guarded,
+                },
+            };
             let passed_over = matches!(met, Met::Missed(_));
             if passed_over && story.steps.len() >= STEPS_MAX {
                 story.left_out += 1;

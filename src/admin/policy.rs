@@ -343,6 +343,14 @@ impl Question {
         if self.addresses.len() > ADDRESSES_MAX {
             return Err(format!("`addresses` has more than {ADDRESSES_MAX}"));
         }
+        let rules = policy.acl.rules().map_or(0, |rules| rules.ordered().len());
+        let most = affordable(rules);
+        if self.addresses.len() > most {
+            return Err(format!(
+                "`addresses` has {}, and of {rules} rules one question may have {most}",
+                self.addresses.len()
+            ));
+        }
         let user = self.user.as_deref().unwrap_or(policy.anonymous.user());
         let identity = policy.users.supposed(user, &self.groups);
         let request = Request { command, target };
@@ -394,6 +402,12 @@ fn target(text: &str) -> Option<Target> {
     Some(Target::new(Host::from_name(host.as_bytes()).ok()?, port.parse().ok()?))
 }
 
+/// Addresses that one question may have where there are so many rules: each is shown every rule, and others
+/// wait behind it.
+fn affordable(rules: usize) -> usize {
+    STEPS_MAX.checked_div(rules).map_or(ADDRESSES_MAX, |times| times.saturating_sub(1))
+}
+
 fn not_yet() -> ApiReply {
     ApiReply::problem(503, "the proxy is starting")
 }
@@ -404,6 +418,9 @@ const SHOWN_MAX: usize = 100;
 const RETRY_AFTER_SECS: &str = "1";
 /// Addresses of one question.
 const ADDRESSES_MAX: usize = 32;
+/// Rules that one question goes through at most, for the request and each address: a tenth of a second. The
+/// request itself is always answered.
+const STEPS_MAX: usize = 2_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -415,6 +432,12 @@ mod tests {
         let (first, left_out) = shown(&names);
         assert_eq!((first.len(), left_out), (SHOWN_MAX, 320_000 - SHOWN_MAX));
         assert_eq!(shown(&names[..SHOWN_MAX]).1, 0);
+    }
+
+    #[test]
+    fn the_more_rules_there_are_the_fewer_addresses_may_be_asked_about_at_a_time() {
+        assert!(affordable(0) >= ADDRESSES_MAX && affordable(10_000) >= ADDRESSES_MAX);
+        assert_eq!((affordable(100_000), affordable(1_000_000), affordable(3_000_000)), (19, 1, 0));
     }
 
     #[test]
