@@ -27,6 +27,7 @@ mod reach;
 #[cfg(feature = "database")]
 mod rebuild;
 mod reload;
+mod retired;
 mod sandbox;
 mod service;
 mod signals;

@@ -23,6 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::host_files::HostFilesSeen;
 use super::low_ports::try_ports;
+use super::retired::Retired;
 use super::start::Shared;
 use super::{egress, service};
 use crate::acl::{OwnListeners, Rule, Rules};
@@ -62,6 +63,7 @@ pub(super) struct Reloader {
     posts: Arc<Posts>,
     counters: Arc<[Arc<Counters>]>,
     in_force: Arc<InForce>,
+    retired: Retired<Policy>,
     limits: Arc<Limits>,
     watched_rules: Watched,
     watched_users: Watched,
@@ -87,6 +89,7 @@ impl Reloader {
             posts: Arc::clone(&shared.posts),
             counters: Arc::clone(&shared.counters),
             in_force: Arc::clone(&shared.in_force),
+            retired: Retired::new(),
             limits: Arc::clone(shared.admission.limits()),
             watched_rules: Watched::rules(settings),
             watched_users: Watched::users(settings),
@@ -97,6 +100,7 @@ impl Reloader {
     /// The thread's body: until nobody is left who may wish.
     pub(super) fn run(mut self, wishes: &Receiver<Wish>) {
         loop {
+            self.retired.sweep();
             match wishes.recv_timeout(WATCH_EVERY) {
                 Ok(wish) => {
                     service::reloading();
@@ -244,6 +248,10 @@ impl Reloader {
         let generation = self.generation + 1;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
         let policy = Arc::new(policy.counting_in(&self.limits));
+        // Before any worker lets go of it.
+        if let Some(old) = self.in_force.current() {
+            self.retired.keep(old);
+        }
         // Before any worker counts by it, so that nothing it counts goes unstored.
         self.limits.adopt(&policy.limits.terms, clock::utc_ms());
         for (worker, post) in posts.iter().enumerate() {
