@@ -12,7 +12,11 @@
 //! client has its address. Failures are forgotten when none has come for as long as a ban lasts. A right
 //! password takes none of them back, or whoever has one could try others' for ever.
 //!
-//! Nobody pays for this who does not log in: while nobody is banned, a new client costs one load.
+//! The table has a bound. Where it is reached, those go who matter least: with no ban and the fewest
+//! failures, or else the ban that is over first. A new address is counted all the same, or whoever fills
+//! the table would have made room for everybody to guess.
+//!
+//! Nobody pays for this who does not log in: while no ban stands, a new client costs a look at that.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::block::block;
 use crate::clock::Now;
@@ -40,13 +44,24 @@ pub struct BanTerms {
 #[derive(Debug, Default)]
 pub struct Bans {
     by_block: Mutex<HashMap<IpAddr, Entry>>,
-    /// When room was last looked for, and none was found.
-    swept: Mutex<Option<Instant>>,
+    /// Where room can be made.
+    room: Mutex<Room>,
+    /// When the last ban is over.
+    banned_until: RwLock<Option<Instant>>,
     /// Entries with a ban, over or not.
     banned: AtomicUsize,
     made: AtomicU64,
     uncounted: AtomicU64,
     put_off: AtomicU64,
+}
+
+/// Who may go where a new address wants to come in.
+#[derive(Debug, Default)]
+struct Room {
+    /// When it was last looked for.
+    looked: Option<Instant>,
+    /// Those who matter least come last.
+    least: Vec<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +117,9 @@ impl Bans {
     /// Whether a client may come in at all. Cheap while nobody is banned.
     #[must_use]
     pub fn is_banned(&self, client: IpAddr, now: Instant) -> bool {
-        if self.banned.load(Relaxed) == 0 {
+        if self.banned.load(Relaxed) == 0
+            || self.banned_until.read().is_none_or(|until| now >= until)
+        {
             return false;
         }
         let mut by_block = self.by_block.lock();
@@ -127,19 +144,23 @@ impl Bans {
         }
         let block = block(client);
         let mut by_block = self.by_block.lock();
-        if let Some(entry) = by_block.get_mut(&block)
-            && entry.checking == 0
-            && entry.until <= now
-        {
-            entry.failures = 0;
-        }
-        if by_block.len() >= ADDRESSES_MAX && !by_block.contains_key(&block) {
-            self.sweep(&mut by_block, now);
-            if by_block.len() >= ADDRESSES_MAX {
-                self.uncounted.fetch_add(1, Relaxed);
-                drop(by_block);
-                return MayCheck::Yes(check);
+        if let Some(entry) = by_block.get_mut(&block) {
+            let ban_over = entry.banned.is_some_and(|(until, _)| until <= now);
+            if ban_over {
+                entry.banned = None;
+                self.banned.fetch_sub(1, Relaxed);
             }
+            if ban_over || entry.checking == 0 && entry.until <= now {
+                entry.failures = 0;
+            }
+        }
+        if by_block.len() >= ADDRESSES_MAX
+            && !by_block.contains_key(&block)
+            && !self.make_room(&mut by_block, now)
+        {
+            self.uncounted.fetch_add(1, Relaxed);
+            drop(by_block);
+            return MayCheck::Yes(check);
         }
         let new = Entry { failures: 0, checking: 0, until: now, banned: None };
         let entry = by_block.entry(block).or_insert(new);
@@ -215,21 +236,46 @@ impl Bans {
         }
     }
 
-    /// Forgets all whose time is over.
-    fn sweep(&self, by_block: &mut HashMap<IpAddr, Entry>, now: Instant) {
-        let mut swept = self.swept.lock();
-        if swept.is_some_and(|at| now < at + SWEPT_EVERY) {
-            return;
+    /// Makes room for one more: all go whose time is over, or else the one that matters least. All are looked
+    /// at once in a while, and those that matter least are known till then. Whether there is room.
+    fn make_room(&self, by_block: &mut HashMap<IpAddr, Entry>, now: Instant) -> bool {
+        let mut room = self.room.lock();
+        let look = room.looked.is_none_or(|at| now >= at + LOOKED_EVERY);
+        if look {
+            room.looked = Some(now);
+            by_block.retain(|_, entry| {
+                let kept = entry.checking > 0 || now < entry.until;
+                if !kept && entry.banned.is_some() {
+                    self.banned.fetch_sub(1, Relaxed);
+                }
+                kept
+            });
+            room.least = least(by_block);
         }
-        *swept = Some(now);
-        by_block.retain(|_, entry| {
-            let kept = entry.checking > 0 || now < entry.until;
-            if !kept && entry.banned.is_some() {
-                self.banned.fetch_sub(1, Relaxed);
+        while by_block.len() >= ADDRESSES_MAX {
+            let Some(address) = room.least.pop() else { return false };
+            // It may have come to more since.
+            if by_block.get(&address).is_some_and(|entry| entry.checking == 0) {
+                self.forget(by_block, address);
             }
-            kept
-        });
+        }
+        true
     }
+}
+
+/// Those who matter least and of whom nothing is under way, the least of them last.
+fn least(by_block: &HashMap<IpAddr, Entry>) -> Vec<IpAddr> {
+    let mut all: Vec<_> = by_block
+        .iter()
+        .filter(|(_, entry)| entry.checking == 0)
+        .map(|(address, entry)| ((entry.banned.is_some(), entry.failures, entry.until), *address))
+        .collect();
+    if all.len() > LEAST_MAX {
+        all.select_nth_unstable(LEAST_MAX);
+        all.truncate(LEAST_MAX);
+    }
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.into_iter().map(|(_, address)| address).collect()
 }
 
 impl Check {
@@ -260,6 +306,9 @@ impl Check {
         }
         let ban_ms = i64::try_from(self.terms.ban_for.as_millis()).unwrap_or(i64::MAX);
         entry.banned = Some((until, now.utc_ms.saturating_add(ban_ms)));
+        let mut last = self.bans.banned_until.write();
+        *last = Some(last.map_or(until, |last| last.max(until)));
+        drop(last);
         self.bans.banned.fetch_add(1, Relaxed);
         self.bans.made.fetch_add(1, Relaxed);
         true
@@ -287,8 +336,10 @@ impl Drop for Check {
 const CHECKS_MAX: u32 = 16;
 /// Addresses whose failures are counted at most.
 const ADDRESSES_MAX: usize = 65_536;
-/// Between two searches for room; each looks at all of them.
-const SWEPT_EVERY: Duration = Duration::from_secs(1);
+/// Of those who matter least so many are known after a look.
+const LEAST_MAX: usize = 4096;
+/// Between two looks for room; each looks at all of them.
+const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -413,9 +464,49 @@ mod tests {
             fail(&bans, std::net::Ipv4Addr::from_bits(number).into(), now);
         }
         let more = [192, 0, 2, 1].into();
-        assert!(!fail(&bans, more, now));
-        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (1, ADDRESSES_MAX));
-        fail(&bans, more, later(now, 60));
-        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (1, 1));
+        // It is counted like everybody, and banned; those who have failed once make room.
+        assert!(!fail(&bans, more, now) && !fail(&bans, more, now) && fail(&bans, more, now));
+        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (0, ADDRESSES_MAX));
+        let others = (0..5_u8).map(|last| IpAddr::from([192, 0, 3, last]));
+        for other in others {
+            fail(&bans, other, now);
+        }
+        assert!(bans.is_banned(more, now.mono), "a ban is worth more than a failure");
+        fail(&bans, [192, 0, 4, 1].into(), later(now, 60));
+        assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (0, 1));
+    }
+
+    #[test]
+    fn where_all_are_banned_the_ban_goes_that_is_over_first() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client = |number: usize| {
+            IpAddr::from(std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap()))
+        };
+        let terms = BanTerms { max_failures: 1, ..TERMS };
+        let ban = |number, now: Now| match bans.check(client(number), terms, now.mono) {
+            MayCheck::Yes(check) => check.failed(now),
+            MayCheck::Later | MayCheck::Banned => false,
+        };
+        assert!(ban(0, now));
+        let soon = later(now, 1);
+        for number in 1..ADDRESSES_MAX {
+            assert!(ban(number, soon));
+        }
+        assert!(ban(ADDRESSES_MAX, soon));
+        assert!(!bans.is_banned(client(0), soon.mono) && bans.is_banned(client(1), soon.mono));
+    }
+
+    #[test]
+    fn a_ban_that_is_over_costs_a_new_client_nothing() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client = [192, 0, 2, 1].into();
+        for _ in 0..3 {
+            fail(&bans, client, now);
+        }
+        let held = bans.by_block.lock();
+        // It would wait for ever if it wanted the lock.
+        assert!(!bans.is_banned([192, 0, 2, 2].into(), later(now, 60).mono));
+        drop(held);
+        assert!(bans.is_banned(client, now.mono));
     }
 }

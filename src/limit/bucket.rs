@@ -102,7 +102,13 @@ impl Bucket {
     /// Whether it is full, and so as good as a new one.
     #[must_use]
     pub fn is_full(&self, now: Instant) -> bool {
-        self.paid_to_ns.load(Relaxed) <= self.since_origin_ns(now)
+        self.full_in_ns(now) == 0
+    }
+
+    /// Nanoseconds until it is full again.
+    #[must_use]
+    pub fn full_in_ns(&self, now: Instant) -> u64 {
+        self.paid_to_ns.load(Relaxed).saturating_sub(self.since_origin_ns(now))
     }
 
     fn cost_ns(&self, units: u64) -> u64 {

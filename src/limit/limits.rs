@@ -355,10 +355,10 @@ impl Limits {
         (self.warned.load(Relaxed), self.exhausted.load(Relaxed))
     }
 
-    /// Connections that no rate was kept of, because too many clients had come of late.
+    /// Clients whose rate was forgotten before its time, because too many had come of late.
     #[must_use]
-    pub fn rates_uncounted(&self) -> u64 {
-        self.rates.uncounted()
+    pub fn rates_pushed_out(&self) -> u64 {
+        self.rates.pushed_out()
     }
 
     /// A quota has come to a mark.

@@ -16,7 +16,7 @@ use super::bucket::{Bucket, Rate};
 pub(super) struct Rates {
     shards: [Mutex<Shard>; SHARDS],
     hasher: foldhash::quality::RandomState,
-    uncounted: AtomicU64,
+    pushed_out: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Rates {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: Default::default(),
-            uncounted: AtomicU64::new(0),
+            pushed_out: AtomicU64::new(0),
         }
     }
 
@@ -44,9 +44,8 @@ impl Rates {
             bucket.change(rate);
             return bucket.take(1, now);
         }
-        if !shard.has_room(now) {
-            self.uncounted.fetch_add(1, Relaxed);
-            return true;
+        if shard.make_room(now) {
+            self.pushed_out.fetch_add(1, Relaxed);
         }
         let bucket = Bucket::new(rate, now);
         let taken = bucket.take(1, now);
@@ -54,22 +53,32 @@ impl Rates {
         taken
     }
 
-    /// Connections that were let in uncounted, because too many clients had come of late.
-    pub(super) fn uncounted(&self) -> u64 {
-        self.uncounted.load(Relaxed)
+    /// Clients who were forgotten before their time, because too many had come of late.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.pushed_out.load(Relaxed)
     }
 }
 
 impl Shard {
-    fn has_room(&mut self, now: Instant) -> bool {
+    /// Makes room for one more; whether somebody was forgotten for that whose time was not over.
+    fn make_room(&mut self, now: Instant) -> bool {
         if self.buckets.len() < CLIENTS_MAX {
-            return true;
+            return false;
         }
         if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEPT_EVERY) {
             self.swept = Some(now);
             self.buckets.retain(|_, bucket| !bucket.is_full(now));
         }
-        self.buckets.len() < CLIENTS_MAX
+        if self.buckets.len() < CLIENTS_MAX {
+            return false;
+        }
+        // Where they lie is drawn by a key that nobody knows, so any few of them are a sample.
+        let sample = self.buckets.iter().take(SAMPLE);
+        let least = sample.min_by_key(|(_, bucket)| bucket.full_in_ns(now));
+        if let Some(client) = least.map(|(client, _)| *client) {
+            self.buckets.remove(&client);
+        }
+        true
     }
 }
 
@@ -77,6 +86,8 @@ impl Shard {
 const SHARDS: usize = 32;
 /// Clients of one shard at most: 131 072 in all, some 10 MiB.
 const CLIENTS_MAX: usize = 4096;
+/// Of so many the one goes that has taken least.
+const SAMPLE: usize = 8;
 /// How often room is looked for.
 const SWEPT_EVERY: Duration = Duration::from_millis(100);
 
@@ -99,7 +110,10 @@ mod tests {
             assert!(rates.take(client(number + 10), rate, now));
         }
         let len = || rates.shards.iter().map(|shard| shard.lock().buckets.len()).sum::<usize>();
-        assert!(len() <= SHARDS * CLIENTS_MAX && rates.uncounted() > 0);
+        assert!(len() <= SHARDS * CLIENTS_MAX && rates.pushed_out() > 0);
+        // Who comes into a full table is counted like everybody.
+        let taken = (0..10).filter(|_| rates.take(client(250_000), rate, now)).count();
+        assert_eq!(taken, 3);
         let later = now + Duration::from_secs(10);
         for number in 0..1000 {
             assert!(rates.take(client(number + 300_000), rate, later));

@@ -33,9 +33,9 @@ pub(super) fn families(limits: &Limits, now_ms: i64) -> [MetricFamily; 5] {
             refused.collect(),
         ),
         counter(
-            "rustsocks_limit_rates_uncounted_total",
-            "Connections let in uncounted, because too many addresses had come of late.",
-            limits.rates_uncounted(),
+            "rustsocks_limit_rates_pushed_out_total",
+            "Addresses whose rate was forgotten before its time, because too many had come of late.",
+            limits.rates_pushed_out(),
         ),
         labelled(
             "rustsocks_quota_marks_total",
