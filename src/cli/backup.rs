@@ -45,6 +45,6 @@ impl Backup {
 
 const EXAMPLES: &str = "\
 Examples:
-  rustsocks backup --config /etc/rustsocks.toml /backup/sessions-$(date +%F).db
+  rustsocks backup --config /etc/rustsocks/rustsocks.toml /backup/sessions-$(date +%F).db
   rustsocks backup --database-url sqlite://data/sessions.db --force latest.db
   sqlite3 latest.db 'PRAGMA integrity_check'";

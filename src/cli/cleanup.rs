@@ -105,5 +105,5 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 const EXAMPLES: &str = "\
 Examples:
-  rustsocks cleanup --config /etc/rustsocks.toml --dry-run
-  rustsocks cleanup --config /etc/rustsocks.toml --older-than 30";
+  rustsocks cleanup --config /etc/rustsocks/rustsocks.toml --dry-run
+  rustsocks cleanup --config /etc/rustsocks/rustsocks.toml --older-than 30";

@@ -149,7 +149,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 const EXAMPLES: &str = "\
 Examples:
   rustsocks                                 run with the defaults
-  rustsocks run --config /etc/rustsocks.toml
+  rustsocks run --config /etc/rustsocks/rustsocks.toml
   rustsocks check --config conf/rustsocks.toml
   rustsocks hash-password < password.txt
   rustsocks explain --user alice example.com:443
