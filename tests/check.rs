@@ -186,3 +186,27 @@ fn a_name_that_nobody_has_is_warned_of_and_no_error() {
     )
     .says(0, &["warning: nobody is the user \"alice\", named by limits.bandwidth \"home\""]);
 }
+
+#[test]
+fn what_root_makes_in_a_directory_is_its_owners() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let directory = tempfile::tempdir().unwrap();
+    // Only root can give things away.
+    if chown(directory.path(), Some(65_534), Some(65_534)).is_err() {
+        return;
+    }
+    let url = format!("sqlite://{}/sessions.db", directory.path().display());
+    let migrated = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["migrate", "--database-url", &url])
+        .status()
+        .unwrap();
+    assert!(migrated.success());
+    for file in ["sessions.db", "sessions.db.lock"] {
+        let made = fs::metadata(directory.path().join(file)).unwrap();
+        assert_eq!(
+            (made.uid(), made.gid(), made.mode() & 0o777),
+            (65_534, 65_534, 0o600),
+            "{file}"
+        );
+    }
+}

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
 use super::error::StoreError;
+use super::heir::give_to_owner_of;
 use super::lock::Lock;
 use super::schema::{bring_up_to_date, expect_ours};
 
@@ -152,7 +153,7 @@ impl Location {
         // SQLite would make it readable to all.
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         match made {
-            Ok(_) => {}
+            Ok(file) => give_to_owner_of(self.directory(), &file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::file(path, error)),
         }

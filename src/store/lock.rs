@@ -2,7 +2,7 @@
 //! ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
+use super::heir::give_to_owner_of;
 use super::inode::Inode;
 use crate::clock;
 
@@ -32,14 +33,7 @@ impl Lock {
     ) -> Result<Self, StoreError> {
         let path = lock_path(database);
         let failure = |error| StoreError::file(&path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failure)?;
+        let mut file = open(&path).map_err(failure)?;
         let until = clock::mono() + patience;
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
@@ -73,6 +67,23 @@ impl Lock {
     /// Whether others find it. What cannot be looked at may be where it was.
     pub(super) fn is_in_place(&self) -> bool {
         Inode::at(&self.path).map_or(true, |now| now == Some(self.inode))
+    }
+}
+
+/// Opens the file, which is made if it is missing.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give_to_owner_of(path.parent().unwrap_or(Path::new(".")), &file);
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Made anew if it is gone meanwhile.
+            options.create(true).truncate(false).open(path)
+        }
+        Err(error) => Err(error),
     }
 }
 

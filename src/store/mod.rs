@@ -9,6 +9,7 @@ mod bind;
 mod cleanup;
 mod error;
 mod export;
+mod heir;
 mod inode;
 mod location;
 mod lock;
