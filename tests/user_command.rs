@@ -157,3 +157,20 @@ fn a_change_of_the_file_is_taken_over_and_a_deleted_users_session_ends() {
     said(user(&file, &["add", "carol"], "secret"));
     wait_for("carol is let in", || Client::to(socks).login("carol", "secret").then_some(()));
 }
+
+#[test]
+fn the_folder_of_the_file_is_made_for_its_owner_alone() {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let mut adding = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["user", "add", "alice", "--file", "data/users"])
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    adding.stdin.take().unwrap().write_all(b"pw\n").unwrap();
+    assert!(adding.wait().unwrap().success());
+    let made = fs::metadata(directory.path().join("data")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o700);
+}

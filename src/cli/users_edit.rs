@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -38,6 +38,15 @@ impl UsersEdit {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
+        if !parent.exists() {
+            // As a start makes it, but for its owner alone.
+            let mut maker = fs::DirBuilder::new();
+            maker
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(|error| failure(parent, error))?;
+        }
         let folder = File::open(parent).map_err(|error| failure(parent, error))?;
         lock(&folder).map_err(|error| failure(&path, error))?;
         let text = match fs::read_to_string(&path) {
