@@ -101,7 +101,8 @@ impl Sender {
         let mut reply = [0; 10];
         control.read_exact(&mut reply)?;
         let [_, 0, _, 1, a, b, c, d, port @ ..] = reply else {
-            return Err(io::Error::other(format!("no association: {reply:?}")));
+            let why = format!("no association: {reply:?}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         };
         let ip = IpAddr::from([a, b, c, d]);
         let ip = if ip.is_unspecified() { proxy.ip() } else { ip };
