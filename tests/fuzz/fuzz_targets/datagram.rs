@@ -78,7 +78,7 @@ impl World {
                 let mut policy = policy_with(MethodSet::NO_AUTH, associate(), self.guarded);
                 let inner = std::sync::Arc::get_mut(&mut policy).expect("not shared yet");
                 inner.generation = if self.guarded { 1 } else { 2 };
-                self.association.renew(&policy, self.now);
+                let _stays = self.association.renew(&policy, self.now);
             }
             _ => {
                 if let Ok(datagram) = Datagram::split(octets) {
