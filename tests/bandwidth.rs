@@ -259,6 +259,27 @@ fn datagrams_are_paced_and_none_that_finds_room_is_lost() {
     assert!(began.elapsed().as_secs_f64() >= least, "{:?}", began.elapsed());
 }
 
+#[test]
+fn datagrams_that_wait_go_on_when_a_reload_takes_their_limit_away() {
+    let limits = "[[limits.bandwidth]]\nname = \"each\"\nusers = [\"*\"]\nupload_kbit = 1\n\
+                  burst_kib = 4\n";
+    let proxy = Proxy::with(limits);
+    let echo = UdpEcho::on("127.0.0.1:0");
+    let client = Associated::with(proxy.socks);
+    // A burst; what comes behind it would have to wait for minutes.
+    for number in 0..40_u8 {
+        client.send(echo.address, &[number; 1000]);
+    }
+    assert_eq!(client.receive().1, [0; 1000]);
+    let path = proxy.directory().join("rustsocks.toml");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace(limits, "")).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for number in 1..40_u8 {
+        assert_eq!(client.receive().1, [number; 1000]);
+    }
+}
+
 /// A proxy with rules for two ports, of which the second is under a limit.
 fn with_a_slow_port(free: SocketAddr, slow: SocketAddr, limit: &str) -> Proxy {
     let directory = tempfile::tempdir().unwrap();

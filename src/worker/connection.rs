@@ -179,8 +179,10 @@ impl Connection {
                 None => true,
             },
             Link::Associated(associated) => {
+                // Or it has nothing to wait for any more.
+                let held = associated.is_throttled();
                 let may_go_on = associated.renew(&kit.policy, kit.now);
-                throttled = associated.is_throttled();
+                throttled = held || associated.is_throttled();
                 let (client, identity) = associated.whose();
                 self.stays.renew(&kit.policy.limits, client, identity);
                 may_go_on

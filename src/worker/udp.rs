@@ -90,8 +90,13 @@ impl Associated {
 
     /// Octets of a portion, upload and download.
     pub(super) fn allowed(&mut self, now: Now) -> Result<[u64; 2], Exhausted> {
-        let wants = [self.client.may_read(), self.targets.ends().any(|end| end.may_read())];
+        let wants = self.may_read();
         self.limits.allow(OCTETS_PER_TURN, wants, now)
+    }
+
+    /// Whether datagrams may have come from its client, and from targets.
+    pub(super) fn may_read(&mut self) -> [bool; 2] {
+        [self.client.may_read(), self.targets.ends().any(|end| end.may_read())]
     }
 
     /// Pays for what has passed. A direction that has `more` and has to wait is left alone till its turn:

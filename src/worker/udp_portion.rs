@@ -259,19 +259,21 @@ impl Connection {
     }
 
     /// The answer to a look-up of the association.
-    pub(super) fn resolved_for_datagrams(&mut self, answered: Answered, kit: &mut Kit) {
+    pub(super) fn resolved_for_datagrams(&mut self, answered: Answered, kit: &mut Kit) -> Fate {
         let Answered { key, query, answer, more } = answered;
-        let Link::Associated(associated) = &mut self.link else { return };
+        let Link::Associated(associated) = &mut self.link else { return Fate::Again };
         // What was kept is judged by the policy in force, by which this one may not have been judged yet;
         // whoever may not go on is ended when it is.
         if !associated.follow(&kit.policy, kit.now) {
-            return;
+            return Fate::Wait;
         }
-        let before = associated.traffic;
+        let (before, may_read) = (associated.traffic, associated.may_read());
         let kept = associated.association.answered(query, answer, more, kit.now.mono);
         self.carry(kept.iter().map(|whole| (None, &**whole)), key, kit);
-        // Whether more has come is seen when that is looked for.
-        let [_, _] = self.publish(&before, [false; 2], kit);
+        // What has come and waits for its turn still does, and no event tells of it if that is here or
+        // another policy has taken away what it waited for.
+        let [upload, download] = self.publish(&before, may_read, kit);
+        if upload || download { Fate::Again } else { Fate::Wait }
     }
 
     /// At the end of each portion in which anything moved, so that a session that has gone quiet never

@@ -98,10 +98,7 @@ impl Connection {
                 let next = front.ask(Input::Resolved { answer, more }, kit.now.mono);
                 self.perform(next, key, kit)
             }
-            Link::Associated(_) => {
-                self.resolved_for_datagrams(answered, kit);
-                Fate::Wait
-            }
+            Link::Associated(_) => self.resolved_for_datagrams(answered, kit),
             Link::Front(_) | Link::Relaying(_) | Link::Parting(_) => {
                 kit.counters.stale.add(1);
                 Fate::Wait
