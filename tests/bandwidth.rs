@@ -320,6 +320,40 @@ fn a_datagram_is_under_the_limit_of_its_own_rule_whichever_went_before_it() {
 }
 
 #[test]
+fn a_rule_names_a_limit_for_the_groups_that_a_user_has_by_now() {
+    let (free, slow) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
+    let groups = "groups = [\"staff\"]\n";
+    let user = format!(
+        "{groups}[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\n\
+         password = \"secret\"\n"
+    );
+    // The group's datagrams are all under the limit.
+    let further = format!("upload_kbit = 800\n{user}{groups}");
+    let proxy = with_a_slow_port(free.address, slow.address, &further);
+    let mut control = Client::to(proxy.socks);
+    assert!(control.login("alice", "secret"));
+    let client = Associated::of(control);
+    client.send(free.address, b"harmless");
+    assert_eq!(client.receive().1, b"harmless");
+    // Nobody's are any more, but for those that the rule is about.
+    let path = proxy.directory().join("rustsocks.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (limit, user) = text.rsplit_once(groups).unwrap();
+    fs::write(&path, format!("{limit}{user}")).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let began = Instant::now();
+    for number in 0..60_u8 {
+        client.send(slow.address, &[number; 1000]);
+    }
+    for number in 0..60_u8 {
+        assert_eq!(client.receive().1, [number; 1000]);
+    }
+    let least = (60_000.0 - 4096.0 - 1000.0) / 100_000.0;
+    assert!(began.elapsed().as_secs_f64() >= least, "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_datagram_does_not_pay_for_the_limit_of_another_rule() {
     let (free, slow) = (UdpEcho::on("127.0.0.1:0"), UdpEcho::on("127.0.0.1:0"));
     let proxy = with_a_slow_port(free.address, slow.address, "upload_kbit = 1");

@@ -26,7 +26,7 @@ use crate::clock::Now;
 use crate::connection::{Facts, Patience, Standing};
 use crate::egress::Outlet;
 use crate::key::Key;
-use crate::limit::Exhausted;
+use crate::limit::{Exhausted, Throttle};
 use crate::policy::Policy;
 use crate::relay::{Direction, Meter};
 use crate::session::{Outcome, Traffic};
@@ -82,10 +82,9 @@ impl Associated {
         self.limits.hold()
     }
 
-    /// Where its client is, and who.
+    /// Where its client is, and who, by the policy that it has last been judged by.
     pub(super) fn whose(&self) -> (IpAddr, &Identity) {
-        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
-        (self.association.client(), identity)
+        (self.association.client(), self.association.identity())
     }
 
     /// Octets of a portion, upload and download.
@@ -143,11 +142,10 @@ impl Associated {
     /// Judges the session by another policy: its client, and the target that it began with. Other targets
     /// are judged with the next datagram to them. Whether it may go on.
     pub(super) fn renew(&mut self, policy: &Arc<Policy>, now: Now) -> bool {
-        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
         let permitted = match (&self.facts.target, self.facts.resolved) {
             (Some(target), Some(address)) => {
                 let mut standing = Standing {
-                    identity: identity.clone(),
+                    identity: self.association.identity().clone(),
                     client: self.association.client(),
                     request: Request { command: Command::UdpAssociate, target: target.clone() },
                     address: Some(address),
@@ -170,6 +168,11 @@ impl Associated {
         let goes_on = self.association.renew(policy, now.mono);
         self.limits = limits(&self.association, now);
         goes_on
+    }
+
+    /// A rule has named a limit that none had named before.
+    pub(super) fn name_limit(&mut self, name: &str, now: Now) {
+        self.limits.name(named_limit(&self.association, name, now));
     }
 
     /// Whether a quota is used up that ends it, though nothing passes.
@@ -243,9 +246,16 @@ fn limits(association: &Association, now: Now) -> UdpLimits {
     let (policy, identity) = (association.policy(), association.identity());
     let mut limits = UdpLimits::new(policy.throttle(identity, None, now));
     for name in association.limits() {
-        limits.name(policy.limits.throttle_of_rule(identity, name, now));
+        limits.name(named_limit(association, name, now));
     }
     limits
+}
+
+/// What holds back an association where a rule has named a limit. It is under it by the same groups as by
+/// those of the whole, or it would pay twice or not at all.
+fn named_limit(association: &Association, name: &str, now: Now) -> Option<Box<Throttle>> {
+    let limits = &association.policy().limits;
+    limits.throttle_of_rule(association.identity(), name, now)
 }
 
 /// Reads and drops a portion of what the client says on the control connection; whether there may be

@@ -2,6 +2,7 @@
 //! together, and is booked one by one, as far as the kernel has taken it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -168,17 +169,14 @@ impl Connection {
                             close::set_late_facts(&live.slot, facts);
                         }
                     }
+                    let number = limit.map(|limit| limit.number);
+                    let load = Load::new(permit, whole, payload.len(), number);
                     if let Some(Limit { number, name }) = limit
                         && number >= associated.limits.named()
                     {
-                        let anonymous = &associated.policy.anonymous;
-                        let identity = associated.facts.identity.as_ref().unwrap_or(anonymous);
-                        let limits = &kit.policy.limits;
-                        let throttle = limits.throttle_of_rule(identity, name, kit.now);
-                        associated.limits.name(throttle);
+                        let name = Arc::clone(name);
+                        associated.name_limit(&name, kit.now);
                     }
-                    let limit = limit.map(|limit| limit.number);
-                    let load = Load::new(permit, whole, payload.len(), limit);
                     if let Some(question) = beside {
                         ask(&question, associated.association.client(), key, kit);
                     }

@@ -21,7 +21,15 @@ impl Associated {
     /// Asks for one; the client has not said where it will send from.
     pub(crate) fn with(proxy: SocketAddr) -> Self {
         let mut control = Client::to(proxy);
-        let (code, mut relay) = control.ask(3, SocketAddr::from(([0, 0, 0, 0], 0)));
+        control.send(&[5, 1, 0]);
+        assert_eq!(control.receive(2), [5, 0]);
+        Self::of(control)
+    }
+
+    /// The same of a client that has been let in.
+    pub(crate) fn of(mut control: Client) -> Self {
+        control.send(&client::request(3, SocketAddr::from(([0, 0, 0, 0], 0))));
+        let (code, mut relay) = control.reply();
         assert_eq!(code, 0, "the reply code");
         let mut any = control.stream.local_addr().expect("an address");
         any.set_port(0);
