@@ -52,6 +52,12 @@ impl Facts {
         self.ruled_late |= self.opened;
     }
 
+    /// What was said about it, if that was by the policy of this generation.
+    #[must_use]
+    pub fn ruling_of(&self, generation: u64) -> Option<&Ruling> {
+        self.ruling.as_ref().filter(|_| self.policy_generation == generation)
+    }
+
     /// Calls `then` with these facts as the opening of a session: one that was `accepted` or not,
     /// of a connection that came from an address at a time in milliseconds since the epoch.
     pub fn as_opening<R>(

@@ -111,8 +111,12 @@ impl Front {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        let Some(ruling) = &self.machine.facts().ruling else { return };
-        self.machine.policy().acl.count(kit.index, ruling);
+        let (facts, policy) = (self.machine.facts(), self.machine.policy());
+        let Some(ruling) = &facts.ruling else { return };
+        // The rules of an older policy have other numbers, and its counts are gone with it.
+        if let Some(ruling) = facts.ruling_of(policy.generation) {
+            policy.acl.count(kit.index, ruling);
+        }
         if ruling.shadow.is_some() {
             kit.counters.shadow_blocks.add(1);
         }

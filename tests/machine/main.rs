@@ -155,3 +155,21 @@ fn the_handshake_has_one_deadline_from_accept_that_octets_do_not_move() {
     assert!(matches!(next, Next::End(Outcome::HandshakeTimeout)), "{next:?}");
     assert_eq!(driven.machine.deadline(), None);
 }
+
+#[test]
+fn what_rules_said_that_are_not_in_force_any_more_is_no_hit_of_those_that_are() {
+    let policies = Policies::new();
+    let (mut driven, next) = policies.asked(V4);
+    assert!(matches!(next, Next::Open), "{next:?}");
+    let next = driven.tell(Input::Opened);
+    assert!(matches!(next, Next::Dial { .. }), "{next:?}");
+    let old = driven.policy.generation;
+    assert!(driven.machine.facts().ruling_of(old).is_some());
+    // It is being dialled when another policy comes.
+    let policy = Arc::new(Policy { generation: old + 1, ..Policy::plain() });
+    let now = driven.now;
+    let next = driven.machine.renew(&policy, now, &mut driven.outbox);
+    assert!(next.is_none(), "{next:?}");
+    let facts = driven.machine.facts();
+    assert!(facts.ruling.is_some() && facts.ruling_of(policy.generation).is_none());
+}
