@@ -162,6 +162,8 @@ impl Worker {
             // The first octets of new clients are often here already.
             served += self.advance_ready();
             self.advance_heavy(served);
+            // What they have asked for may be known already, and no event tells of that.
+            self.read_answers();
             self.door.record_refused(&mut self.kit);
             self.kit.journal.flush();
             self.finish_draining();
