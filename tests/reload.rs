@@ -294,6 +294,25 @@ fn an_association_goes_on_by_the_new_rules_and_ends_with_its_own_target() {
 }
 
 #[test]
+fn a_record_of_a_refused_association_names_the_policy_that_refused_it() {
+    let echo = UdpEcho::on("127.0.0.1:0");
+    let proxy = start(ALLOW_ALL, "");
+    let client = Associated::with(proxy.socks);
+    let before = generation(&proxy);
+    write_rules(&proxy, &block(echo.address.port()));
+    reloaded(&proxy);
+    client.send(echo.address, b"no");
+    wait_for("a refusal", || {
+        let series = "rustsocks_udp_dropped_total{reason=\"denied\"}";
+        (Scrape::of(proxy.api.unwrap()).value(series) == Some(1.0)).then_some(())
+    });
+    drop(client);
+    let refused = "SELECT count(*) FROM sessions WHERE close_code = 'acl_denied'";
+    proxy.wait_count(refused, 1);
+    assert_eq!(proxy.count(&format!("{refused} AND policy_generation > {before}")), 1);
+}
+
+#[test]
 fn a_command_that_is_taken_away_ends_its_associations_and_who_waits_for_a_peer() {
     let commands = |list: &str| format!("commands = [{list}]");
     let all = commands("\"connect\", \"bind\", \"udp_associate\"");

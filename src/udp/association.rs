@@ -465,7 +465,8 @@ impl Association {
     fn refuse(&mut self, target: Target, ruling: Option<Ruling>, outcome: Outcome) {
         let denied_before = self.refusal.as_ref().is_some_and(|first| first.ruling.is_some());
         if self.refusal.is_none() || ruling.is_some() && !denied_before {
-            self.refusal = Some(Refusal { target, ruling, outcome });
+            let policy_generation = self.policy.generation;
+            self.refusal = Some(Refusal { target, ruling, policy_generation, outcome });
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Refusal {
     pub target: Target,
     /// What the rules said, if it was they.
     pub ruling: Option<Ruling>,
+    /// The policy that was in force.
+    pub policy_generation: u64,
     /// How a session ends of which there is no more to say.
     pub outcome: Outcome,
 }

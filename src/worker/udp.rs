@@ -191,6 +191,7 @@ impl Associated {
         let refusal = self.association.refusal()?;
         self.facts.target = Some(refusal.target.clone());
         self.facts.ruling.clone_from(&refusal.ruling);
+        self.facts.policy_generation = refusal.policy_generation;
         Some(refusal.outcome)
     }
 
