@@ -209,14 +209,12 @@ impl Association {
             self.put(datagram.address, way, None, now);
             return Ok(Found::Known);
         };
-        if let Some((open, until)) = self.routes.take_open(datagram.address) {
-            let known: Addresses =
-                open.permits.iter().map(|permit| permit.address().ip()).collect();
-            if let Ok(permits) = self.permits(&permit, &known) {
-                let mut open = open.staying(permits);
-                open.request = permit;
-                return Ok(self.keep_open(datagram.address, open, until, now));
-            }
+        if let Some((open, until)) = self.routes.take_open(datagram.address)
+            && let Ok(permits) = self.permits(&permit, &open.addresses())
+        {
+            let mut open = open.staying(permits);
+            open.request = permit;
+            return Ok(self.keep_open(datagram.address, open, until, now));
         }
         let query = self.query.wrapping_add(1);
         if !self.routes.may_ask() || !self.waiting.keep(query, octets) {
@@ -393,26 +391,30 @@ impl Association {
             Ok(request) => request,
             Err(denial) => return self.close(address, open.target, denial.ruling, now),
         };
-        let (way, lasts) = match answer {
-            Ok(addresses) => match self.permits(&open.request, &addresses) {
-                Ok(permits) => {
-                    let open = open.staying(permits);
-                    self.judged.extend(open.permit().map(|permit| permit.ruling().clone()));
-                    (Way::Open(Box::new(open)), NAME_LASTS)
-                }
-                Err(denied) => {
-                    self.judged.extend(denied);
-                    (Way::Closed(Dropped::Denied), NAME_LASTS)
-                }
-            },
-            Err(LookupError::NotFound) => (Way::Closed(Dropped::NameFailed), NO_NAME_LASTS),
-            // That nobody can say does not make it another address.
+        let (addresses, lasts) = match answer {
+            Ok(addresses) => (addresses, NAME_LASTS),
+            Err(LookupError::NotFound) => {
+                let way = Way::Closed(Dropped::NameFailed);
+                return self.put(address, way, Some(now + NO_NAME_LASTS), now);
+            }
+            // That nobody can say does not make it another address; nor are the hours the same.
             Err(
                 LookupError::Failed
                 | LookupError::TimedOut
                 | LookupError::Overloaded
                 | LookupError::ClientOverloaded,
-            ) => (Way::Open(Box::new(open)), NO_NAME_LASTS),
+            ) => (open.addresses(), NO_NAME_LASTS),
+        };
+        let way = match self.permits(&open.request, &addresses) {
+            Ok(permits) => {
+                let open = open.staying(permits);
+                self.judged.extend(open.permit().map(|permit| permit.ruling().clone()));
+                Way::Open(Box::new(open))
+            }
+            Err(denied) => {
+                self.judged.extend(denied);
+                Way::Closed(Dropped::Denied)
+            }
         };
         self.put(address, way, Some(now + lasts), now);
     }

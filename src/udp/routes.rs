@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::dropped::Dropped;
 use crate::acl::{Permit, RequestPermit};
+use crate::resolve::Addresses;
 use crate::target::Target;
 
 /// The targets of one association, at most [`ROUTES_MAX`]; the one that was used longest ago goes
@@ -87,6 +88,11 @@ impl Open {
     /// The address that datagrams go to.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.permit().map(|permit| permit.address().ip())
+    }
+
+    /// All addresses that datagrams may go to.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.permits.iter().map(|permit| permit.address().ip()).collect()
     }
 
     /// The same, which it stays if it is among these permits, for the sake of whoever it speaks with.

@@ -1,6 +1,7 @@
 //! Which limit on bandwidth a datagram is under.
 
 use super::*;
+use crate::acl::{Action, Decision, Hours, Ports, Rule, Rules, RulesBeside, Who};
 
 /// Each of these ports is allowed by a rule of its own, which may name a limit.
 fn allowing(generation: u64, ports: &[(u16, Option<&str>)]) -> Arc<Policy> {
