@@ -95,7 +95,8 @@ impl Association {
     }
 
     /// Judges by this policy from now on. Whether its client may still use us. The limits are those of
-    /// targets that were open, under the new rules.
+    /// targets that were open and whose hosts may answer, under the new rules: others can move nothing
+    /// before a datagram to them is judged, and a client may have left many of them behind.
     #[must_use]
     pub fn renew(&mut self, policy: &Arc<Policy>, now: Instant) -> bool {
         if self.policy.generation != policy.generation {
@@ -110,6 +111,9 @@ impl Association {
             let open = self.routes.clear();
             if policy.acl.names_bandwidths() {
                 for (target, address) in open {
+                    if !self.peers.has(address, now) {
+                        continue;
+                    }
                     let Ok(request) = self.judge(&target, now) else { continue };
                     let Ok(permit) = policy.acl.on_address(&request, address) else { continue };
                     if let Some(name) = policy.acl.bandwidth_of(permit.ruling()) {

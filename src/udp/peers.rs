@@ -28,6 +28,12 @@ impl Peers {
         self.last.insert(host, now);
     }
 
+    /// Whether this host may answer, if it does now.
+    pub(super) fn has(&self, host: IpAddr, now: Instant) -> bool {
+        let last = self.last.get(&host);
+        last.is_some_and(|last| now.saturating_duration_since(*last) < PEER_IDLE)
+    }
+
     /// Whether this host may answer. An answer is a sign of life.
     pub(super) fn may_answer(&mut self, host: IpAddr, now: Instant) -> bool {
         let Some(last) = self.last.get_mut(&host) else { return false };

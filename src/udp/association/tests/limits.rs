@@ -26,11 +26,15 @@ fn allowing(generation: u64, ports: &[(u16, Option<&str>)]) -> Arc<Policy> {
     Arc::new(Policy { generation, acl, ..Policy::plain() })
 }
 
+/// That of a datagram to this port, which is sent.
 fn limit(association: &mut Association, port: u16, now: Instant) -> Option<(usize, String)> {
-    match association.upload(source(7000), &to("192.0.2.1", port, b"x"), now) {
+    let datagram = to("192.0.2.1", port, b"x");
+    let limit = match association.upload(source(7000), &datagram, now) {
         Step::Send { limit, .. } => limit.map(|limit| (limit.number, limit.name.to_string())),
         step @ (Step::Ask(_) | Step::Kept | Step::Drop(_)) => panic!("{step:?}"),
-    }
+    };
+    association.wrote([192, 0, 2, 1].into(), now);
+    limit
 }
 
 #[test]
@@ -64,4 +68,26 @@ fn other_rules_name_others_for_the_targets_that_are_in_use() {
     assert_eq!(limit(&mut association, 80, now), None);
     assert!(association.renew(&allowing(3, &[(53, None), (80, None)]), now));
     assert!(association.limits().is_empty());
+}
+
+#[test]
+fn hosts_that_have_been_silent_for_long_are_not_asked_about_when_other_rules_come() {
+    let now = clock::mono();
+    let who = Identity::anonymous("anonymous");
+    let ports = [(53, Some("a"))];
+    let mut association = Association::new(CLIENT.into(), 0, who, allowing(1, &ports));
+    assert_eq!(limit(&mut association, 53, now), Some((0, "a".to_owned())));
+    let minutes = |minutes| now + Duration::from_mins(minutes);
+    assert!(association.renew(&allowing(2, &ports), minutes(4)));
+    assert_eq!(association.limits(), ["a".into()], "it may answer");
+    assert_eq!(limit(&mut association, 53, minutes(4)), Some((0, "a".to_owned())));
+    assert!(association.renew(&allowing(3, &ports), minutes(9)));
+    assert!(association.limits().is_empty());
+    let answer = association.download("192.0.2.1:53".parse().unwrap(), minutes(9));
+    assert_eq!(answer, Err(Dropped::Stranger));
+    assert_eq!(
+        limit(&mut association, 53, minutes(9)),
+        Some((0, "a".to_owned())),
+        "when it is used"
+    );
 }
