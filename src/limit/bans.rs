@@ -60,9 +60,12 @@ pub struct Bans {
 struct Room {
     /// When it was last looked for.
     looked: Option<Instant>,
-    /// Those who matter least come last.
-    least: Vec<IpAddr>,
+    /// Those who matter least come last, each with what it mattered then.
+    least: Vec<(Weight, IpAddr)>,
 }
+
+/// What matters of an address, the weightiest first: a ban, how many failures, how long it is remembered.
+type Weight = (bool, u32, Instant);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -253,9 +256,10 @@ impl Bans {
             room.least = least(by_block);
         }
         while by_block.len() >= ADDRESSES_MAX {
-            let Some(address) = room.least.pop() else { return false };
-            // It may have come to more since.
-            if by_block.get(&address).is_some_and(|entry| entry.checking == 0) {
+            let Some((weight, address)) = room.least.pop() else { return false };
+            // It may have come to more since, a ban even, and then others go before it.
+            let goes = |entry: &Entry| entry.checking == 0 && entry.weight() <= weight;
+            if by_block.get(&address).is_some_and(goes) {
                 self.forget(by_block, address);
             }
         }
@@ -263,19 +267,25 @@ impl Bans {
     }
 }
 
+impl Entry {
+    const fn weight(&self) -> Weight {
+        (self.banned.is_some(), self.failures, self.until)
+    }
+}
+
 /// Those who matter least and of whom nothing is under way, the least of them last.
-fn least(by_block: &HashMap<IpAddr, Entry>) -> Vec<IpAddr> {
+fn least(by_block: &HashMap<IpAddr, Entry>) -> Vec<(Weight, IpAddr)> {
     let mut all: Vec<_> = by_block
         .iter()
         .filter(|(_, entry)| entry.checking == 0)
-        .map(|(address, entry)| ((entry.banned.is_some(), entry.failures, entry.until), *address))
+        .map(|(address, entry)| (entry.weight(), *address))
         .collect();
     if all.len() > LEAST_MAX {
         all.select_nth_unstable(LEAST_MAX);
         all.truncate(LEAST_MAX);
     }
     all.sort_unstable_by(|a, b| b.cmp(a));
-    all.into_iter().map(|(_, address)| address).collect()
+    all
 }
 
 impl Check {
@@ -474,6 +484,21 @@ mod tests {
         assert!(bans.is_banned(more, now.mono), "a ban is worth more than a failure");
         fail(&bans, [192, 0, 4, 1].into(), later(now, 60));
         assert_eq!((bans.uncounted(), bans.by_block.lock().len()), (0, 1));
+    }
+
+    #[test]
+    fn who_is_banned_after_the_look_for_room_stays_banned() {
+        let (bans, now) = (Arc::new(Bans::default()), clock::now());
+        let client = |bits: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(bits));
+        for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() {
+            fail(&bans, client(number), now);
+        }
+        fail(&bans, [192, 0, 2, 1].into(), now);
+        // The first has gone, and of the others this one was to go next.
+        assert!(!fail(&bans, client(1), now) && fail(&bans, client(1), now));
+        fail(&bans, [192, 0, 2, 2].into(), now);
+        assert!(bans.is_banned(client(1), now.mono));
+        assert_eq!((bans.count(now.mono), bans.uncounted()), (1, 0));
     }
 
     #[test]
