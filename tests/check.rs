@@ -195,18 +195,15 @@ fn what_root_makes_in_a_directory_is_its_owners() {
     if chown(directory.path(), Some(65_534), Some(65_534)).is_err() {
         return;
     }
-    let url = format!("sqlite://{}/sessions.db", directory.path().display());
+    let url = format!("sqlite://{}/new/data/sessions.db", directory.path().display());
     let migrated = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
         .args(["migrate", "--database-url", &url])
         .status()
         .unwrap();
     assert!(migrated.success());
-    for file in ["sessions.db", "sessions.db.lock"] {
-        let made = fs::metadata(directory.path().join(file)).unwrap();
-        assert_eq!(
-            (made.uid(), made.gid(), made.mode() & 0o777),
-            (65_534, 65_534, 0o600),
-            "{file}"
-        );
+    for made in ["", "data", "data/sessions.db", "data/sessions.db.lock"] {
+        let of = fs::metadata(directory.path().join("new").join(made)).unwrap();
+        assert_eq!((of.uid(), of.gid()), (65_534, 65_534), "{made}");
+        assert!(of.is_dir() || of.mode() & 0o777 == 0o600, "{made}");
     }
 }

@@ -47,7 +47,7 @@ const IMPORTS: &[(&str, &str)] = &[
          connection udp offload",
     ),
     ("writer", "target key clock session stats access_log"),
-    ("store", "target clock limit session stats writer"),
+    ("store", "target clock linux limit session stats writer"),
     (
         "admin",
         "target key clock linux socks auth acl limit session policy resolve mailbox stats udp access_log",
@@ -58,7 +58,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "access_log target key clock linux socks proxy_protocol auth egress acl limit session policy resolve mailbox stats relay \
          connection config offload worker writer store admin",
     ),
-    ("cli", "target clock socks auth acl policy config daemon store"),
+    ("cli", "target clock linux socks auth acl policy config daemon store"),
     ("main", "cli"),
 ];
 

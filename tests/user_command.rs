@@ -9,7 +9,7 @@ mod harness;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -160,9 +160,9 @@ fn a_change_of_the_file_is_taken_over_and_a_deleted_users_session_ends() {
 
 #[test]
 fn the_folder_of_the_file_is_made_for_its_owner_alone() {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
+    // Only root can give things away.
+    let given = chown(directory.path(), Some(65_534), Some(65_533)).is_ok();
     let mut adding = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
         .args(["user", "add", "alice", "--file", "data/users"])
         .current_dir(directory.path())
@@ -173,4 +173,8 @@ fn the_folder_of_the_file_is_made_for_its_owner_alone() {
     assert!(adding.wait().unwrap().success());
     let made = fs::metadata(directory.path().join("data")).unwrap();
     assert_eq!(made.permissions().mode() & 0o777, 0o700);
+    for path in ["data", "data/users"].iter().filter(|_| given) {
+        let made = fs::metadata(directory.path().join(path)).unwrap();
+        assert_eq!((made.uid(), made.gid()), (65_534, 65_533), "{path}: whoever runs the proxy");
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::failure::Failure;
 use crate::auth::User;
 use crate::clock;
 use crate::config::parse_users;
+use crate::linux::heir::{give_to_owner_of, make_directories};
 
 /// A file of users that is being changed.
 #[derive(Debug)]
@@ -38,15 +39,8 @@ impl UsersEdit {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
-        if !parent.exists() {
-            // As a start makes it, but for its owner alone.
-            let mut maker = fs::DirBuilder::new();
-            maker
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(|error| failure(parent, error))?;
-        }
+        // As a start makes it, but for its owner alone.
+        make_directories(parent, 0o700).map_err(|error| failure(parent, error))?;
         let folder = File::open(parent).map_err(|error| failure(parent, error))?;
         lock(&folder).map_err(|error| failure(&path, error))?;
         let text = match fs::read_to_string(&path) {
@@ -112,6 +106,8 @@ impl UsersEdit {
                 fchown(&file, Some(before.uid()), Some(before.gid()))?;
             }
             file.set_permissions(Permissions::from_mode(before.mode() & 0o640))?;
+        } else {
+            give_to_owner_of(self.path.parent().unwrap_or(Path::new("")), &file);
         }
         let mut text = Zeroizing::new(String::new());
         for line in &self.lines {

@@ -20,6 +20,7 @@ use super::reach::reach;
 use super::start::Failure;
 use crate::config::{self, Settings};
 use crate::linux::calls::{Duty, Filters, Refusal};
+use crate::linux::heir;
 use crate::linux::paths::{Restricted, restrict_to};
 use crate::linux::private::PrivateDirectory;
 use crate::linux::privileges::{
@@ -211,7 +212,7 @@ fn needs(settings: &Settings) -> Needs {
 fn make_directories(settings: &Settings) {
     let token = settings.server.api_token_file.parent().map(Path::to_path_buf);
     for directory in data_directory(settings).into_iter().chain(token) {
-        std::fs::create_dir_all(directory).unwrap_or_default();
+        heir::make_directories(&directory, 0o777).unwrap_or_default();
     }
     if let Some(ledger) = ledger(settings) {
         drop(PrivateDirectory::open(&ledger));

@@ -9,6 +9,7 @@ mod allocations;
 pub mod batch;
 pub mod calls;
 pub mod datagram;
+pub mod heir;
 pub mod host_name;
 pub mod interfaces;
 pub mod listener;

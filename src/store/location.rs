@@ -16,9 +16,9 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
 use super::error::StoreError;
-use super::heir::give_to_owner_of;
 use super::lock::Lock;
 use super::schema::{bring_up_to_date, expect_ours};
+use crate::linux::heir::{give_to_owner_of, make_directories};
 
 /// A database's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,8 @@ impl Location {
         go_on: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Lock, StoreError> {
         let directory = self.directory();
-        fs::create_dir_all(directory).map_err(|error| StoreError::file(directory, error))?;
+        make_directories(directory, DIRECTORY_MODE)
+            .map_err(|error| StoreError::file(directory, error))?;
         Lock::take(&self.0, patience, go_on)
     }
 
@@ -188,6 +189,8 @@ fn may(path: &Path, wanted: Access) -> Result<(), StoreError> {
     access(path, wanted).map_err(|error| StoreError::file(path, error.into()))
 }
 
+/// Of a directory that is made for it, but for what the mask takes away.
+const DIRECTORY_MODE: u32 = 0o777;
 /// The writer's page cache: the indexes' inner pages and the edges at which they grow. With 5 million
 /// rows 2 MiB, SQLite's default, cost a fifth more CPU; 64 MiB saved nothing over this.
 const CACHE_KIB: i64 = 16 * 1024;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
-use super::heir::give_to_owner_of;
 use super::inode::Inode;
 use crate::clock;
+use crate::linux::heir::give_to_owner_of;
 
 /// The right to write a database.
 #[derive(Debug)]

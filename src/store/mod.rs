@@ -9,7 +9,6 @@ mod bind;
 mod cleanup;
 mod error;
 mod export;
-mod heir;
 mod inode;
 mod location;
 mod lock;
