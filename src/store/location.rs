@@ -234,6 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_leads_to_another_file_is_not_followed() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location(directory.path().join("s.db"));
+        let (theirs, lock) = (directory.path().join("theirs"), location.beside(".lock"));
+        fs::write(&theirs, "precious").unwrap();
+        for hard in [false, true] {
+            if hard { fs::hard_link(&theirs, &lock) } else { symlink(&theirs, &lock) }.unwrap();
+            let error = location.lock(Duration::ZERO).unwrap_err().to_string();
+            assert!(error.contains("s.db.lock: it is not what was expected"), "{error}");
+            assert_eq!(location.holder(), None);
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
+            fs::remove_file(&lock).unwrap();
+        }
+        assert!(location.lock(Duration::ZERO).is_ok());
+    }
+
+    #[test]
     fn a_database_that_somebody_has_locked_is_opened_later() {
         let directory = tempfile::tempdir().unwrap();
         let location = Location(directory.path().join("s.db"));

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::error::StoreError;
 use super::inode::Inode;
 use crate::clock;
 use crate::linux::heir::give_to_owner_of;
+use crate::linux::private::link_count;
 
 /// The right to write a database.
 #[derive(Debug)]
@@ -56,7 +57,8 @@ impl Lock {
     /// Who holds the lock of `database`: the text of its file, which is a process id. `None` where nobody
     /// does, or where that cannot be told.
     pub(super) fn holder(database: &Path) -> Option<String> {
-        let mut file = File::open(lock_path(database)).ok()?;
+        let mut file = asked_for().open(lock_path(database)).ok()?;
+        expect_plain(&file).ok()?;
         // Shared, so that two who ask at a time do not take each other for the holder.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(rustix::io::Errno::WOULDBLOCK) => Some(text(&mut file)),
@@ -70,10 +72,11 @@ impl Lock {
     }
 }
 
-/// Opens the file, which is made if it is missing.
+/// Opens the file, which is made if it is missing. Whoever owns the directory could have put a link there
+/// to a file of somebody else: it is emptied only if it is a plain one of one name.
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
+    let mut options = asked_for();
+    options.write(true).mode(0o600);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             give_to_owner_of(path.parent().unwrap_or(Path::new(".")), &file);
@@ -81,10 +84,30 @@ fn open(path: &Path) -> io::Result<File> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // Made anew if it is gone meanwhile.
-            options.create(true).truncate(false).open(path)
+            let file = options.create(true).truncate(false).open(path).map_err(|error| {
+                let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+                if is_link { io::Error::other(NOT_PLAIN) } else { error }
+            })?;
+            expect_plain(&file).map(|()| file)
         }
         Err(error) => Err(error),
     }
+}
+
+/// How the file is opened: no link is followed, and no pipe waited for.
+fn asked_for() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    options.read(true).custom_flags(flags.cast_signed());
+    options
+}
+
+fn expect_plain(file: &File) -> io::Result<()> {
+    // None is left of one that was deleted just now, which is noticed later.
+    if file.metadata()?.is_file() && link_count(file)? <= 1 {
+        return Ok(());
+    }
+    Err(io::Error::other(NOT_PLAIN))
 }
 
 fn lock_path(database: &Path) -> PathBuf {
@@ -106,6 +129,7 @@ fn text(file: &mut File) -> String {
     }
 }
 
+const NOT_PLAIN: &str = "it is not what was expected: a plain file with one name, and no link";
 /// A process id has fewer.
 const HOLDER_OCTETS_MAX: u64 = 64;
 /// How often a lock that is taken is asked for.
