@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::embedded::Embedded;
 use super::explain::{Explained, Trace};
 use super::guard::{Forbidden, Guard};
 use super::permit::{Asked, AskedHost, Permit, RequestPermit};
@@ -293,14 +294,14 @@ impl Asked {
     }
 }
 
-/// A literal address with the one within it.
-fn literal(host: &Host) -> (Option<IpAddr>, Option<IpAddr>) {
+/// A literal address with those within it.
+fn literal(host: &Host) -> (Option<IpAddr>, Embedded) {
     match host.ip() {
         Some(ip) => {
             let (address, embedded) = both(ip);
             (Some(address), embedded)
         }
-        None => (None, None),
+        None => (None, Embedded::NONE),
     }
 }
 

@@ -1,19 +1,15 @@
 //! The guard: a client reaches through us no class of address that it could not reach without us.
 //!
-//! It is judged on the very address that is dialled. Forms that carry an IPv4 address inside an
-//! IPv6 one are unwrapped first, because the kernel, a NAT64 gateway or a 6to4 relay would reach
-//! the inner address: IPv4-mapped `::ffff:0:0/96` (RFC 4291 §2.5.5.2), IPv4-compatible `::/96`
-//! (deprecated, §2.5.5.1), IPv4-translated `::ffff:0:0:0/96` (RFC 2765 §2.1), NAT64 `64:ff9b::/96`
-//! (RFC 6052) and 6to4 `2002::/16` (RFC 3056).
-//!
-//! `64:ff9b:1::/48` (RFC 8215) is cut into prefixes of any length by whoever uses it, so that nobody can
-//! tell which IPv4 address is meant: none of it is public, and each reading of it is judged.
+//! It is judged on the very address that is dialled. Of one that carries an IPv4 address ([`Embedded`]) that
+//! one is judged; where nobody can tell which is meant, none of them is public, and each is judged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use parking_lot::RwLock;
+
+use super::embedded::{Embedded, READINGS_MAX};
 
 /// Which targets are forbidden to whom.
 #[derive(Debug)]
@@ -66,8 +62,9 @@ pub struct Forbidden {
     /// How long the prefix is of what is forbidden around the address: a network that is wider has not
     /// been named for its sake.
     pub(super) prefix: u8,
-    /// It was judged by the IPv4 address within it, and is named by that one.
-    pub(super) embedded: bool,
+    /// The same around each IPv4 address within it by which it was judged: naming all of these is enough,
+    /// too. 0 where nothing stands against one.
+    pub(super) inner_prefixes: [u8; READINGS_MAX],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,34 +86,55 @@ impl Guard {
             Self::Auto(own) => own,
         };
         let whole = target.ip().to_canonical();
-        let address = unwrap(whole);
-        let embedded = address != whole;
-        let is_own = |address| own.contains(SocketAddr::new(address, target.port()));
-        if is_own(address) || local_nat64(whole).into_iter().flatten().any(is_own) {
-            let prefix = if address.is_ipv4() { 32 } else { 128 };
-            let sentence = "guard: the proxy's own listeners are for nobody";
-            return Err(Forbidden { sentence, prefix, embedded });
+        let (embedded, standing) = (Embedded::of(whole), standing(client));
+        let against = |address: IpAddr| {
+            if own.contains(SocketAddr::new(address, target.port())) {
+                return Some((OWN_LISTENERS, if address.is_ipv4() { 32 } else { 128 }));
+            }
+            let (class, prefix) = class(address);
+            Some((class.is_kept_from(standing)?, prefix))
+        };
+        let of_whole = |(sentence, prefix)| Forbidden { sentence, prefix, ..Forbidden::WITHIN };
+        if embedded.is_empty() {
+            return against(whole).map(of_whole).map_or(Ok(()), Err);
         }
-        let (class, prefix, embedded) = match class(address) {
-            // No reading of it is more than public, or none makes sense.
-            (Class::Public | Class::Nobody(_), _) if is_misread(whole, address) => {
-                (Class::Private, LOCAL_NAT64_PREFIX, false)
+        let mut forbidden: Option<Forbidden> = None;
+        for (place, reading) in embedded.iter() {
+            let Some((sentence, prefix)) = against(reading) else { continue };
+            if embedded.is_ambiguous() && gravity(sentence).is_none() {
+                continue;
             }
-            (class, prefix) => (class, prefix, embedded),
-        };
-        let sentence = match (class, standing(client)) {
-            (Class::Nobody(sentence), _) => sentence,
-            (Class::Public, _)
-            | (Class::Loopback | Class::Private, Class::Loopback)
-            | (Class::Private, Class::Private) => return Ok(()),
-            (Class::Loopback, Class::Private | Class::Public | Class::Nobody(_)) => {
-                "guard: loopback targets are for loopback clients"
+            let all = forbidden.get_or_insert(Forbidden { sentence, ..Forbidden::WITHIN });
+            all.inner_prefixes[place] = prefix;
+            if gravity(sentence) < gravity(all.sentence) {
+                all.sentence = sentence;
             }
-            (Class::Private, Class::Public | Class::Nobody(_)) => {
-                "guard: private targets are for loopback and private clients"
+        }
+        // No reading of it is more than public, or none makes sense.
+        let private = || Some((Class::Private.is_kept_from(standing)?, LOCAL_NAT64_PREFIX));
+        let unread = embedded.is_ambiguous().then(private).flatten().map(of_whole);
+        forbidden.or(unread).map_or(Ok(()), Err)
+    }
+}
+
+impl Forbidden {
+    /// By what is within the address alone, and named by it or by every bit of the whole.
+    const WITHIN: Self = Self { sentence: "", prefix: 128, inner_prefixes: [0; READINGS_MAX] };
+}
+
+impl Class {
+    /// Why a target of this class is not for a client of that one, if it is not.
+    const fn is_kept_from(self, client: Self) -> Option<&'static str> {
+        match (self, client) {
+            (Self::Nobody(sentence), _) => Some(sentence),
+            (Self::Public, _)
+            | (Self::Loopback | Self::Private, Self::Loopback)
+            | (Self::Private, Self::Private) => None,
+            (Self::Loopback, Self::Private | Self::Public | Self::Nobody(_)) => {
+                Some(LOOPBACK_TARGETS)
             }
-        };
-        Err(Forbidden { sentence, prefix, embedded })
+            (Self::Private, Self::Public | Self::Nobody(_)) => Some(PRIVATE_TARGETS),
+        }
     }
 }
 
@@ -136,10 +154,11 @@ impl OwnListeners {
 /// The class that a client belongs to. A link-local one stands on our own network, as a private one does;
 /// one at another address that is for nobody (a load balancer may announce anything) is a stranger.
 fn standing(client: IpAddr) -> Class {
-    if local_nat64(client).is_some() {
+    let embedded = Embedded::of(client);
+    if embedded.is_ambiguous() {
         return Class::Public;
     }
-    match class(unwrap(client)).0 {
+    match class(embedded.only().unwrap_or(client)).0 {
         Class::Nobody(sentence) if sentence == LINK_LOCAL => Class::Private,
         Class::Nobody(_) => Class::Public,
         known @ (Class::Loopback | Class::Private | Class::Public) => known,
@@ -198,58 +217,22 @@ fn class_v6(address: Ipv6Addr) -> (Class, u8) {
     }
 }
 
-/// The IPv4 address within an address, if there is one; else the address. Of an address of local NAT64
-/// that one which the fewest may reach.
-pub(super) fn unwrap(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let embedded = |high: u16, low: u16| {
-        IpAddr::V4(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)))
-    };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0) if (g, h) != (0, 0) && (g, h) != (0, 1) => embedded(g, h),
-        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) => {
-            embedded(g, h)
-        }
-        (0x64, 0xff9b, 1, ..) => local_nat64(address)
-            .into_iter()
-            .flatten()
-            .min_by_key(|reading| match class(*reading).0 {
-                Class::Nobody(LINK_LOCAL) => 0,
-                Class::Loopback => 1,
-                Class::Private => 2,
-                Class::Public => 3,
-                // An octet that means something else.
-                Class::Nobody(_) => 4,
-            })
-            .unwrap_or(address),
-        (0x2002, high, low, ..) => embedded(high, low),
-        (_, _, _, _, _, _) => address,
+/// How grave it is that this stands against a reading of many, the gravest first; `None` if only an octet is
+/// taken for an address that means something else.
+fn gravity(sentence: &str) -> Option<u8> {
+    match sentence {
+        OWN_LISTENERS => Some(0),
+        LINK_LOCAL => Some(1),
+        LOOPBACK_TARGETS => Some(2),
+        PRIVATE_TARGETS => Some(3),
+        _ => None,
     }
 }
 
-/// What an address of the local NAT64 block can mean: with a prefix of 48, 56, 64 and 96 bits (RFC 6052
-/// §2.2; octet 8 belongs to none of them).
-fn local_nat64(address: IpAddr) -> Option<[IpAddr; 4]> {
-    let IpAddr::V6(v6) = address else { return None };
-    let [0x64, 0xff9b, 1, d, e, f, g, h] = v6.segments() else { return None };
-    let [high, low] = [|word: u16| u32::from(word >> 8), |word: u16| u32::from(word & 0xff)];
-    let readings = [
-        (u32::from(d) << 16) | (low(e) << 8) | high(f),
-        (low(d) << 24) | (low(e) << 16) | u32::from(f),
-        (low(e) << 24) | (u32::from(f) << 8) | high(g),
-        (u32::from(g) << 16) | u32::from(h),
-    ];
-    Some(readings.map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))))
-}
-
-/// Whether this reading of an address of local NAT64 says nothing about who may reach it.
-fn is_misread(whole: IpAddr, reading: IpAddr) -> bool {
-    let is_link_local = matches!(class(reading).0, Class::Nobody(LINK_LOCAL));
-    local_nat64(whole).is_some() && !is_link_local
-}
-
 const LOCAL_NAT64_PREFIX: u8 = 48;
+const OWN_LISTENERS: &str = "guard: the proxy's own listeners are for nobody";
+const LOOPBACK_TARGETS: &str = "guard: loopback targets are for loopback clients";
+const PRIVATE_TARGETS: &str = "guard: private targets are for loopback and private clients";
 const LINK_LOCAL: &str = "guard: link-local and metadata addresses are for nobody";
 
 #[cfg(test)]

@@ -259,9 +259,9 @@ impl Index {
                 let of_target = (TARGETS, address);
                 self.find_nets(number, of_target, Reach::by_net, query.port, &mut lists);
             }
-            if let Some(embedded) = query.embedded {
-                let within = (TARGETS, embedded);
-                self.find_nets(number, within, Reach::by_inner_net, query.port, &mut lists);
+            for (place, reading) in query.embedded.iter() {
+                let reach = |prefix| Reach::by_inner_net(place, prefix);
+                self.find_nets(number, (TARGETS, reading), reach, query.port, &mut lists);
             }
             if let Some(name) = query.name
                 && scope.has_names

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod decide;
+mod embedded;
 mod explain;
 mod guard;
 mod hours;

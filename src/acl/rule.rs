@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::embedded::{Embedded, READINGS_MAX};
 use super::explain::few;
 use super::guard::Forbidden;
 use super::hours::Hours;
@@ -121,8 +122,8 @@ pub(super) struct Query<'a> {
     pub(super) name: Option<&'a str>,
     /// The address that was asked for, or that the name has; mapped ones unwrapped.
     pub(super) address: Option<IpAddr>,
-    /// The IPv4 address within that one, if there is any.
-    pub(super) embedded: Option<IpAddr>,
+    /// The IPv4 addresses that it may mean instead.
+    pub(super) embedded: Embedded,
     pub(super) port: u16,
     /// The minute of the week, Monday 00:00 being 0; of no meaning where no rule has hours.
     pub(super) minute: u16,
@@ -148,40 +149,43 @@ pub(super) struct Reach {
     pub(super) direct: bool,
     /// How long the longest prefix is of a network that has the address; 0 where none has.
     pub(super) prefix: u8,
-    /// The same of the IPv4 address within the address.
-    pub(super) inner_prefix: u8,
+    /// The same of each IPv4 address within the address.
+    pub(super) inner_prefixes: [u8; READINGS_MAX],
 }
 
 impl Reach {
     /// For the target as it was asked for.
-    pub(super) const DIRECT: Self = Self { direct: true, prefix: 0, inner_prefix: 0 };
+    pub(super) const DIRECT: Self =
+        Self { direct: true, prefix: 0, inner_prefixes: [0; READINGS_MAX] };
 
     /// By a network of this length that has the address.
     pub(super) const fn by_net(prefix: u8) -> Self {
         Self { prefix, ..Self::DIRECT }
     }
 
-    /// By a network of this length that has the IPv4 address within.
-    pub(super) const fn by_inner_net(inner_prefix: u8) -> Self {
-        Self { direct: false, prefix: 0, inner_prefix }
+    /// By a network of this length that has the IPv4 address within that stands at this place.
+    pub(super) fn by_inner_net(place: usize, prefix: u8) -> Self {
+        let mut reach = Self::default();
+        reach.inner_prefixes[place] = prefix;
+        reach
     }
 
     /// What holds so and so.
     pub(super) fn join(&mut self, other: Self) {
         self.direct |= other.direct;
         self.prefix = self.prefix.max(other.prefix);
-        self.inner_prefix = self.inner_prefix.max(other.inner_prefix);
+        for (ours, theirs) in self.inner_prefixes.iter_mut().zip(other.inner_prefixes) {
+            *ours = theirs.max(*ours);
+        }
     }
 
     /// Whether what is forbidden is named, and not only lies in something that is: by a network that is
-    /// not wider than what is forbidden. Of an address that is judged by the one within it, that one has
-    /// to be named, or every bit of the whole.
-    pub(super) const fn names(self, forbidden: Forbidden) -> bool {
-        if forbidden.embedded {
-            self.inner_prefix >= forbidden.prefix || self.prefix == 128
-        } else {
-            self.prefix >= forbidden.prefix
-        }
+    /// not wider than what is forbidden. Of an address that is judged by those within it, each that is
+    /// forbidden has to be named, or every bit of the whole.
+    pub(super) fn names(self, forbidden: Forbidden) -> bool {
+        let mut pairs = self.inner_prefixes.iter().zip(forbidden.inner_prefixes);
+        let by_inner = forbidden.inner_prefixes != [0; READINGS_MAX];
+        self.prefix >= forbidden.prefix || by_inner && pairs.all(|(named, wanted)| *named >= wanted)
     }
 }
 
@@ -237,10 +241,15 @@ impl Rule {
                 Destination::Net(net) if query.address.is_some_and(|at| net.contains(&at)) => {
                     Reach::by_net(net.prefix_len())
                 }
-                Destination::Net(net) if query.embedded.is_some_and(|at| net.contains(&at)) => {
-                    Reach::by_inner_net(net.prefix_len())
+                Destination::Net(net) => {
+                    let inner = query.embedded.iter().filter(|(_, reading)| net.contains(reading));
+                    for (place, _) in inner {
+                        let reach = Reach::by_inner_net(place, net.prefix_len());
+                        found.get_or_insert_default().join(reach);
+                    }
+                    continue;
                 }
-                Destination::Name(_) | Destination::Net(_) => continue,
+                Destination::Name(_) => continue,
             };
             found.get_or_insert_default().join(reach);
         }

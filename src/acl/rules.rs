@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::guard::{Forbidden, unwrap};
+use super::embedded::Embedded;
+use super::guard::Forbidden;
 use super::hours::minute_of_week;
 use super::index::{Candidates, Index};
 use super::rule::{Action, Miss, Query, Rule};
@@ -181,7 +182,7 @@ impl Rules {
             command,
             name: None,
             address: None,
-            embedded: None,
+            embedded: Embedded::NONE,
             port,
             minute,
         }
@@ -278,12 +279,10 @@ fn decision_of(rule: &Rule) -> Decision {
     }
 }
 
-/// An address as queries have it: unwrapped if it is mapped, and the IPv4 address within, if there is
-/// one more.
-pub(super) fn both(address: IpAddr) -> (IpAddr, Option<IpAddr>) {
+/// An address as queries have it: unwrapped if it is mapped, and the IPv4 addresses within.
+pub(super) fn both(address: IpAddr) -> (IpAddr, Embedded) {
     let address = address.to_canonical();
-    let inner = unwrap(address);
-    (address, (inner != address).then_some(inner))
+    (address, Embedded::of(address))
 }
 
 /// How records speak of what is decided where no rule holds.

@@ -1,7 +1,8 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
+use super::super::guard::{Guard, OwnListeners};
 use super::super::hours::Hours;
 use super::super::pattern::Pattern;
 use super::super::ports::Ports;
@@ -84,8 +85,16 @@ const NETS: [&str; 9] = [
     "64:ff9b::/96",
     "::/0",
 ];
-const ADDRESSES: [&str; 6] =
-    ["10.1.2.3", "10.1.9.9", "10.200.0.1", "2001:db8::1", "64:ff9b::a01:203", "198.51.100.1"];
+const ADDRESSES: [&str; 7] = [
+    "10.1.2.3",
+    "10.1.9.9",
+    "10.200.0.1",
+    "2001:db8::1",
+    "64:ff9b::a01:203",
+    // 10.1.2.3, and 10.1.9.9 as well.
+    "64:ff9b:1:a01:2:300:a01:909",
+    "198.51.100.1",
+];
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const GROUPS: [&str; 2] = ["staff", "ops"];
 const PORTS: [u16; 4] = [80, 443, 8080, 9000];
@@ -205,7 +214,7 @@ proptest! {
         for question in &questions {
             let (address, embedded) = match question.address.map(both) {
                 Some((address, embedded)) => (Some(address), embedded),
-                None => (None, None),
+                None => (None, Embedded::NONE),
             };
             let query = Query {
                 user: question.user,
@@ -221,8 +230,11 @@ proptest! {
             };
             let forbidden = question.forbidden.map(|prefix| Forbidden {
                 sentence: "guard: no",
-                prefix,
-                embedded: embedded.is_some(),
+                prefix: if embedded.is_empty() { prefix } else { 128 },
+                inner_prefixes: embedded.iter().fold([0; 4], |mut all, (place, _)| {
+                    all[place] = prefix;
+                    all
+                }),
             });
             prop_assert_eq!(
                 by_index(&rules, &query, forbidden),
@@ -242,7 +254,7 @@ fn query_for(name: &str) -> Query<'_> {
         command: Command::Connect,
         name: Some(name),
         address: None,
-        embedded: None,
+        embedded: Embedded::NONE,
         port: 443,
         minute: 0,
     }
@@ -274,6 +286,44 @@ fn a_shadow_rule_is_told_of_and_decides_nothing() {
         (Decision::Allow, Some(2), Some(1))
     );
     assert_eq!(&*ruling.rule, "rule 2; shadow-block: rule 1");
+}
+
+#[test]
+fn an_address_of_local_nat64_is_held_to_each_of_its_readings() {
+    // 127.0.0.1 with a prefix of 48 bits, 10.0.0.1 with one of 96.
+    let target = "64:ff9b:1:7f00:0:100:a00:1".parse::<IpAddr>().unwrap();
+    let decides = |guard: &Guard, client: &str, action, nets: &[&str]| {
+        let net = |text: &&str| Destination::Net(normal_net(text.parse().unwrap()));
+        let about = Rule { destinations: nets.iter().map(net).collect(), ..rule(1, action, 200) };
+        let rules = rules(vec![about, rule(2, Action::Allow, 100)], Decision::Block);
+        let (address, embedded) = both(target);
+        let client = client.parse().unwrap();
+        let query = Query { client, name: None, address: Some(address), embedded, ..query_for("") };
+        by_index(&rules, &query, guard.allows(client, SocketAddr::new(target, 443)).err())
+    };
+    let guard = Guard::Auto(OwnListeners::default());
+    let (rule, other) = ("rule 1, shadow None", "rule 2, shadow None");
+    for net in ["10.0.0.1/32", "127.0.0.0/8", "64:ff9b:1::/48"] {
+        assert_eq!(decides(&guard, "127.0.0.1", Action::Block, &[net]), rule, "{net}");
+    }
+    assert_eq!(decides(&guard, "127.0.0.1", Action::Block, &["10.0.0.2/32"]), other);
+    let own = OwnListeners { bound: vec!["10.0.0.1:443".parse().unwrap()], ..Default::default() };
+    // What a rule must name, and what is not enough.
+    let whole = "64:ff9b:1::/48";
+    for (guard, client) in [(&guard, "198.51.100.1"), (&Guard::Auto(own), "198.51.100.1")] {
+        for nets in [&[whole][..], &[whole, "127.0.0.1/32"], &[whole, "10.0.0.1/32"]] {
+            let by = decides(guard, client, Action::Allow, nets);
+            assert_eq!(by, "guard, shadow None", "{nets:?}");
+        }
+        for nets in
+            [&[whole, "127.0.0.1/32", "10.0.0.1/32"][..], &["64:ff9b:1:7f00:0:100:a00:1/128"]]
+        {
+            assert_eq!(decides(guard, client, Action::Allow, nets), rule, "{nets:?}");
+        }
+    }
+    let own = OwnListeners { bound: vec!["10.0.0.1:443".parse().unwrap()], ..Default::default() };
+    let by = decides(&Guard::Auto(own), "127.0.0.1", Action::Allow, &[whole, "127.0.0.1/32"]);
+    assert_eq!(by, "guard, shadow None", "it is named by another reading of it");
 }
 
 #[test]
