@@ -89,10 +89,7 @@ impl Api {
         // One more than the page has, to know whether it is the last.
         let mut best = Best::new(Order::Ascending, query.cursor.clone(), limit + 1);
         let mut total = 0;
-        self.admission.limits().each_quota(clock::utc_ms(), |quota| {
-            if query.user.is_some() && query.user.as_deref() != quota.user.as_deref() {
-                return;
-            }
+        self.admission.limits().each_quota(clock::utc_ms(), query.user.as_deref(), |quota| {
             total += 1;
             let (name, user) = (Arc::clone(&quota.terms.name), quota.user.clone());
             best.push(QuotaCursor { quota: name, user }, quota);

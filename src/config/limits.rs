@@ -1,6 +1,7 @@
 //! `[limits]`: how much of everything.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::choice::Storage;
 use super::error::ConfigError;
@@ -84,7 +85,7 @@ fn bandwidths(
 fn quotas(
     source: &Source<'_>,
     entries: &[limits_file::Quota],
-) -> Result<Vec<QuotaTerms>, ConfigError> {
+) -> Result<Vec<Arc<QuotaTerms>>, ConfigError> {
     let key = |field: &str| format!("limits.quotas.{field}");
     let mut known = HashSet::new();
     let mut all = Vec::new();
@@ -99,7 +100,7 @@ fn quotas(
         let percent: u64 = source.number(&key("warn_percent"), &entry.warn_percent, 1..=100)?;
         let kbit: u64 = source.number(&key("throttle_kbit"), &entry.throttle_kbit, 1..=KBIT_MAX)?;
         let octets = mib * 1024 * 1024;
-        all.push(QuotaTerms {
+        all.push(Arc::new(QuotaTerms {
             name,
             whom: whom(source, "limits.quotas", (&entry.users, &entry.groups))?,
             per_user: entry.per == PerQuota::User,
@@ -120,7 +121,7 @@ fn quotas(
                 Action::Cut => None,
                 Action::Throttle => Some(Rate { per_second: kbit * OCTETS_PER_KBIT, burst: 0 }),
             },
-        });
+        }));
     }
     Ok(all)
 }
@@ -131,7 +132,7 @@ fn name<'a>(
     key: &str,
     name: &'a Placed<String>,
     known: &mut HashSet<&'a str>,
-) -> Result<std::sync::Arc<str>, ConfigError> {
+) -> Result<Arc<str>, ConfigError> {
     source.name(key, name)?;
     let got = name.get_ref();
     if got.contains(|c: char| c == '/' || c.is_control()) {

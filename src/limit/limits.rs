@@ -74,7 +74,7 @@ pub struct News {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaState {
     /// What it is.
-    pub terms: QuotaTerms,
+    pub terms: Arc<QuotaTerms>,
     /// Whose, where each user has it for himself.
     pub user: Option<Box<str>>,
     /// When its period began, milliseconds since the epoch.
@@ -88,13 +88,13 @@ pub struct QuotaState {
 impl QuotaState {
     /// Whether it is used up.
     #[must_use]
-    pub const fn is_exhausted(&self) -> bool {
+    pub fn is_exhausted(&self) -> bool {
         self.used >= self.terms.octets
     }
 
     /// Whether that is told of which it is nearly.
     #[must_use]
-    pub const fn is_warned(&self) -> bool {
+    pub fn is_warned(&self) -> bool {
         self.used >= self.terms.warn_octets
     }
 }
@@ -311,21 +311,23 @@ impl Limits {
     #[must_use]
     pub fn quotas(&self, utc_ms: i64) -> Vec<QuotaState> {
         let mut states = Vec::new();
-        self.each_quota(utc_ms, |quota| states.push(quota));
+        self.each_quota(utc_ms, None, |quota| states.push(quota));
         states.sort_unstable_by(|a, b| (&a.terms.name, &a.user).cmp(&(&b.terms.name, &b.user)));
         states
     }
 
-    /// Shows all quotas as they stand at this moment, in no order.
-    pub fn each_quota(&self, utc_ms: i64, mut show: impl FnMut(QuotaState)) {
+    /// Shows all quotas as they stand at this moment, or those that a user has for himself, in no order.
+    pub fn each_quota(&self, utc_ms: i64, user: Option<&str>, mut show: impl FnMut(QuotaState)) {
         let terms = self.terms();
-        let usages: Vec<_> = self.usages.lock().values().cloned().collect();
+        let is_asked_for =
+            |usage: &&Arc<Usage>| user.is_none() || user == usage.subject().user.as_deref();
+        let usages: Vec<_> = self.usages.lock().values().filter(is_asked_for).cloned().collect();
         for usage in usages {
             let quota = terms.quotas.iter().find(|quota| quota.is_of(usage.subject()));
             let Some(quota) = quota else { continue };
             let number = quota.period.number(utc_ms);
             show(QuotaState {
-                terms: quota.clone(),
+                terms: Arc::clone(quota),
                 user: usage.subject().user.clone(),
                 start_ms: quota.period.start_ms(number),
                 end_ms: quota.period.start_ms(number + 1),

@@ -18,8 +18,8 @@ pub struct LimitTerms {
     pub connection_rate: Option<Rate>,
     /// How fast; each name once.
     pub bandwidths: Vec<BandwidthTerms>,
-    /// How much; each name once.
-    pub quotas: Vec<QuotaTerms>,
+    /// How much; each name once. Whoever asks how they stand is handed them, long lists of users and all.
+    pub quotas: Vec<Arc<QuotaTerms>>,
     /// In which groups users are.
     pub users: Arc<Users>,
 }
@@ -119,7 +119,7 @@ impl LimitTerms {
     pub fn quotas_of(&self, user: &str) -> impl Iterator<Item = &QuotaTerms> {
         // Whoever has no quota asks nobody for his groups.
         let identity = (!self.quotas.is_empty()).then(|| self.users.supposed(user, &[]));
-        self.quotas.iter().filter(move |quota| {
+        self.quotas.iter().map(|quota| &**quota).filter(move |quota| {
             identity.as_ref().is_some_and(|identity| quota.whom.includes(identity))
         })
     }

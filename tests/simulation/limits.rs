@@ -36,7 +36,7 @@ impl Limited {
         }
         if dice.chance(40) {
             let octets = dice.pick(&[300, 2_000, 8_000]);
-            terms.quotas.push(QuotaTerms {
+            terms.quotas.push(Arc::new(QuotaTerms {
                 name: "much".into(),
                 whom: everybody(),
                 per_user: false,
@@ -45,7 +45,7 @@ impl Limited {
                 octets,
                 warn_octets: octets / 2,
                 brake: dice.chance(40).then_some(BRAKE),
-            });
+            }));
         }
         Self { terms: Arc::new(terms), limits: Arc::default(), hours: None, began: None }
     }

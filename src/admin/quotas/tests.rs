@@ -10,7 +10,7 @@ use crate::limit::{Counted, LimitTerms, Period, QuotaTerms, Whom};
 fn scene(users: usize) -> Scene {
     let scene = Scene::alices(0);
     let users: Vec<Box<str>> = (0..users).map(|number| format!("u{number:03}").into()).collect();
-    let quota = |name: &str, per_user| QuotaTerms {
+    let terms = |name: &str, per_user| QuotaTerms {
         name: name.into(),
         whom: Whom { everybody: true, users: users.clone(), ..Whom::default() },
         per_user,
@@ -20,6 +20,7 @@ fn scene(users: usize) -> Scene {
         warn_octets: 800,
         brake: None,
     };
+    let quota = |name: &str, per_user| Arc::new(terms(name, per_user));
     let quotas = vec![quota("b", true), quota("all", false), quota("a", true)];
     let terms = Arc::new(LimitTerms { quotas, ..LimitTerms::default() });
     scene.api.admission.limits().adopt(&terms, clock::utc_ms());

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -19,7 +20,7 @@ fn quota(per_user: bool) -> LimitTerms {
         warn_octets: 800,
         brake: None,
     };
-    LimitTerms { quotas: vec![terms], ..LimitTerms::default() }
+    LimitTerms { quotas: vec![Arc::new(terms)], ..LimitTerms::default() }
 }
 
 #[test]

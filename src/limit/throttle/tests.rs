@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ fn quota(octets: u64, brake: Option<Rate>) -> LimitTerms {
         warn_octets: octets / 2,
         brake,
     };
-    LimitTerms { quotas: vec![terms], ..LimitTerms::default() }
+    LimitTerms { quotas: vec![Arc::new(terms)], ..LimitTerms::default() }
 }
 
 fn policy(terms: LimitTerms) -> LimitPolicy {
