@@ -168,17 +168,24 @@ pub fn run(
     logins.close();
     names.close();
     match &ended {
-        Ok(()) => tracing::info!("stopped{}", all_stored(settings)),
+        Ok(()) => tracing::info!("stopped{}", all_stored(settings, &shared.counters)),
         Err(failure) => tracing::error!("stopped: {failure}"),
     }
     ended
 }
 
 /// What there is to say of sessions when all went well.
-const fn all_stored(settings: &Settings) -> &'static str {
+fn all_stored(settings: &Settings, counters: &[Arc<Counters>]) -> String {
     match (settings.sessions.enabled, settings.sessions.storage) {
-        (true, config::Storage::Sqlite) => ": every session is stored",
-        (true, config::Storage::Memory) | (false, _) => "",
+        (true, config::Storage::Sqlite) => {}
+        (true, config::Storage::Memory) | (false, _) => return String::new(),
+    }
+    let unrecorded = |of: &Arc<Counters>| {
+        of.unrecorded.get() + of.attempts_unrecorded.get() + of.over_limit_unlisted.get()
+    };
+    match counters.iter().map(unrecorded).sum::<u64>() {
+        0 => ": every session is stored".to_owned(),
+        count => format!(": every session is stored but {count} that ran, or were refused, unrecorded"),
     }
 }
 
@@ -426,3 +433,19 @@ const FIRST_GENERATION: u64 = 1;
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the
 /// kernel's scheduler does better.
 const PINNED_FROM: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_says_how_many_sessions_ran_unrecorded() {
+        let (settings, _) = Settings::load(None).unwrap();
+        let counters = [Arc::new(Counters::new()), Arc::new(Counters::new())];
+        assert_eq!(all_stored(&settings, &counters), ": every session is stored");
+        counters[0].unrecorded.add(2);
+        counters[1].attempts_unrecorded.add(3);
+        let said = all_stored(&settings, &counters);
+        assert_eq!(said, ": every session is stored but 5 that ran, or were refused, unrecorded");
+    }
+}
