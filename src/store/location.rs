@@ -71,6 +71,11 @@ impl Location {
         let connection = match self.0.to_str().filter(|_| unused) {
             Some(path) => {
                 let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+                // Behind two slashes stands a host in a URI, and no path begins.
+                let path = match path.trim_start_matches('/') {
+                    rest if rest.len() < path.len() => format!("/{rest}"),
+                    relative => relative.to_owned(),
+                };
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
                 Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
                     .map_err(|error| StoreError::unusable(&self.0, &error))?
@@ -249,6 +254,16 @@ mod tests {
             fs::remove_file(&lock).unwrap();
         }
         assert!(location.lock(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn more_slashes_than_one_begin_the_same_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}/100%#.db", directory.path().display());
+        let location = Location::parse(&url).unwrap();
+        drop(location.open_to_write().unwrap());
+        assert!(location.beside("-wal").symlink_metadata().is_err());
+        location.look().unwrap();
     }
 
     #[test]
