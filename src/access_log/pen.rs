@@ -127,7 +127,13 @@ fn open_file(path: &Path) -> io::Result<File> {
     file.append(true).mode(FILE_MODE);
     match file.clone().create_new(true).open(path) {
         // Whatever the mask for all other files is: the group is let in to ship the log.
-        Ok(new) => new.set_permissions(Permissions::from_mode(FILE_MODE)).map(|()| new),
+        // A file system that keeps no modes (vfat, CIFS) takes lines all the same.
+        Ok(new) => {
+            if let Err(error) = new.set_permissions(Permissions::from_mode(FILE_MODE)) {
+                tracing::debug!("{} has the mode of its file system: {error}", path.display());
+            }
+            Ok(new)
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => file.create(true).open(path),
         Err(error) => Err(error),
     }
