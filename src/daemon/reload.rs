@@ -117,12 +117,14 @@ impl Reloader {
                         self.look_at_addresses();
                     }
                     if self.watched_rules.has_changed() {
-                        let result = self.reload_rules();
-                        self.tell("a change of the rule file", &result);
+                        let result = self.busy().map_or_else(|| self.reload_rules(), Err);
+                        let put_off = self.watched_rules.put_off(&result);
+                        self.tell_or_wait("a change of the rule file", &result, put_off);
                     }
                     if self.watched_users.has_changed() {
-                        let result = self.reload_users();
-                        self.tell("a change of the file of users", &result);
+                        let result = self.busy().map_or_else(|| self.reload_users(), Err);
+                        let put_off = self.watched_users.put_off(&result);
+                        self.tell_or_wait("a change of the file of users", &result, put_off);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -140,6 +142,17 @@ impl Reloader {
             Ok(false) => {}
             // It was warned of at the start, if it was so then.
             Err(error) => tracing::debug!("the addresses of this host cannot be read: {error}"),
+        }
+    }
+
+    /// Of a change that is put off, it is told once that it is.
+    fn tell_or_wait(&self, by: &str, result: &Outcome, put_off: PutOff) {
+        match (result, put_off) {
+            (Ok(_), _) | (_, PutOff::No) => self.tell(by, result),
+            (Err(why), PutOff::Now) => {
+                tracing::warn!("reload by {by} is put off, and tried again till it is done: {why}");
+            }
+            (Err(_), PutOff::Still) => {}
         }
     }
 
@@ -168,7 +181,8 @@ impl Reloader {
             }
             Err(why) => {
                 self.in_force.reload_refused();
-                tracing::error!("reload by {by} refused, nothing has changed: {why}");
+                let again = if matches!(why, NotReloaded::Busy(_)) { "; ask again" } else { "" };
+                tracing::error!("reload by {by} refused, nothing has changed: {why}{again}");
             }
         }
     }
@@ -239,11 +253,10 @@ impl Reloader {
         // Clients' sockets have it from their listener, so it is one for both sides.
         settings.server.keepalive_secs = self.started.server.keepalive_secs;
         self.look_at_addresses();
-        let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
-        if let Some(busy) = posts.iter().position(|post| !post.takes_orders()) {
-            let why = format!("worker {busy} takes no more orders now");
-            return Err(NotReloaded::Busy(why));
+        if let Some(busy) = self.busy() {
+            return Err(busy);
         }
+        let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
         warnings.extend(settings.strangers(rules.as_deref()));
         let generation = self.generation + 1;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
@@ -273,6 +286,13 @@ impl Reloader {
             needs_restart: changes.restart,
             warnings,
         })
+    }
+
+    /// Why no worker can be given anything now, if one cannot.
+    fn busy(&self) -> Option<NotReloaded> {
+        let mut posts = self.posts.get()?.iter();
+        let busy = posts.position(|post| !post.takes_orders())?;
+        Some(NotReloaded::Busy(format!("worker {busy} takes no more orders now")))
     }
 
     /// Waits until each worker has the policy, which nothing can take back any more; says so if one
@@ -332,6 +352,18 @@ struct Watched {
     known: Option<Signature>,
     /// What it looked like a moment ago, if that is another: it is read once it stays.
     new: Option<Signature>,
+    /// Its change was told, and could not be taken over yet.
+    waits: bool,
+}
+
+/// Whether a change is told again because it could not be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PutOff {
+    No,
+    /// For the first time.
+    Now,
+    /// As before.
+    Still,
 }
 
 type Signature = (u64, u64, i64, i64, u64);
@@ -339,7 +371,7 @@ type Signature = (u64, u64, i64, i64, u64);
 impl Watched {
     fn of(path: Option<PathBuf>) -> Self {
         let known = path.as_deref().and_then(signature);
-        Self { path, known, new: None }
+        Self { path, known, new: None, waits: false }
     }
 
     fn rules(settings: &Settings) -> Self {
@@ -361,7 +393,7 @@ impl Watched {
         self.path.as_deref().and_then(signature)
     }
 
-    /// Whether it has changed and stays as it is now. Each change is told once.
+    /// Whether it has changed and stays as it is now. Each change is told once, unless it is put off.
     fn has_changed(&mut self) -> bool {
         let Some(path) = &self.path else { return false };
         let now = signature(path);
@@ -376,6 +408,17 @@ impl Watched {
         self.known = now;
         self.new = None;
         true
+    }
+
+    /// What came of the change that was told: one that met somebody busy is told again.
+    fn put_off(&mut self, result: &Outcome) -> PutOff {
+        let waited = self.waits;
+        self.waits = matches!(result, Err(NotReloaded::Busy(_)));
+        if !self.waits {
+            return PutOff::No;
+        }
+        self.new = self.known.take();
+        if waited { PutOff::Still } else { PutOff::Now }
     }
 }
 
@@ -392,3 +435,26 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often they are looked at meanwhile.
 const LOOKED_EVERY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_met_somebody_busy_is_told_until_it_is_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.toml");
+        fs::write(&path, "").unwrap();
+        let mut watched = Watched::of(Some(path.clone()));
+        assert!(!watched.has_changed());
+        fs::write(&path, "other").unwrap();
+        assert!(!watched.has_changed() && watched.has_changed());
+        let busy = Err(NotReloaded::Busy("worker 0".to_owned()));
+        assert_eq!(watched.put_off(&busy), PutOff::Now);
+        assert!(watched.has_changed());
+        assert_eq!(watched.put_off(&busy), PutOff::Still);
+        assert!(watched.has_changed());
+        assert_eq!(watched.put_off(&Err(refused("line 1"))), PutOff::No);
+        assert!(!watched.has_changed(), "it will not be better for being read again");
+    }
+}
