@@ -22,6 +22,7 @@ use self::client::{Client, Fate, Rank, Surroundings};
 pub use self::counters::GateCounters;
 pub(super) use self::counters::bump;
 pub use self::limits::Limits;
+use self::listening::any_holds;
 pub use self::refusal::Refusal;
 use super::access::Hosts;
 use super::events::{Event, EventSource};
@@ -338,7 +339,8 @@ impl Gate {
                 self.attend_listeners(now, |client| client.is_laden(&limits));
             }
             // What one who has kept up has no room for waits a moment, where all can hear it then.
-            if self.clients.iter_mut().flatten().any(|client| client.holds(now, &limits)) {
+            let listeners = self.clients.iter_mut().flatten().filter_map(Client::listening);
+            if any_holds(listeners, now, &limits) {
                 return WHILE_HELD;
             }
             let Some(source) = &self.events else { break };

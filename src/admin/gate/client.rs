@@ -320,13 +320,9 @@ impl Client {
         matches!(&self.stage, Stage::Listening(listening) if listening.is_laden(limits))
     }
 
-    /// Whether it listens, has kept up so far, and has no room now.
-    pub(super) fn holds(&mut self, now: Instant, limits: &Limits) -> bool {
-        if let Stage::Listening(listening) = &mut self.stage {
-            listening.holds(now, limits)
-        } else {
-            false
-        }
+    /// What it listens with, if it does.
+    pub(super) fn listening(&mut self) -> Option<&mut Listening> {
+        if let Stage::Listening(listening) = &mut self.stage { Some(listening) } else { None }
     }
 
     /// Whether it listens to events.

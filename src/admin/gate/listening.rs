@@ -213,6 +213,16 @@ impl Listening {
     }
 }
 
+/// Whether others are to wait for any of these. Each is asked, so that the time of all that have no room
+/// runs at once, and is not waited for one after another.
+pub(super) fn any_holds<'a>(
+    listeners: impl Iterator<Item = &'a mut Listening>,
+    now: Instant,
+    limits: &Limits,
+) -> bool {
+    listeners.filter_map(|listener| listener.holds(now, limits).then_some(())).count() > 0
+}
+
 /// The answer's head. What follows ends with the connection.
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
     X-Content-Type-Options: nosniff\r\nServer: rustsocks\r\nConnection: close\r\n\r\nretry: 2000\n\n";

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::admin::events::{EventSource, STREAM};
+use super::{EVENT_MAX, Listening, any_holds};
+use crate::admin::events::{Event, EventSource, EventsQuery, STREAM};
 use crate::admin::{Admin, ApiReply, GateCounters, Handler, Limits, Options, Service};
 use crate::clock;
 use crate::session::{Ending, IdSource, Ledger, Opening, Outcome, SessionView, Share};
@@ -198,4 +199,22 @@ fn a_listener_that_leaves_is_noticed_and_one_that_stays_is_kept_company() {
         text.push_str(str::from_utf8(&octets[..count]).unwrap());
     }
     assert!(text.contains("event: health\ndata: {\"status\":\"ok\"}\n\n"), "{text}");
+}
+
+#[test]
+fn the_time_of_all_who_have_no_room_runs_at_once() {
+    let (news, limits) = (Arc::new(News::default()), Limits::default());
+    let (now, event) = (clock::mono(), Event::health(&"x".repeat(EVENT_MAX / 2)));
+    let mut all: Vec<_> = (0..2)
+        .map(|_| {
+            Listening::new(EventsQuery::default(), news.follow(), &Event::health(""), now, &limits)
+        })
+        .collect();
+    assert!(!any_holds(all.iter_mut(), now, &limits));
+    for listener in &mut all {
+        while listener.hear(&event, now, &limits) {}
+    }
+    assert!(any_holds(all.iter_mut(), now, &limits));
+    let over = now + limits.listener_hold;
+    assert!(!any_holds(all.iter_mut(), over, &limits), "the second has been waited for, too");
 }
