@@ -36,6 +36,8 @@ pub enum Job {
         credentials: Credentials,
         /// Who asks.
         key: Key,
+        /// How long the client waits; then it has given up, or is about to.
+        patience: Duration,
         /// The asker's worker.
         post: Post,
     },
@@ -49,13 +51,14 @@ impl Job {
                 let answer = guarded(Err(LookupError::Failed), || look_up(&name, record));
                 answer_to(&post, Letter::Resolved { id, record, answer });
             }
-            Self::Verify { check, users, credentials, key, post } => {
+            Self::Verify { check, users, credentials, key, patience, post } => {
                 let claimed = String::from_utf8_lossy(credentials.username()).into_owned();
                 let client = check.client();
                 let began = clock::mono();
                 let waited = began.saturating_duration_since(check.since());
-                if waited > WAITED_MAX {
-                    // Nobody is there any more to hear of it, and others wait.
+                if waited > patience {
+                    // Nobody is there any more to hear of it, and others wait: a thread that a module of
+                    // PAM has held for long makes up for it.
                     return answer_to(&post, Letter::Verdict { key, verdict: Verdict::Overloaded });
                 }
                 // A check that could not be made must not count as a wrong password.
@@ -66,7 +69,7 @@ impl Job {
                 };
                 let verdict = guarded(Verdict::Overloaded, work);
                 let took = clock::mono().saturating_duration_since(began);
-                if took > WAITED_MAX {
+                if took > patience {
                     tracing::warn!("a login was checked for {took:.0?}: client={client}");
                 }
                 if verdict == Verdict::Rejected {
@@ -112,10 +115,6 @@ fn answer_to(post: &Post, letter: Letter) {
     }
 }
 
-/// How long a login may have waited for a thread: then its client has given up, or is about to, and a thread
-/// that a module of PAM has held for long makes up for it.
-const WAITED_MAX: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
     use mio::{Poll, Token, Waker};
@@ -146,9 +145,12 @@ mod tests {
     #[test]
     fn a_login_that_has_waited_too_long_is_not_checked_any_more() {
         let bans = Arc::new(Bans::default());
-        for (waited, expected) in
-            [(WAITED_MAX * 2, Verdict::Overloaded), (Duration::ZERO, Verdict::Rejected)]
-        {
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        for (waited, patience, expected) in [
+            (minute, minute / 2, Verdict::Overloaded),
+            (minute, hour, Verdict::Rejected),
+            (Duration::ZERO, minute, Verdict::Rejected),
+        ] {
             let (_poll, post, mailbox) = worker();
             let since = clock::mono().checked_sub(waited).unwrap();
             let MayCheck::Yes(check) = bans.check([192, 0, 2, 1].into(), BanTerms::NONE, since)
@@ -156,7 +158,8 @@ mod tests {
                 panic!()
             };
             let credentials = Credentials::new(b"nobody".to_vec().into(), b"x".to_vec().into());
-            Job::Verify { check, users: Arc::default(), credentials, key: KEY, post }.run();
+            let users = Arc::default();
+            Job::Verify { check, users, credentials, key: KEY, patience, post }.run();
             let Some(Letter::Verdict { verdict, .. }) = mailbox.next() else { panic!() };
             assert_eq!(verdict, expected);
         }

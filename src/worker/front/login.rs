@@ -112,7 +112,8 @@ pub(super) fn verify(
         Some(_) => kit.pam.as_ref(),
         None => Some(&kit.hashes),
     };
-    let job = Job::Verify { check, users, credentials, key, post: kit.post.clone() };
+    let patience = policy.timeouts.handshake;
+    let job = Job::Verify { check, users, credentials, key, patience, post: kit.post.clone() };
     match desk.map(|desk| desk.submit(job)) {
         Some(Ok(())) => None,
         Some(Err(_)) | None => {
