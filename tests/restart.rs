@@ -250,6 +250,22 @@ fn ledgers_of_several_predecessors_wait_until_the_database_can_be_opened() {
     assert_eq!(ledgers(proxy.directory()), 1);
 }
 
+#[test]
+fn the_number_of_a_policy_goes_on_over_restarts() {
+    let origin = Origin::echo();
+    let mut proxy = Proxy::start();
+    for run in 1..=3 {
+        let mut client = Client::connected(proxy.socks, origin.address);
+        client.finish();
+        client.receive_all();
+        proxy.wait_count("SELECT count(*) FROM sessions WHERE end_time IS NOT NULL", run);
+        proxy = Proxy::start_in(proxy.kill(), "", "", "");
+    }
+    assert_eq!(proxy.count("SELECT count(DISTINCT policy_generation) FROM sessions"), 3);
+    assert_eq!(proxy.count("SELECT max(policy_generation) FROM sessions"), 3);
+    assert!(proxy.log().contains("policy 4 is in force: no rule file"), "{}", proxy.log());
+}
+
 /// A session manager tidies up behind its user, or a script does.
 #[test]
 fn a_ledger_that_somebody_removed_is_made_anew_and_a_kill_loses_nothing_of_what_begins_then() {

@@ -31,6 +31,8 @@ pub struct Rules {
     egresses: HashMap<u32, Arc<str>>,
     /// The same of limits on bandwidth.
     bandwidths: HashMap<u32, Arc<str>>,
+    /// What tells the file from others, for the log; empty where there is none.
+    digest: String,
 }
 
 /// What a rule file says beside its rules.
@@ -100,7 +102,23 @@ impl Rules {
             default_policy: DEFAULT_POLICY.into(),
             members: beside.members,
             utc_offset_minutes: beside.utc_offset_minutes,
+            digest: String::new(),
         }
+    }
+
+    /// The same, of a file of this digest.
+    #[must_use]
+    pub fn with_digest(self, digest: String) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// How the log tells these rules from others.
+    #[must_use]
+    pub fn name(rules: Option<&Self>) -> String {
+        rules.map_or_else(
+            || "no rule file".to_owned(),
+            |rules| format!("{} rules, rule file {}", rules.ordered.len(), rules.digest),
+        )
     }
 
     /// All of them, in the order in which they are tried.

@@ -25,6 +25,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use blake2::{Blake2b512, Digest};
+
 use self::file::{Entry, File, Listed};
 pub(super) use self::words::port;
 use super::error::{ConfigError, Place};
@@ -79,7 +81,14 @@ pub fn parse_rules(path: Option<&Path>, text: &str) -> Result<Rules, ConfigError
     })?;
     let members = members(&source, &file)?;
     let rules = rules(&source, file)?;
-    Ok(Rules::new(rules, RulesBeside { otherwise, members, utc_offset_minutes }))
+    let rules = Rules::new(rules, RulesBeside { otherwise, members, utc_offset_minutes });
+    Ok(rules.with_digest(digest(text)))
+}
+
+/// What tells a text from others: the first octets of what `b2sum` says of it.
+fn digest(text: &str) -> String {
+    let all = Blake2b512::digest(text.as_bytes());
+    all.iter().take(DIGEST_OCTETS).map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Which groups the file puts users into.
@@ -381,6 +390,8 @@ impl Reader<'_> {
 
 /// The priority of a rule that says none.
 const PRIORITY: i32 = 100;
+/// Octets of a digest that are shown.
+const DIGEST_OCTETS: usize = 4;
 /// Octets of a user's or a group's name.
 const NAME_MAX: usize = super::source::NAME_MAX;
 /// Octets of a rule file.

@@ -81,7 +81,12 @@ impl Claim {
         let reader = Reader::new(self.0.location());
         let opened = rebuild(self.0.location(), shared)?;
         let owner = self.0.open(options, opened).map_err(failure)?;
-        Ok(Storage { keep: Some(Box::new(owner)), ring: None, history: Some(Arc::new(reader)) })
+        Ok(Storage {
+            last_generation: owner.last_generation(),
+            keep: Some(Box::new(owner)),
+            ring: None,
+            history: Some(Arc::new(reader)),
+        })
     }
 }
 

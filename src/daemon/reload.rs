@@ -161,10 +161,10 @@ impl Reloader {
             Ok(reloaded) => {
                 self.in_force.reload_applied();
                 tracing::info!(
-                    "reloaded by {by}: policy {} in {} workers, {} rules, changed: {}",
+                    "reloaded by {by}: policy {} in {} workers, {}, changed: {}",
                     reloaded.generation,
                     reloaded.workers,
-                    reloaded.rules,
+                    Rules::name(self.rules.as_deref()),
                     if reloaded.changed.is_empty() {
                         "nothing".into()
                     } else {

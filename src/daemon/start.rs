@@ -36,7 +36,7 @@ use crate::linux::interfaces::local_addresses;
 use crate::linux::listener::{ListenerOptions, adopt_listener, bind_listener, probe};
 use crate::linux::nofile::{NofileLimit, raise_nofile};
 use crate::linux::socket::keepalive;
-use crate::policy::InForce;
+use crate::policy::{InForce, Policy};
 use crate::proxy_protocol::Announcers;
 use crate::session::{CHANNEL_ENTRIES_MAX, Ledger, Table, journal};
 use crate::stats::{Counters, Minutes, News, Readiness, UserSums, Windows, WriterGauges};
@@ -117,7 +117,9 @@ pub fn run(
     // The API's threads first: they inherit the affinity of whoever starts them.
     let api = Api::start(api, settings, &shared, &storage, wishes)?;
     let own = own_listeners(&plan.addresses, api.address());
-    let policy = settings.policy(FIRST_GENERATION, own.clone(), rules, plan.workers);
+    // So that a number means one set of rules in all rows.
+    let generation = storage.last_generation.saturating_add(1);
+    let policy = settings.policy(generation, own.clone(), rules, plan.workers);
     let policy = Arc::new(policy.counting_in(shared.admission.limits()));
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
@@ -149,7 +151,7 @@ pub fn run(
     shared.readiness.set_ready();
     let mut service = Service::new(plan.workers);
     service.ready(&shared);
-    announce(settings, &plan.addresses, api.address(), plan.workers);
+    announce(settings, &policy, &plan.addresses, api.address(), plan.workers);
 
     let drain_timeout = settings.server.drain_timeout;
     let running = Running { events: &inbox, posts, shared: &shared, drain_timeout };
@@ -185,12 +187,15 @@ fn all_stored(settings: &Settings, counters: &[Arc<Counters>]) -> String {
     };
     match counters.iter().map(unrecorded).sum::<u64>() {
         0 => ": every session is stored".to_owned(),
-        count => format!(": every session is stored but {count} that ran, or were refused, unrecorded"),
+        count => {
+            format!(": every session is stored but {count} that ran, or were refused, unrecorded")
+        }
     }
 }
 
 fn announce(
     settings: &Settings,
+    policy: &Policy,
     addresses: &[SocketAddr],
     api: Option<SocketAddr>,
     workers: usize,
@@ -206,6 +211,8 @@ fn announce(
         (true, config::Storage::Memory) => "sessions are kept in memory only",
         (true, config::Storage::Sqlite) => settings.sessions.database_url.as_str(),
     };
+    let rules = policy.acl.rules().map(|rules| &**rules);
+    tracing::info!("policy {} is in force: {}", policy.generation, Rules::name(rules));
     tracing::info!(
         "rustsocks {} is ready: {workers} workers, {storage}",
         env!("CARGO_PKG_VERSION")
@@ -428,8 +435,6 @@ pub fn own_listeners(addresses: &[SocketAddr], api: Option<SocketAddr>) -> OwnLi
 /// Wishes for a reload that wait at most: it reads what is there when it is its turn, so a second one
 /// would do nothing more.
 const WISHES_MAX: usize = 1;
-/// The number of the policy that the process starts with.
-const FIRST_GENERATION: u64 = 1;
 /// Allowed cores from which on workers are pinned and one is left to the writer: with fewer, the
 /// kernel's scheduler does better.
 const PINNED_FROM: usize = 4;

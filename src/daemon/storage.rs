@@ -21,6 +21,8 @@ pub(super) struct Storage {
     pub(super) keep: Option<Box<dyn Keep>>,
     pub(super) ring: Option<Arc<Ring>>,
     pub(super) history: Option<Arc<dyn History>>,
+    /// The greatest number of a policy in it; 0 without any.
+    pub(super) last_generation: u64,
 }
 
 impl Storage {
@@ -35,13 +37,13 @@ impl Storage {
             return claim.open(settings, shared);
         }
         if !sessions.enabled {
-            return Ok(Self { keep: None, ring: None, history: None });
+            return Ok(Self { keep: None, ring: None, history: None, last_generation: 0 });
         }
         let ring =
             Ring::new(sessions.history_max, &shared.node).with_minutes(Arc::clone(&shared.minutes));
         let ring = Arc::new(ring);
         let history = Some(Arc::clone(&ring) as Arc<dyn History>);
-        Ok(Self { keep: None, ring: Some(ring), history })
+        Ok(Self { keep: None, ring: Some(ring), history, last_generation: 0 })
     }
 
     /// The ledger, and the claim to the database if the settings ask for one; nothing where the process is

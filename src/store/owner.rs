@@ -50,7 +50,9 @@ impl Claim {
         opened: impl FnOnce() + Send + 'static,
     ) -> Result<Owner, StoreError> {
         let Self { location, lock, wrecks } = self;
+        let left = wrecks.iter().flat_map(Wreck::sessions);
         let mut owner = Owner {
+            last_generation: left.map(|session| session.policy_generation).max().unwrap_or(0),
             location,
             options,
             wrecks,
@@ -80,6 +82,8 @@ pub struct Owner {
     lock: Lock,
     /// Somebody else has it: nothing is written before it is ours again.
     lock_lost: bool,
+    /// The greatest number of a policy that predecessors have left, as far as is known.
+    last_generation: u64,
 }
 
 impl Owner {
@@ -87,6 +91,13 @@ impl Owner {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.store.is_some()
+    }
+
+    /// The greatest number of a policy by which predecessors have decided, as far as is known: in what they
+    /// left, and in the last rows.
+    #[must_use]
+    pub const fn last_generation(&self) -> u64 {
+        self.last_generation
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
@@ -113,6 +124,7 @@ impl Owner {
                  ledger, {cut} known from the database alone"
             );
         }
+        self.last_generation = self.last_generation.max(store.last_generation().map_err(sqlite)?);
         if let Some(opened) = self.opened.take() {
             if let Err(error) = store.restore_usage() {
                 self.opened = Some(opened);

@@ -117,6 +117,14 @@ impl Store {
         usage::restore(&self.connection, &self.options.limits, clock::utc_ms())
     }
 
+    /// The greatest number of a policy among the rows that came last; 0 without any. The whole table is not
+    /// looked at.
+    pub(super) fn last_generation(&self) -> rusqlite::Result<u64> {
+        let sql = include_str!("../../sql/query/last_generation.sql");
+        let last: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+    }
+
     fn set_full_sync(&mut self, full: bool) -> rusqlite::Result<()> {
         if self.full_sync != full {
             self.connection.pragma_update(None, "synchronous", synchronous(full))?;

@@ -122,3 +122,10 @@ fn only_one_of_two_rules_at_fault_is_named() {
                 [[groups.rules]]\naction = \"block\"\nports = [\"x\"]\n";
     refused(text, "acl.toml:7:10: groups.rules.ports: rule 2 of \"g\": got \"x\"");
 }
+
+#[test]
+fn a_file_is_told_from_others_by_the_beginning_of_its_b2sum() {
+    assert_eq!(Rules::name(None), "no rule file");
+    assert_eq!(Rules::name(Some(&parse("").unwrap())), "0 rules, rule file 786a02f7");
+    assert_ne!(Rules::name(Some(&parse("\n").unwrap())), "0 rules, rule file 786a02f7");
+}
