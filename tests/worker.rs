@@ -12,10 +12,10 @@ mod harness;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::Receiver as Entries;
-use harness::client::{Client, connect};
+use harness::client::Client;
 use harness::{PATIENCE, wait_for};
 use mio::{Poll, Waker};
 use rustsocks::acl::{Acl, Guard};
@@ -54,16 +54,6 @@ impl Lone {
 
     /// The same beside other workers.
     fn start_beside(fellows: Vec<Fellow>, entries_max: usize, woken: bool) -> Self {
-        Self::start_with(fellows, entries_max, woken, |_| ()).0
-    }
-
-    /// The same, and what is done before it runs, with its address.
-    fn start_with<T>(
-        fellows: Vec<Fellow>,
-        entries_max: usize,
-        woken: bool,
-        before: impl FnOnce(SocketAddr) -> T,
-    ) -> (Self, T) {
         let (poll, elsewhere) = (Poll::new().unwrap(), Poll::new().unwrap());
         let registry = if woken { poll.registry() } else { elsewhere.registry() };
         let waker = Waker::new(registry, Token::own(Role::Waker, 0).into()).unwrap();
@@ -101,11 +91,9 @@ impl Lone {
             pipes_max: 4,
         })
         .unwrap();
-        let done = before(address);
         let (sender, ended) = channel();
         std::thread::spawn(move || sender.send(worker.run()).unwrap());
-        let lone = Self { address, post, entries, ledger, counters, ended, _elsewhere: elsewhere };
-        (lone, done)
+        Self { address, post, entries, ledger, counters, ended, _elsewhere: elsewhere }
     }
 
     /// A client that speaks nothing we know, which is one record.
@@ -213,21 +201,4 @@ fn a_letter_that_could_not_be_announced_is_read_all_the_same() {
     let lone = Lone::start(1, false);
     lone.drain(Duration::ZERO);
     lone.ended.recv_timeout(PATIENCE).unwrap().unwrap();
-}
-
-#[test]
-fn an_answer_that_is_known_at_once_is_given_in_the_turn_in_which_a_client_comes() {
-    // All that it says is here when it is accepted.
-    let (lone, mut client) = Lone::start_with(Vec::new(), 16, true, |address| {
-        let mut client = Client::to(address);
-        client.send(&[&[5, 1, 0][..], &connect(("a.test", 80))].concat());
-        client
-    });
-    let began = Instant::now();
-    assert_eq!(client.receive(2), [5, 0]);
-    // Nobody can be asked for it.
-    assert_eq!(client.reply().0, 1);
-    let waited = began.elapsed();
-    assert!(waited < Duration::from_millis(500), "{waited:?}");
-    drop(lone);
 }
