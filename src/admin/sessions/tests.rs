@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::admin::tests::{Scene, request};
-use crate::clock;
 use crate::session::{Opening, Traffic};
 use crate::stats::{Filter, Order};
 
@@ -102,29 +101,4 @@ fn a_filter_counts_all_that_pass_whatever_the_page_holds() {
     query.filter.user = Some("alice".to_owned());
     let seen = walk(&scene, query, 153);
     assert_eq!(seen.len(), 153);
-}
-
-/// `LIVE_SESSIONS` is how many there are.
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout, reason = "it is what this is for")]
-fn how_long_a_page_takes() {
-    let sessions = std::env::var("LIVE_SESSIONS").map_or(10_000, |text| text.parse().unwrap());
-    let scene = scene(sessions);
-    for (sort, name) in
-        [(Sort::StartTime, "start_time"), (Sort::User, "user"), (Sort::Bytes, "bytes")]
-    {
-        for limit in [1, 100, 1000] {
-            let query = query(sort, Order::Descending, limit);
-            let mut times: Vec<_> = (0..9)
-                .map(|_| {
-                    let began = clock::mono();
-                    scene.api.active(&request(), &query);
-                    clock::mono() - began
-                })
-                .collect();
-            times.sort_unstable();
-            println!("{sessions} sessions, {limit} by {name}: {:?}", times[4]);
-        }
-    }
 }
