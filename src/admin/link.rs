@@ -52,21 +52,14 @@ fn escape(link: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::request::Method;
 
     #[test]
     fn a_link_is_the_same_request_with_another_cursor() {
         let of = |path: &str, query: Option<&str>| {
             let request = ApiRequest {
-                method: Method::Get,
                 path: path.to_owned(),
                 query: query.map(str::to_owned),
-                authorization: None,
-                origin: None,
-                host: None,
-                if_none_match: None,
-                body: Vec::new(),
-                client: [127, 0, 0, 1].into(),
+                ..crate::admin::tests::request()
             };
             link(&request, "cursor", "02ab")
         };
