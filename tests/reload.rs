@@ -212,6 +212,35 @@ fn a_change_of_the_rule_file_is_seen_and_a_broken_one_is_not_taken() {
 }
 
 #[test]
+fn a_change_of_the_configuration_is_a_reload_and_a_broken_one_is_none() {
+    let origin = Origin::echo();
+    let mut proxy = start(ALLOW_ALL, "watch = true\n");
+    let mut client = Client::connected(proxy.socks, origin.address);
+    edit_config(&proxy, |text| text.replace("[acl]", "[acl]\nwatches = true"));
+    let said = |proxy: &mut Proxy, what: &str| {
+        wait_for(what, || proxy.log().contains(what).then_some(()));
+    };
+    said(&mut proxy, "reload by a change of the configuration refused");
+    said(&mut proxy, "unknown key; did you mean `acl.watch`?");
+    assert_eq!(generation(&proxy), 1);
+    edit_config(&proxy, |text| {
+        let mended = text.replace("watches = true\n", "");
+        mended.replace("workers = 2", "workers = 1\nidle_timeout_secs = 77")
+    });
+    wait_for("the change", || (generation(&proxy) == 2).then_some(()));
+    said(&mut proxy, "reloaded by a change of the configuration: policy 2 in 2 workers");
+    said(&mut proxy, "changed: server.idle_timeout_secs");
+    said(&mut proxy, "a restart is needed to apply server.workers");
+    // What was reloaded by somebody else is no change any more, and one that nobody wants to be watched is none.
+    edit_config(&proxy, |text| text.replace("watch = true", "watch = false"));
+    wait_for("the change", || (generation(&proxy) == 3).then_some(()));
+    edit_config(&proxy, |text| text.replace("idle_timeout_secs = 77", "idle_timeout_secs = 78"));
+    assert_eq!(reloaded(&proxy)["generation"], json!(4));
+    client.send(b"still here");
+    assert_eq!(client.receive(10), b"still here");
+}
+
+#[test]
 fn the_answer_says_what_changed_and_what_needs_a_restart() {
     let proxy = start(ALLOW_ALL, "");
     edit_config(&proxy, |text| {
@@ -225,6 +254,12 @@ fn the_answer_says_what_changed_and_what_needs_a_restart() {
     assert_eq!(generation(&proxy), 3);
     edit_config(&proxy, |text| text.replace("idle_timeout_secs = 77", "idle_timeout_secs = 78"));
     assert_eq!(reloaded(&proxy)["changed"], json!(["server.idle_timeout_secs"]));
+    write_rules(
+        &proxy,
+        &format!("{ALLOW_ALL}[[users]]\nusername = \"dave\"\ngroups = [\"staff\"]\n"),
+    );
+    let changed = reloaded(&proxy)["changed"].clone();
+    assert_eq!(changed, json!(["rules (0 added, 0 removed, other members of groups)"]));
     let carol = "[[users]]\nusername = \"carol\"\n[[users.rules]]\naction = \"block\"\n";
     write_rules(&proxy, &format!("{ALLOW_ALL}{carol}"));
     let warnings = reloaded(&proxy)["warnings"].clone();

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// Some minutes of the week, or all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hours {
     /// Minutes from Monday 00:00, the last not included; sorted, apart from each other. None is all.
     ranges: Vec<(u16, u16)>,

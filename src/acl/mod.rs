@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod decide;
+mod difference;
 mod embedded;
 mod explain;
 mod guard;

@@ -12,7 +12,7 @@ use std::fmt;
 use crate::target::{BadName, Host};
 
 /// Some names; lower case, without a trailing dot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// One name.
     Exact(Box<str>),

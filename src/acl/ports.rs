@@ -5,7 +5,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 /// Some ports, or all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports {
     /// Inclusive, sorted, apart from each other. None is all.
     ranges: SmallVec<[(u16, u16); 4]>,

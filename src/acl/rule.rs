@@ -15,7 +15,7 @@ use super::ports::Ports;
 use crate::socks::{Command, CommandSet};
 
 /// What a rule does with what it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Lets it pass.
     Allow,
@@ -69,7 +69,7 @@ pub struct Rule {
 }
 
 /// Users and groups: any of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Who {
     /// Names of users, octet by octet.
     pub users: Vec<Box<str>>,
@@ -86,7 +86,7 @@ impl Who {
 }
 
 /// A host, or many.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// Every host.
     Any,

@@ -171,6 +171,11 @@ impl Rules {
         self.otherwise
     }
 
+    /// Minutes by which their hours are ahead of UTC.
+    pub(super) const fn utc_offset_minutes(&self) -> i32 {
+        self.utc_offset_minutes
+    }
+
     /// Whether any of them is for some hours only.
     pub(super) const fn has_hours(&self) -> bool {
         self.has_hours

@@ -34,6 +34,7 @@ mod signals;
 mod start;
 mod storage;
 mod watch;
+mod watched;
 
 pub use inspection::{Finding, inspect};
 pub use start::{Failure, own_listeners, run};

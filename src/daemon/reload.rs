@@ -11,9 +11,6 @@
 //! It is a thread of its own, because a large rule file takes a second to read, and the daemon's main
 //! thread has workers to look after.
 
-use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -25,14 +22,15 @@ use super::host_files::HostFilesSeen;
 use super::low_ports::try_ports;
 use super::retired::Retired;
 use super::start::Shared;
+use super::watched::{PutOff, Watched};
 use super::{egress, service};
-use crate::acl::{OwnListeners, Rule, Rules};
+use crate::acl::{OwnListeners, Rules};
 use crate::admin::{NotReloaded, Posts, Reloaded};
 use crate::clock;
 use crate::config::{Changes, ConfigError, Sandbox, Settings};
 use crate::limit::Limits;
 use crate::linux::interfaces::local_addresses;
-use crate::mailbox::Letter;
+use crate::mailbox::{Letter, Post};
 use crate::policy::{InForce, Policy};
 use crate::stats::Counters;
 
@@ -65,6 +63,7 @@ pub(super) struct Reloader {
     in_force: Arc<InForce>,
     retired: Retired<Policy>,
     limits: Arc<Limits>,
+    watched_config: Watched,
     watched_rules: Watched,
     watched_users: Watched,
     host_files: HostFilesSeen,
@@ -91,6 +90,7 @@ impl Reloader {
             in_force: Arc::clone(&shared.in_force),
             retired: Retired::new(),
             limits: Arc::clone(shared.admission.limits()),
+            watched_config: Watched::config(config, settings),
             watched_rules: Watched::rules(settings),
             watched_users: Watched::users(settings),
             host_files: HostFilesSeen::of(settings),
@@ -103,9 +103,7 @@ impl Reloader {
             self.retired.sweep();
             match wishes.recv_timeout(WATCH_EVERY) {
                 Ok(wish) => {
-                    service::reloading();
                     let result = self.reload();
-                    service::reloaded();
                     self.tell(&wish.by, &result);
                     if let Some(answer) = wish.answer {
                         // Whoever asked may have gone.
@@ -115,6 +113,12 @@ impl Reloader {
                 Err(RecvTimeoutError::Timeout) => {
                     if clock::mono() >= self.addresses_at {
                         self.look_at_addresses();
+                    }
+                    // It reads the others as well, which then have not changed any more.
+                    if self.watched_config.has_changed() {
+                        let result = self.busy().map_or_else(|| self.reload(), Err);
+                        let put_off = self.watched_config.put_off(&result);
+                        self.tell_or_wait("a change of the configuration", &result, put_off);
                     }
                     if self.watched_rules.has_changed() {
                         let result = self.busy().map_or_else(|| self.reload_rules(), Err);
@@ -189,6 +193,14 @@ impl Reloader {
 
     /// Configuration and rules.
     fn reload(&mut self) -> Outcome {
+        service::reloading();
+        let result = self.reload_all();
+        service::reloaded();
+        result
+    }
+
+    fn reload_all(&mut self) -> Outcome {
+        let config_before = self.watched_config.look();
         let (rules_before, users_before) = (self.watched_rules.look(), self.watched_users.look());
         let failure = |error: ConfigError| refused(self.explained(&error.to_string()));
         let loaded = Settings::load_again(self.config.as_deref(), &self.applied);
@@ -200,6 +212,8 @@ impl Reloader {
             settings.auth.ask_nobody();
         }
         let reloaded = self.apply(settings, rules, changes, warnings)?;
+        let config = self.config.as_deref();
+        self.watched_config.follow(Watched::config(config, &self.applied), config_before);
         self.watched_rules.follow(Watched::rules(&self.applied), rules_before);
         self.watched_users.follow(Watched::users(&self.applied), users_before);
         Ok(reloaded)
@@ -249,7 +263,7 @@ impl Reloader {
             try_ports(&settings.server.associations).map_err(refused)?;
         }
         let mut changed = changes.live;
-        changed.extend(difference(self.rules.as_deref(), rules.as_deref()));
+        changed.extend(Rules::difference(self.rules.as_ref(), rules.as_ref()));
         // Clients' sockets have it from their listener, so it is one for both sides.
         settings.server.keepalive_secs = self.started.server.keepalive_secs;
         self.look_at_addresses();
@@ -258,22 +272,25 @@ impl Reloader {
         }
         let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
         warnings.extend(settings.strangers(rules.as_deref()));
-        let generation = self.generation + 1;
+        // Whatever comes of it: no number is ever that of two policies.
+        self.generation += 1;
+        let generation = self.generation;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
         let policy = Arc::new(policy.counting_in(&self.limits));
-        // Before any worker lets go of it.
-        if let Some(old) = self.in_force.current() {
-            self.retired.keep(old);
-        }
+        let old = self.in_force.current();
         // Before any worker counts by it, so that nothing it counts goes unstored.
         self.limits.adopt(&policy.limits.terms, clock::utc_ms());
-        for (worker, post) in posts.iter().enumerate() {
-            if post.order(Letter::Policy(Arc::clone(&policy))).is_err() {
-                // There was room, so it has ended, and with it the process does.
-                return Err(refused(format!("worker {worker} has ended")));
+        if let Some(ended) = posts.iter().position(|post| !order(post, &policy)) {
+            // With it the process ends.
+            if let Some(old) = old {
+                self.limits.adopt(&old.limits.terms, clock::utc_ms());
             }
+            return Err(refused(format!("worker {ended} has ended")));
         }
-        self.generation = generation;
+        // A worker may have let go of it by now, which never is the last to have it.
+        if let Some(old) = old {
+            self.retired.keep(old);
+        }
         self.in_force.set(policy);
         self.applied = settings;
         self.rules = rules;
@@ -317,114 +334,17 @@ fn refused(why: impl ToString) -> NotReloaded {
     NotReloaded::Refused(why.to_string())
 }
 
-/// How the rules differ, in one sentence; whatever their numbers and lines.
-fn difference(before: Option<&Rules>, after: Option<&Rules>) -> Option<String> {
-    let (mut added, mut removed) = (0, 0);
-    let mut count: HashMap<String, i64> = HashMap::new();
-    let bare = |rule: &Rule| format!("{:?}", Rule { id: 0, line: 0, ..rule.clone() });
-    for rule in before.iter().flat_map(|rules| rules.ordered()) {
-        *count.entry(bare(rule)).or_default() -= 1;
-    }
-    for rule in after.iter().flat_map(|rules| rules.ordered()) {
-        *count.entry(bare(rule)).or_default() += 1;
-    }
-    let mut sums: Vec<i64> = count.into_values().collect();
-    sums.sort_unstable();
-    for sum in sums {
-        if sum > 0 {
-            added += sum;
-        } else {
-            removed -= sum;
-        }
-    }
-    let otherwise = before.map(Rules::otherwise) != after.map(Rules::otherwise);
-    if added == 0 && removed == 0 && !otherwise {
-        return None;
-    }
-    let otherwise = if otherwise { ", another default policy" } else { "" };
-    Some(format!("rules ({added} added, {removed} removed{otherwise})"))
-}
-
-/// A file as it was when it was read last. It is looked at by name, so that one that another was
-/// renamed over is seen, too.
-struct Watched {
-    path: Option<PathBuf>,
-    known: Option<Signature>,
-    /// What it looked like a moment ago, if that is another: it is read once it stays.
-    new: Option<Signature>,
-    /// Its change was told, and could not be taken over yet.
-    waits: bool,
-}
-
-/// Whether a change is told again because it could not be taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PutOff {
-    No,
-    /// For the first time.
-    Now,
-    /// As before.
-    Still,
-}
-
-type Signature = (u64, u64, i64, i64, u64);
-
-impl Watched {
-    fn of(path: Option<PathBuf>) -> Self {
-        let known = path.as_deref().and_then(signature);
-        Self { path, known, new: None, waits: false }
-    }
-
-    fn rules(settings: &Settings) -> Self {
-        Self::of(settings.acl.rule_file.clone().filter(|_| settings.acl.watch))
-    }
-
-    fn users(settings: &Settings) -> Self {
-        Self::of(settings.auth.users_file.clone())
-    }
-
-    /// What it is from here on. Where that is the same file, it was read as it was `before` or later.
-    fn follow(&mut self, next: Self, before: Option<Signature>) {
-        let known = if next.path == self.path { before } else { next.known };
-        *self = Self { known, ..next };
-    }
-
-    /// What it looks like now.
-    fn look(&self) -> Option<Signature> {
-        self.path.as_deref().and_then(signature)
-    }
-
-    /// Whether it has changed and stays as it is now. Each change is told once, unless it is put off.
-    fn has_changed(&mut self) -> bool {
-        let Some(path) = &self.path else { return false };
-        let now = signature(path);
-        if now.is_none() || now == self.known {
-            self.new = None;
+/// Gives a worker a policy. There was room a moment ago; whoever else orders something may have taken it,
+/// and then there is some soon. Whether the worker is there.
+fn order(post: &Post, policy: &Arc<Policy>) -> bool {
+    let until = clock::mono() + TAKEN_WITHIN;
+    while post.order(Letter::Policy(Arc::clone(policy))).is_err() {
+        if clock::mono() >= until {
             return false;
         }
-        if now != self.new {
-            self.new = now;
-            return false;
-        }
-        self.known = now;
-        self.new = None;
-        true
+        thread::park_timeout(LOOKED_EVERY);
     }
-
-    /// What came of the change that was told: one that met somebody busy is told again.
-    fn put_off(&mut self, result: &Outcome) -> PutOff {
-        let waited = self.waits;
-        self.waits = matches!(result, Err(NotReloaded::Busy(_)));
-        if !self.waits {
-            return PutOff::No;
-        }
-        self.new = self.known.take();
-        if waited { PutOff::Still } else { PutOff::Now }
-    }
-}
-
-fn signature(path: &Path) -> Option<Signature> {
-    let file = fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+    true
 }
 
 /// Between two looks at the files.
@@ -435,26 +355,3 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often they are looked at meanwhile.
 const LOOKED_EVERY: Duration = Duration::from_millis(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_that_met_somebody_busy_is_told_until_it_is_taken_over() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("rules.toml");
-        fs::write(&path, "").unwrap();
-        let mut watched = Watched::of(Some(path.clone()));
-        assert!(!watched.has_changed());
-        fs::write(&path, "other").unwrap();
-        assert!(!watched.has_changed() && watched.has_changed());
-        let busy = Err(NotReloaded::Busy("worker 0".to_owned()));
-        assert_eq!(watched.put_off(&busy), PutOff::Now);
-        assert!(watched.has_changed());
-        assert_eq!(watched.put_off(&busy), PutOff::Still);
-        assert!(watched.has_changed());
-        assert_eq!(watched.put_off(&Err(refused("line 1"))), PutOff::No);
-        assert!(!watched.has_changed(), "it will not be better for being read again");
-    }
-}

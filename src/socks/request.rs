@@ -57,7 +57,7 @@ impl Command {
 }
 
 /// Some of the commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CommandSet(u8);
 
 impl CommandSet {

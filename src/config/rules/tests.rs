@@ -129,3 +129,32 @@ fn a_file_is_told_from_others_by_the_beginning_of_its_b2sum() {
     assert_eq!(Rules::name(Some(&parse("").unwrap())), "0 rules, rule file 786a02f7");
     assert_ne!(Rules::name(Some(&parse("\n").unwrap())), "0 rules, rule file 786a02f7");
 }
+
+#[test]
+fn files_differ_by_what_their_rules_say_and_not_by_where_they_stand() {
+    let of = |text: &str| Some(Arc::new(parse(text).unwrap()));
+    let (all, moved) = (of(ALL), of(&format!("# a line\n{ALL}")));
+    let difference = |before: &Option<_>, after: &Option<_>| {
+        Rules::difference(Option::as_ref(before), Option::as_ref(after))
+    };
+    assert_eq!(difference(&all, &all), None);
+    assert_eq!(difference(&all, &moved), None);
+    assert_eq!(difference(&None, &None), None);
+    for (from, to, expected) in [
+        ("\"80,81\"", "\"80,82\"", "1 added, 1 removed"),
+        ("mon-fri", "mon-sat", "1 added, 1 removed"),
+        ("\"Staff\"", "\"other\"", "0 added, 0 removed, other members of groups"),
+        ("+01:00", "+02:00", "0 added, 0 removed, another utc_offset"),
+        ("= \"allow\"\nutc", "= \"block\"\nutc", "0 added, 0 removed, another default policy"),
+    ] {
+        let changed = of(&ALL.replacen(from, to, 1));
+        let expected = Some(format!("rules ({expected})"));
+        assert_eq!(difference(&all, &changed), expected, "{from}");
+    }
+    assert_eq!(
+        difference(&of("[global]\ndefault_policy = \"block\"\n"), &None).as_deref(),
+        Some("rules (0 added, 0 removed, another default policy)")
+    );
+    let gone = difference(&all, &None).unwrap();
+    assert!(gone.starts_with("rules (0 added, 3 removed"), "{gone}");
+}
