@@ -16,7 +16,7 @@ mod names;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use harness::api::ask;
@@ -152,16 +152,63 @@ fn ports_that_a_capability_is_lacking_for_are_refused_and_not_each_association()
     assert!(said.contains(expected), "{said}");
 }
 
+/// What each thread may still do as root, and that all works with it.
+fn as_root(directory: TempDir, further: &str) -> (TempDir, String, BTreeMap<String, String>) {
+    let mut proxy = Proxy::start_in(directory, "sandbox = \"strict\"", "", further);
+    let (pid, origin) = (proxy.pid(), Origin::echo());
+    let is = status(&pid.to_string());
+    assert_eq!((is["NoNewPrivs"].as_str(), is["Uid"].as_str()), ("1", "0\t0\t0\t0"));
+    assert_eq!(is["CapBnd"], is["CapEff"]);
+    let capabilities = of_threads(pid, "CapEff").into_iter().collect();
+    echo(&proxy, &origin);
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status = 'closed'", 1);
+    fs::rename(proxy.directory().join("access.log"), proxy.directory().join("old.log")).unwrap();
+    proxy.signal("USR1");
+    let log = proxy.directory().join("access.log");
+    wait_for("a new log", || log.exists().then_some(()));
+    let reload = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(reload.status, 200, "{}", reload.body);
+    echo(&proxy, &origin);
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE status = 'closed'", 2);
+    let log = proxy.log();
+    (proxy.stop(), log, capabilities)
+}
+
+const ACCESS_LOG: &str = "[logging]\naccess_log = \"{dir}/access.log\"\n";
+
 #[test]
-fn root_that_is_kept_is_warned_of() {
+fn root_that_is_kept_is_warned_of_and_has_no_capabilities_in_directories_of_its_own() {
     if !is_root() {
         eprintln!("SKIPPED: this is not root");
         return;
     }
-    let mut proxy = Proxy::start();
-    let log = proxy.log();
-    assert!(log.contains("it goes on as root; set `server.user`"), "{log}");
-    assert_eq!(status(&proxy.pid().to_string())["NoNewPrivs"], "1");
+    let (_directory, log, capabilities) = as_root(tempfile::tempdir().unwrap(), ACCESS_LOG);
+    assert!(log.contains("it goes on as root, without capabilities; set `server.user`"), "{log}");
+    assert!(capabilities.len() > 5, "{capabilities:?}");
+    assert!(capabilities.values().all(|of| of == "0000000000000000"), "{capabilities:?}");
+}
+
+#[test]
+fn root_in_somebodys_directory_reaches_what_is_there_and_leaves_it_to_its_owner() {
+    if !is_root() {
+        eprintln!("SKIPPED: this is not root");
+        return;
+    }
+    let directory = directory_of_nobody();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let further = format!("[egress]\nmark = 7\n{ACCESS_LOG}");
+    let (directory, log, capabilities) = as_root(directory, &further);
+    let kept =
+        "with the capabilities of CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN";
+    assert!(log.contains(&format!("it goes on as root, {kept}; set `server.user`")), "{log}");
+    // Files are for those who write files, marks for those who have sockets.
+    assert_eq!(capabilities["writer"], "0000000000000007");
+    assert_eq!(capabilities["rustsocks"], "0000000000001007");
+    assert_eq!(capabilities["worker-0"], "0000000000001000");
+    assert_eq!(capabilities["hash-0"], "0000000000000000");
+    for file in ["data", "data/sessions.db"] {
+        assert_eq!(fs::metadata(directory.path().join(file)).unwrap().uid(), NOBODY, "{file}");
+    }
 }
 
 /// The binary, run by nobody.

@@ -47,7 +47,7 @@ pub fn inspect(settings: &Settings, config: Option<&Path>) -> Vec<Finding> {
     // From here on as the one that a start would go on as; whoever asks for this ends soon.
     if settings.server.user.is_some()
         && is_root()
-        && let Err(failure) = become_user(settings)
+        && let Err(failure) = become_user(settings, &files(settings, config))
     {
         findings.push(Finding::Bad(failure));
     }

@@ -20,6 +20,7 @@ mod inspection;
 mod limits;
 mod low_ports;
 mod names;
+mod ownership;
 mod passed;
 mod proof;
 mod pulse;

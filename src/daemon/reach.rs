@@ -63,7 +63,7 @@ fn above(path: PathBuf) -> Option<PathBuf> {
 }
 
 /// A whole path, and where that leads by its links, if it does.
-fn both(path: &Path) -> Vec<PathBuf> {
+pub(super) fn both(path: &Path) -> Vec<PathBuf> {
     let Ok(whole) = std::path::absolute(path) else { return Vec::new() };
     let real = real(&whole).filter(|real| *real != whole);
     [Some(whole), real].into_iter().flatten().collect()

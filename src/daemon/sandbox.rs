@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::inspection::{self, data_directory, ledger};
+use super::ownership::to_reach;
 use super::reach::reach;
 use super::start::Failure;
 use crate::config::{self, Settings};
@@ -24,23 +25,27 @@ use crate::linux::heir;
 use crate::linux::paths::{Restricted, restrict_to};
 use crate::linux::private::PrivateDirectory;
 use crate::linux::privileges::{
-    Account, Needs, gain_nothing, is_root, keep_capabilities, leave_no_core,
+    Account, Needs, cut_bounding_set, gain_nothing, is_root, keep_capabilities, leave_no_core,
 };
 
 /// Starts threads, each in its sandbox.
 #[derive(Clone)]
-pub(super) struct Sandbox(Option<Arc<Filters>>);
+pub(super) struct Sandbox {
+    filters: Option<Arc<Filters>>,
+    /// What the process has kept of root, which most threads give up.
+    kept: Needs,
+}
 
 impl Sandbox {
     /// Gives up everything that is not needed once the sockets are bound. To be called while there is
     /// one thread.
     pub(super) fn enter(settings: &Settings, config: Option<&Path>) -> Result<Self, Failure> {
         let files = files(settings, config);
-        become_user(settings)?;
+        let kept = become_user(settings, &files)?;
         gain_nothing().map_err(|error| Failure::io("no_new_privs cannot be set", &error))?;
         inspection::say(inspection::unreadable(settings, config));
         if settings.server.sandbox == config::Sandbox::Off {
-            return Ok(Self(None));
+            return Ok(Self { filters: None, kept });
         }
         leave_no_core().map_err(|error| Failure::io("cores cannot be switched off", &error))?;
         make_directories(settings);
@@ -70,11 +75,11 @@ impl Sandbox {
         match filters {
             Ok(filters) => {
                 tracing::info!("sandbox: each thread makes the system calls of its duty only");
-                Ok(Self(Some(Arc::new(filters))))
+                Ok(Self { filters: Some(Arc::new(filters)), kept })
             }
             Err(error) => {
                 tracing::warn!("sandbox: no filter of system calls: {error}");
-                Ok(Self(None))
+                Ok(Self { filters: None, kept })
             }
         }
     }
@@ -82,12 +87,16 @@ impl Sandbox {
     /// None at all.
     #[cfg(test)]
     pub(super) const fn none() -> Self {
-        Self(None)
+        Self { filters: None, kept: Needs::NOTHING }
     }
 
-    /// Puts the filter of `duty` on this thread, and on those that it starts.
+    /// Leaves this thread, and those that it starts, the capabilities and the system calls of `duty`.
     pub(super) fn put_on(&self, duty: Duty) {
-        if let Some(filters) = &self.0
+        // Without any there is nothing to give up.
+        if self.kept != Needs::NOTHING {
+            give_up_capabilities(self.kept.among(of_duty(duty)));
+        }
+        if let Some(filters) = &self.filters
             && let Err(error) = filters.put_on(duty)
         {
             tracing::warn!("sandbox: a thread makes whatever system calls it likes: {error}");
@@ -142,19 +151,26 @@ pub(super) fn files(settings: &Settings, config: Option<&Path>) -> Vec<(&'static
         .collect()
 }
 
-/// Becomes the configured user, or gives up what whoever starts us has.
-pub(super) fn become_user(settings: &Settings) -> Result<(), Failure> {
+/// Becomes the configured user, or gives up what whoever starts us has. Answers what it has kept.
+pub(super) fn become_user(
+    settings: &Settings,
+    files: &[(&str, PathBuf)],
+) -> Result<Needs, Failure> {
     let server = &settings.server;
     let needs = needs(settings);
     let Some(user) = &server.user else {
-        if is_root() {
-            tracing::warn!(
-                "it goes on as root; set `server.user` to somebody who owns nothing else"
-            );
-            return Ok(());
+        if !is_root() {
+            give_up_capabilities(needs);
+            return Ok(needs);
         }
+        let modules = Needs::MODULES.when(settings.auth.pam.is_some());
+        let needs = needs.and(to_reach_files(settings, files)).and(modules);
+        tracing::warn!(
+            "it goes on as root, {needs}; set `server.user` to somebody who owns nothing else"
+        );
+        cut_bounding_set(needs);
         give_up_capabilities(needs);
-        return Ok(());
+        return Ok(needs);
     };
     let group = server.group.as_deref();
     let named = match group {
@@ -168,23 +184,18 @@ pub(super) fn become_user(settings: &Settings) -> Result<(), Failure> {
     if !is_root() {
         if account.is_current() {
             give_up_capabilities(needs);
-            return Ok(());
+            return Ok(needs);
         }
         return Err(Failure::Permission(format!("{named}: only root can become somebody else")));
     }
     account
         .become_it(needs)
         .map_err(|error| Failure::io(&format!("{named}: cannot become that user"), &error))?;
-    let kept = if needs == Needs::default() {
-        "without capabilities".to_owned()
-    } else {
-        format!("with the capabilities of {needs}")
-    };
-    tracing::info!("sandbox: it goes on as {user}, {kept}");
-    Ok(())
+    tracing::info!("sandbox: it goes on as {user}, {needs}");
+    Ok(needs)
 }
 
-/// Of somebody who is not root and may have been given some for the start.
+/// What is not needed may have been given for the start.
 fn give_up_capabilities(needs: Needs) {
     if let Err(error) = keep_capabilities(needs) {
         tracing::warn!("sandbox: it keeps the capabilities that it was started with: {error}");
@@ -196,15 +207,35 @@ fn needs(settings: &Settings) -> Needs {
     let named = settings.egress.named.iter().map(|named| &named.egress);
     let mut ways = named.chain([&settings.egress.default]);
     let low = |first: u16| first < LOW_PORTS;
-    Needs {
-        marks: ways.clone().any(|way| way.mark.is_some()),
-        interfaces: ways.any(|way| way.interface.is_some()),
-        low_ports: settings
-            .server
-            .associations
-            .ports
-            .as_ref()
-            .is_some_and(|ports| low(*ports.start())),
+    let ports = settings.server.associations.ports.as_ref();
+    Needs::MARKS
+        .when(ways.clone().any(|way| way.mark.is_some()))
+        .and(Needs::INTERFACES.when(ways.any(|way| way.interface.is_some())))
+        .and(Needs::LOW_PORTS.when(ports.is_some_and(|ports| low(*ports.start()))))
+}
+
+/// What root needs for its files: by the rights that it would have without capabilities.
+fn to_reach_files(settings: &Settings, files: &[(&str, PathBuf)]) -> Needs {
+    thread::scope(|scope| {
+        let asked = thread::Builder::new().spawn_scoped(scope, || {
+            keep_capabilities(Needs::NOTHING).map(|_| to_reach(settings, files))
+        });
+        asked
+            .and_then(|asked| asked.join().unwrap_or_else(|_| Err(io::Error::other("it panicked"))))
+    })
+    // Whoever cannot be asked may need all of it.
+    .unwrap_or(Needs::WRITING)
+}
+
+/// What a thread of this duty may have of what the process has kept.
+const fn of_duty(duty: Duty) -> Needs {
+    match duty {
+        Duty::Worker | Duty::Names => Needs::SOCKETS,
+        Duty::Hash => Needs::NOTHING,
+        Duty::Writer | Duty::Api => Needs::WRITING,
+        // It looks whether what a reload asks for can be had.
+        Duty::Main => Needs::SOCKETS.and(Needs::WRITING),
+        Duty::Pam => Needs::MODULES,
     }
 }
 

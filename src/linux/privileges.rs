@@ -25,16 +25,9 @@ pub struct Account {
     groups: Vec<Gid>,
 }
 
-/// What is still wanted of root once the process is somebody else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Marks on packets: CAP_NET_ADMIN.
-    pub marks: bool,
-    /// Sockets bound to an interface, on kernels before 5.7: CAP_NET_RAW.
-    pub interfaces: bool,
-    /// Ports below 1024: CAP_NET_BIND_SERVICE.
-    pub low_ports: bool,
-}
+/// What is still wanted of root after the start: capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs(CapabilitySet);
 
 impl Account {
     /// The user of this name with all its groups, the first of which is `group` if one is named.
@@ -69,7 +62,7 @@ impl Account {
     /// threads.
     pub fn become_it(&self, needs: Needs) -> io::Result<()> {
         cut_bounding_set(needs);
-        set_keep_capabilities(needs != Needs::default())?;
+        set_keep_capabilities(needs != Needs::NOTHING)?;
         setgroups(&self.groups)?;
         setgid(self.gid)?;
         setuid(self.uid)?;
@@ -81,32 +74,59 @@ impl Account {
     }
 }
 
-impl fmt::Display for Needs {
-    /// The names of the capabilities.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (self.marks, "CAP_NET_ADMIN"),
-            (self.interfaces, "CAP_NET_RAW"),
-            (self.low_ports, "CAP_NET_BIND_SERVICE"),
-        ];
-        let names: Vec<_> = names.iter().filter(|(needed, _)| *needed).map(|(_, n)| *n).collect();
-        f.write_str(&names.join(", "))
+impl Needs {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self(CapabilitySet::empty());
+    /// Marks on packets.
+    pub const MARKS: Self = Self(CapabilitySet::NET_ADMIN);
+    /// Sockets bound to an interface, on kernels before 5.7.
+    pub const INTERFACES: Self = Self(CapabilitySet::NET_RAW);
+    /// Ports below 1024.
+    pub const LOW_PORTS: Self = Self(CapabilitySet::NET_BIND_SERVICE);
+    /// Reading what belongs to others.
+    pub const READING: Self = Self(CapabilitySet::DAC_READ_SEARCH);
+    /// Writing what belongs to others, and giving them what is made in their directories.
+    pub const WRITING: Self =
+        Self(CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::CHOWN)).and(Self::READING);
+    /// What root's modules of PAM do: read lists of passwords whatever their mode, write down failures as
+    /// somebody else, and tell the audit, without which some hosts let nobody in.
+    pub const MODULES: Self = Self(
+        CapabilitySet::SETUID
+            .union(CapabilitySet::SETGID)
+            .union(CapabilitySet::FOWNER)
+            .union(CapabilitySet::AUDIT_WRITE),
+    )
+    .and(Self::WRITING);
+    /// What sockets need.
+    pub const SOCKETS: Self = Self::MARKS.and(Self::INTERFACES).and(Self::LOW_PORTS);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0.union(other.0))
+    }
+
+    /// Only if that is so.
+    #[must_use]
+    pub const fn when(self, so: bool) -> Self {
+        if so { self } else { Self::NOTHING }
+    }
+
+    /// What of them is among these.
+    #[must_use]
+    pub const fn among(self, these: Self) -> Self {
+        Self(self.0.intersection(these.0))
     }
 }
 
-impl Needs {
-    const fn set(self) -> CapabilitySet {
-        let mut set = CapabilitySet::empty();
-        if self.marks {
-            set = set.union(CapabilitySet::NET_ADMIN);
+impl fmt::Display for Needs {
+    /// The names of the capabilities.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NOTHING {
+            return f.write_str("without capabilities");
         }
-        if self.interfaces {
-            set = set.union(CapabilitySet::NET_RAW);
-        }
-        if self.low_ports {
-            set = set.union(CapabilitySet::NET_BIND_SERVICE);
-        }
-        set
+        let names: Vec<_> = self.0.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+        write!(f, "with the capabilities of {}", names.join(", "))
     }
 }
 
@@ -124,7 +144,7 @@ pub fn keep_capabilities(needs: Needs) -> io::Result<bool> {
     // Kernels before 4.3 have no ambient set to clear.
     clear_ambient_capability_set().unwrap_or_default();
     let had = capabilities(None)?;
-    let kept = had.permitted & needs.set();
+    let kept = had.permitted & needs.0;
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: none };
     // Whoever has nothing to give up need not be allowed to.
@@ -134,9 +154,10 @@ pub fn keep_capabilities(needs: Needs) -> io::Result<bool> {
     Ok(!kept.is_empty())
 }
 
-/// Nothing that is executed from here on can regain them, where we may see to that.
-fn cut_bounding_set(needs: Needs) {
-    for capability in CapabilitySet::all().difference(needs.set()).iter() {
+/// Takes from the bounding set what is not needed: nothing that is executed from here on can regain it,
+/// where we may see to that.
+pub fn cut_bounding_set(needs: Needs) {
+    for capability in CapabilitySet::all().difference(needs.0).iter() {
         // The kernel may not know it. Without CAP_SETPCAP there is nothing to lose by it.
         remove_capability_from_bounding_set(capability).unwrap_or_default();
     }
@@ -175,18 +196,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_is_a_capability_each() {
-        let all = Needs { marks: true, interfaces: true, low_ports: true };
-        assert_eq!(all.set().iter().count(), 3);
-        assert_eq!(all.to_string(), "CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE");
-        assert!(Needs::default().set().is_empty());
+    fn what_is_needed_is_named() {
+        assert_eq!(Needs::NOTHING.to_string(), "without capabilities");
+        let ports = Needs::SOCKETS.when(false).and(Needs::LOW_PORTS);
+        assert_eq!(ports.to_string(), "with the capabilities of CAP_NET_BIND_SERVICE");
+        assert_eq!(Needs::WRITING.and(ports).among(Needs::SOCKETS), ports);
+        assert_eq!(
+            Needs::WRITING.to_string(),
+            "with the capabilities of CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH"
+        );
     }
 
     #[test]
     fn a_thread_that_gives_up_its_capabilities_has_none() {
         // In a thread of its own: the others keep theirs.
         std::thread::spawn(|| {
-            assert!(!keep_capabilities(Needs::default()).unwrap());
+            assert!(!keep_capabilities(Needs::NOTHING).unwrap());
             assert!(capabilities(None).unwrap().effective.is_empty());
             gain_nothing().unwrap();
             assert!(rustix::thread::no_new_privs().unwrap());
