@@ -43,11 +43,12 @@ impl Sandbox {
         let files = files(settings, config);
         let kept = become_user(settings, &files)?;
         gain_nothing().map_err(|error| Failure::io("no_new_privs cannot be set", &error))?;
+        // Whatever the sandbox: those who check passwords have secrets in any.
+        leave_no_core().map_err(|error| Failure::io("cores cannot be switched off", &error))?;
         inspection::say(inspection::unreadable(settings, config));
         if settings.server.sandbox == config::Sandbox::Off {
             return Ok(Self { filters: None, kept });
         }
-        leave_no_core().map_err(|error| Failure::io("cores cannot be switched off", &error))?;
         make_directories(settings);
         match restrict_to(&reach(settings, &files)) {
             Ok(Restricted::Fully) => tracing::info!("sandbox: only our own files can be reached"),
