@@ -41,7 +41,8 @@ pub(crate) fn read(from: &Path, process: u32, calls: &mut Calls) {
         if !word.starts_with(|first: char| first.is_ascii_lowercase()) {
             continue;
         }
-        if filtered.contains(thread) && resumed.is_none() {
+        // What may start threads puts on a second one.
+        if filtered.contains(thread) && resumed.is_none() && word != "seccomp" {
             let Some(duty) = duty(name) else {
                 strange.insert(name.to_owned());
                 continue;
