@@ -170,6 +170,37 @@ fn octets_arrive_whole_and_not_before_their_time() {
     }
 }
 
+/// Of many short connections, each with all that it has to say behind its request.
+#[test]
+fn what_is_sent_ahead_of_the_reply_waits_for_its_turn_too() {
+    let limits =
+        "[[limits.bandwidth]]\nname = \"all\"\nusers = [\"*\"]\nper = \"all\"\nupload_kbit = 80\n";
+    let proxy = Proxy::with_sections("", "", limits);
+    let origin = Origin::echo();
+    let began = Instant::now();
+    let (count, octets) = (30, 900);
+    let clients: Vec<Client> = (0..count)
+        .map(|_| {
+            let mut client = Client::to(proxy.socks);
+            let early = [&[5, 1, 0][..], &connect(origin.address), &vec![7; octets]].concat();
+            client.send(&early);
+            client.finish();
+            assert_eq!(client.receive(2), [5, 0]);
+            assert_eq!(client.reply().0, 0, "the answer does not wait");
+            client
+        })
+        .collect();
+    let at_once = origin.count.received.load(Ordering::Relaxed);
+    for mut client in clients {
+        assert_eq!(client.receive_all(), vec![7; octets]);
+    }
+    let passed = origin.count.received.load(Ordering::Relaxed);
+    assert_eq!(passed, count * octets as u64);
+    // The burst is a quantum, 2048 octets.
+    let least = (passed - 2048) as f64 / 10_000.0;
+    assert!(began.elapsed().as_secs_f64() >= least, "{:?}, {at_once} at once", began.elapsed());
+}
+
 #[test]
 fn a_reload_changes_the_rate_of_sessions_that_run() {
     let limits = "[[limits.bandwidth]]\nname = \"slow\"\nusers = [\"*\"]\ndownload_kbit = 64\n";

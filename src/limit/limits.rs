@@ -19,7 +19,7 @@ use super::counts::Counts;
 use super::rates::Rates;
 use super::stay::{Refusal, Stay};
 use super::terms::{BandwidthTerms, LimitTerms, Per, QuotaTerms};
-use super::throttle::{Metered, Throttle};
+use super::throttle::{Metered, Own, Throttle};
 use super::usage::{Subject, Usage};
 use crate::auth::Identity;
 use crate::clock::Now;
@@ -185,7 +185,7 @@ impl LimitPolicy {
         let mut throttle = Throttle::new(Arc::clone(&self.limits));
         for bandwidth in bandwidths {
             if named == Some(&*bandwidth.name) || bandwidth.whom.includes(identity) {
-                throttle.draw_from(&self.buckets(bandwidth, identity, now.mono));
+                self.draw(&mut throttle, bandwidth, identity, now.mono);
             }
         }
         for quota in quotas.iter().filter(|quota| quota.whom.includes(identity)) {
@@ -220,29 +220,34 @@ impl LimitPolicy {
             return None;
         }
         let mut throttle = Throttle::new(Arc::clone(&self.limits));
-        throttle.draw_from(&self.buckets(bandwidth, identity, now.mono));
+        self.draw(&mut throttle, bandwidth, identity, now.mono);
         (!throttle.is_idle()).then(|| Box::new(throttle))
     }
 
-    /// The buckets, upload and download, that a session of this client draws from under a limit.
-    fn buckets(
+    /// Has a session of this client draw from the buckets of a limit, of each way that it limits.
+    fn draw(
         &self,
+        throttle: &mut Throttle,
         bandwidth: &BandwidthTerms,
         identity: &Identity,
         now: Instant,
-    ) -> [Option<Arc<Bucket>>; 2] {
+    ) {
+        let name = || Arc::clone(&bandwidth.name);
         let user = (bandwidth.per == Per::User).then(|| identity.user().into());
-        let bucket = |way: usize| {
-            let rate = bandwidth.rates[way]?;
-            Some(match bandwidth.per {
-                Per::Session => Arc::new(Bucket::new(rate, now)),
-                Per::User | Per::All => {
-                    let name = Arc::clone(&bandwidth.name);
-                    self.limits.bucket(Shared::Bandwidth(name, way, user.clone()), rate, now)
+        for (way, rate) in bandwidth.rates.into_iter().enumerate() {
+            let Some(rate) = rate else { continue };
+            match bandwidth.per {
+                Per::Session => {
+                    let bucket = Arc::new(Bucket::new(rate, now));
+                    throttle.draw_from(way, Arc::clone(&bucket));
+                    throttle.owns(Own { name: name(), way, rate, bucket });
                 }
-            })
-        };
-        [bucket(0), bucket(1)]
+                Per::User | Per::All => {
+                    let shared = Shared::Bandwidth(name(), way, user.clone());
+                    throttle.draw_from(way, self.limits.bucket(shared, rate, now));
+                }
+            }
+        }
     }
 
     fn stay(&self, address: Option<IpAddr>, user: Option<Box<str>>) -> Box<Stay> {

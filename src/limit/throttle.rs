@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Rate};
 use super::limits::Limits;
 use super::usage::{Counted, Usage};
 use crate::clock::Now;
@@ -20,7 +20,19 @@ pub struct Throttle {
     /// Upload, download.
     ways: [Way; 2],
     quotas: SmallVec<[Metered; 1]>,
+    /// Those of its buckets that nobody else has.
+    own: Vec<Own>,
     limits: Arc<Limits>,
+}
+
+/// A bucket that a session has for itself.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// Under which limit.
+    pub(super) name: Arc<str>,
+    pub(super) way: usize,
+    pub(super) rate: Rate,
+    pub(super) bucket: Arc<Bucket>,
 }
 
 /// What may be moved of one way.
@@ -52,12 +64,31 @@ pub struct Exhausted;
 
 impl Throttle {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { ways: Default::default(), quotas: SmallVec::new(), limits }
+        Self { ways: Default::default(), quotas: SmallVec::new(), own: Vec::new(), limits }
     }
 
-    pub(super) fn draw_from(&mut self, buckets: &[Option<Arc<Bucket>>; 2]) {
-        for (way, bucket) in self.ways.iter_mut().zip(buckets) {
-            way.buckets.extend(bucket.clone());
+    pub(super) fn draw_from(&mut self, way: usize, bucket: Arc<Bucket>) {
+        self.ways[way].buckets.push(bucket);
+    }
+
+    /// It has this bucket, from which it draws, for itself.
+    pub(super) fn owns(&mut self, own: Own) {
+        self.own.push(own);
+    }
+
+    /// Goes on with the buckets that the session had for itself under the policy before, at the rates of
+    /// this one: they are as full as they were.
+    pub fn take_over(&mut self, before: &Self) {
+        for own in &mut self.own {
+            let is_same = |old: &&Own| old.name == own.name && old.way == own.way;
+            let Some(old) = before.own.iter().find(is_same) else { continue };
+            old.bucket.change(own.rate);
+            for bucket in &mut self.ways[own.way].buckets {
+                if Arc::ptr_eq(bucket, &own.bucket) {
+                    *bucket = Arc::clone(&old.bucket);
+                }
+            }
+            own.bucket = Arc::clone(&old.bucket);
         }
     }
 

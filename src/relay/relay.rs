@@ -19,6 +19,8 @@ pub struct Relay {
     fault: Option<RelayEnd>,
     /// Whether its last portion of each direction was cut short by its budget.
     spent: [bool; 2],
+    /// Whether the upload has to wait, with what it holds.
+    upload_waits: bool,
 }
 
 /// Octets that may be read in each direction.
@@ -59,7 +61,13 @@ impl Relay {
             closed_first: None,
             fault: None,
             spent: [false; 2],
+            upload_waits: false,
         }
+    }
+
+    /// Leaves the upload alone, also what it holds, until it is told otherwise.
+    pub fn hold_upload(&mut self, waits: bool) {
+        self.upload_waits = waits;
     }
 
     /// Carries both directions on as far as their ends allow, reading at most `budget` octets
@@ -78,9 +86,12 @@ impl Relay {
     ) -> Advance {
         let budget = budget.into();
         let ends = (&mut *client, &mut *upstream);
-        let upload = carry(&mut self.upload, ends, carrier, budget.upload, |octets| {
-            meter.moved(Direction::Upload, octets);
-        });
+        let upload = match self.upload_waits {
+            true => Ok(Pause::Waiting),
+            false => carry(&mut self.upload, ends, carrier, budget.upload, |octets| {
+                meter.moved(Direction::Upload, octets);
+            }),
+        };
         let upload = self.judge(upload, Side::Client, Side::Upstream, carrier);
 
         let ends = (upstream, client);

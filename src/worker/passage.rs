@@ -36,6 +36,8 @@ struct Throttled {
     resumes_at: Option<Instant>,
     /// What was held of each direction after the last portion: read and not yet delivered.
     held: [usize; 2],
+    /// Octets that the client sent ahead of the reply, if they have not had their turn.
+    early: usize,
 }
 
 /// What a portion of a passage is lent.
@@ -79,17 +81,39 @@ impl Passage {
         }
     }
 
+    /// The same, held back by this from its beginning on: what the client sent ahead of the reply has to
+    /// wait for its turn, too.
+    #[must_use]
+    pub fn throttled(mut self, throttle: Option<Box<Throttle>>) -> Self {
+        let early = self.relay.held(Direction::Upload);
+        self.relay.hold_upload(throttle.is_some() && early > 0);
+        self.throttled = throttle.map(|throttle| {
+            Box::new(Throttled { throttle, resumes_at: None, held: [0; 2], early })
+        });
+        self
+    }
+
     /// Holds it back by this from now on, or by nothing; what it holds undelivered is paid for at once.
     /// Whether that changes anything.
     pub fn set_throttle(&mut self, throttle: Option<Box<Throttle>>, now: Now) -> bool {
-        let before = self.throttled.take();
-        let changes = before.is_some() || throttle.is_some();
-        let Some(mut throttle) = throttle else { return changes };
-        let held = self.helds();
-        if before.is_none() {
-            throttle.charge(held.map(|octets| octets as u64), [false; 2], now);
+        let changes = self.throttled.is_some() || throttle.is_some();
+        match (&mut self.throttled, throttle) {
+            (_, None) => {
+                self.throttled = None;
+                self.relay.hold_upload(false);
+            }
+            (Some(throttled), Some(throttle)) => {
+                let before = std::mem::replace(&mut throttled.throttle, throttle);
+                throttled.throttle.take_over(&before);
+                throttled.resumes_at = None;
+            }
+            (None, Some(mut throttle)) => {
+                let held = self.helds();
+                throttle.charge(held.map(|octets| octets as u64), [false; 2], now);
+                let throttled = Throttled { throttle, resumes_at: None, held, early: 0 };
+                self.throttled = Some(Box::new(throttled));
+            }
         }
-        self.throttled = Some(Box::new(Throttled { throttle, resumes_at: None, held }));
         changes
     }
 
@@ -104,10 +128,18 @@ impl Passage {
         let before = self.traffic;
         let most = if self.relay.is_heavy() { HEAVY_BYTES_PER_TURN } else { BYTES_PER_TURN };
         let mut budget = Budget::from(most);
-        let wants = [client.may_read(), upstream.may_read()];
+        let mut wants = [client.may_read(), upstream.may_read()];
         if let Some(throttled) = &mut self.throttled {
+            wants[0] |= throttled.early > 0;
             match throttled.throttle.allow(most as u64, wants, now) {
-                Ok(allowed) => budget = within(most, allowed),
+                Ok(mut allowed) => {
+                    if allowed[0] > 0 {
+                        allowed[0] = allowed[0].saturating_sub(throttled.early as u64);
+                        throttled.early = 0;
+                        self.relay.hold_upload(false);
+                    }
+                    budget = within(most, allowed);
+                }
                 Err(Exhausted) => {
                     let (advance, moved) = (Advance::Waiting, Traffic::default());
                     return Portion { advance, moved, first_byte: None, exhausted: true };
@@ -151,8 +183,9 @@ impl Passage {
     fn charge(&mut self, moved: &Traffic, wanted: [bool; 2], now: Now) -> bool {
         let (held, spent) = (self.helds(), self.relay.spent());
         // One that was given nothing because nothing had come has no more.
-        let more = [0, 1].map(|way| spent[way] && wanted[way]);
+        let mut more = [0, 1].map(|way| spent[way] && wanted[way]);
         let Some(throttled) = &mut self.throttled else { return false };
+        more[0] |= throttled.early > 0;
         let delivered = [moved.bytes_sent, moved.bytes_received];
         let read = [0, 1].map(|way| {
             (delivered[way] + held[way] as u64).saturating_sub(throttled.held[way] as u64)
@@ -186,8 +219,17 @@ impl Passage {
         self.throttled.as_ref()?.throttle.turn(direction as usize, now)
     }
 
+    /// Octets that the client sent ahead of the reply, and that wait for their turn.
+    #[must_use]
+    pub fn early(&self) -> usize {
+        self.throttled.as_ref().map_or(0, |throttled| throttled.early)
+    }
+
+    /// What is held of each direction, but for what has not had its turn.
     fn helds(&self) -> [usize; 2] {
-        [Direction::Upload, Direction::Download].map(|direction| self.relay.held(direction))
+        let [upload, download] =
+            [Direction::Upload, Direction::Download].map(|direction| self.relay.held(direction));
+        [upload.saturating_sub(self.early()), download]
     }
 
     /// Whether it moves much, and so has larger portions and others before it.

@@ -36,10 +36,7 @@ impl Relaying {
         kit: &mut Kit,
     ) -> Self {
         let now = kit.now.mono;
-        let mut passage = Passage::new(early, timeouts, now, kit.carrier.pool());
-        if throttle.is_some() {
-            passage.set_throttle(throttle, kit.now);
-        }
+        let passage = Passage::new(early, timeouts, now, kit.carrier.pool()).throttled(throttle);
         let keepalive_secs = timeouts.keepalive_secs;
         let keepalive_at =
             (keepalive_secs > 0).then(|| now + Duration::from_secs(keepalive_secs.into()));

@@ -166,7 +166,8 @@ impl Associated {
             return true;
         }
         let goes_on = self.association.renew(policy, now.mono);
-        self.limits = limits(&self.association, now);
+        let before = std::mem::replace(&mut self.limits, limits(&self.association, now));
+        self.limits.take_over(&before);
         goes_on
     }
 

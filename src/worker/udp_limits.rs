@@ -42,6 +42,14 @@ impl UdpLimits {
         self.named.push(Named { throttle, sent: 0 });
     }
 
+    /// Goes on with what the session had for itself under the policy before, as full as it was.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        let named = self.named.iter_mut().filter_map(|named| named.throttle.as_deref_mut());
+        for throttle in self.whole.as_deref_mut().into_iter().chain(named) {
+            before.throttles().for_each(|old| throttle.take_over(old));
+        }
+    }
+
     /// How many have been named.
     pub(super) fn named(&self) -> usize {
         self.named.len()

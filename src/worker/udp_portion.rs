@@ -265,6 +265,10 @@ impl Connection {
         if !associated.follow(&kit.policy, kit.now) {
             return Fate::Wait;
         }
+        // It ends in its next turn, and so do those that were kept.
+        if associated.is_exhausted(kit.now) {
+            return Fate::Again;
+        }
         let (before, may_read) = (associated.traffic, associated.may_read());
         let kept = associated.association.answered(query, answer, more, kit.now.mono);
         self.carry(kept.iter().map(|whole| (None, &**whole)), key, kit);

@@ -255,10 +255,9 @@ impl Connection {
         let timeouts = front.machine.policy().timeouts;
         let standing = front.machine.standing();
         let clocks = kit.agenda.clocks();
-        let mut passage = Passage::new(early, timeouts, clocks.mono, kit.carrier.pool());
-        if let Some(throttle) = front.machine.throttle(clocks) {
-            passage.set_throttle(Some(throttle), clocks);
-        }
+        let throttle = front.machine.throttle(clocks);
+        let passage =
+            Passage::new(early, timeouts, clocks.mono, kit.carrier.pool()).throttled(throttle);
         self.link = Link::Relaying(Box::new(Relaying { standing, upstream, passage }));
         Fate::Again
     }

@@ -107,6 +107,35 @@ fn who_has_a_limit_of_his_own_and_one_with_others_keeps_to_both() {
 }
 
 #[test]
+fn another_policy_leaves_the_bucket_of_a_session_as_full_as_it_was() {
+    let now = clock::now();
+    let before = policy(bandwidth(Per::Session, 1_000_000));
+    let mut session = throttle(&before, "alice", now);
+    let mut sum = 0;
+    for reload in 1..=20 {
+        loop {
+            let [_, allowed] = session.allow(65_536, [false, true], now).unwrap();
+            if allowed == 0 {
+                break;
+            }
+            session.charge([0, allowed], [false, true], now);
+            sum += allowed;
+        }
+        let after = policy(bandwidth(Per::Session, 1_000_000 + reload));
+        let mut next = throttle(&after, "alice", now);
+        next.take_over(&session);
+        session = next;
+    }
+    assert!((90_000..=110_000).contains(&sum), "one burst, and not one for each reload: {sum}");
+    // Under a limit of another name it begins as anybody does.
+    let mut other = bandwidth(Per::Session, 1_000_000);
+    other.bandwidths[0].name = "c".into();
+    let mut next = throttle(&policy(other), "alice", now);
+    next.take_over(&session);
+    assert!(next.allow(65_536, [false, true], now).unwrap()[1] > 0);
+}
+
+#[test]
 fn a_way_that_is_silent_keeps_nothing_from_others() {
     let now = clock::now();
     let policy = policy(bandwidth(Per::User, 1_250_000));
