@@ -2,7 +2,9 @@
 //! says of which period it speaks, so that a new one begins with nothing, whoever is the first to see it.
 //!
 //! What was used in the period before is kept beside it: a clock that was set forward, and back again, finds
-//! it. What was used by the wrong clock counts for the period to which it comes back, too.
+//! it. What was used by the wrong clock counts for the period to which it comes back, too, once however often
+//! it goes there. At a period's edge, where one worker's clock may be a little behind another's, each octet
+//! counts for the period in which it passed alone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,8 +116,16 @@ pub struct Usage {
     subject: Subject,
     /// The low bits of the period's number, and octets.
     word: AtomicU64,
-    /// The same of the period from which the clock has come.
-    other: Mutex<u64>,
+    other: Mutex<Other>,
+}
+
+/// The period from which the clock has come.
+#[derive(Clone, Copy, Debug)]
+struct Other {
+    /// As the running one's.
+    word: u64,
+    /// What of the newer of both periods counts for the older one, too.
+    carried: u64,
 }
 
 impl Usage {
@@ -123,7 +133,8 @@ impl Usage {
     #[must_use]
     pub fn new(subject: Subject, utc_ms: i64) -> Self {
         let word = pack(tag(subject.period, utc_ms), 0);
-        Self { subject, word: AtomicU64::new(word), other: Mutex::new(word) }
+        let other = Mutex::new(Other { word, carried: 0 });
+        Self { subject, word: AtomicU64::new(word), other }
     }
 
     /// Of what.
@@ -136,7 +147,11 @@ impl Usage {
     #[must_use]
     pub fn used(&self, utc_ms: i64) -> u64 {
         let (word, now) = (self.word.load(Relaxed), self.tag(utc_ms));
-        if tag_of(word) == now { octets_of(word) } else { carried(word, *self.other.lock(), now) }
+        if tag_of(word) == now {
+            octets_of(word)
+        } else {
+            self.begun(word, *self.other.lock(), utc_ms).0
+        }
     }
 
     /// Adds octets at this moment: how many there were before, and are now.
@@ -148,17 +163,35 @@ impl Usage {
             if let Ok(word) = self.word.fetch_update(Relaxed, Relaxed, add) {
                 return (octets_of(word), sum(octets_of(word)));
             }
-            self.turn_to(now);
+            self.turn_to(utc_ms);
         }
     }
 
     /// Another period runs.
-    fn turn_to(&self, now: u16) {
-        let mut other = self.other.lock();
-        let turn = |word: u64| (tag_of(word) != now).then(|| pack(now, carried(word, *other, now)));
+    fn turn_to(&self, utc_ms: i64) {
+        let (mut other, now) = (self.other.lock(), self.tag(utc_ms));
+        let turn = |word: u64| {
+            (tag_of(word) != now).then(|| pack(now, self.begun(word, *other, utc_ms).0))
+        };
         if let Ok(before) = self.word.fetch_update(Relaxed, Relaxed, turn) {
-            *other = before;
+            let (_, carried) = self.begun(before, *other, utc_ms);
+            *other = Other { word: before, carried };
         }
+    }
+
+    /// What a period begins with that is not the word's: with what it had when the clock left it, and with
+    /// what was used since by a clock that was ahead. And how much of that has been carried over by then.
+    fn begun(&self, word: u64, other: Other, utc_ms: i64) -> (u64, u64) {
+        let now = self.tag(utc_ms);
+        let comes_back = tag_of(other.word) == now;
+        let (had, carried) =
+            if comes_back { (octets_of(other.word), other.carried) } else { (0, 0) };
+        let at_edge = self.tag(utc_ms.saturating_add(EDGE_MS)) == tag_of(word);
+        if at_edge || !is_newer(tag_of(word), now) {
+            return (had, carried);
+        }
+        let ahead = octets_of(word).saturating_sub(carried);
+        (had.saturating_add(ahead).min(OCTETS_MAX), octets_of(word))
     }
 
     /// Takes octets off again that were added and came to nothing.
@@ -182,14 +215,6 @@ fn tag(period: Period, utc_ms: i64) -> u16 {
     period.number(utc_ms) as u16
 }
 
-/// What a period begins with that is not the word's: with what it had when the clock left it, and with what
-/// was used since by a clock that was ahead.
-fn carried(word: u64, other: u64, tag: u16) -> u64 {
-    let had = if tag_of(other) == tag { octets_of(other) } else { 0 };
-    let ahead = if is_newer(tag_of(word), tag) { octets_of(word) } else { 0 };
-    had.saturating_add(ahead).min(OCTETS_MAX)
-}
-
 const fn octets_of(word: u64) -> u64 {
     word & OCTETS_MAX
 }
@@ -207,6 +232,9 @@ const fn pack(tag: u16, octets: u64) -> u64 {
     (tag as u64) << OCTETS_BITS | octets
 }
 
+/// How far workers' clocks may be apart, and a clock be corrected by, at a period's edge. A worker reads its
+/// clock once per turn.
+const EDGE_MS: i64 = 10_000;
 const OCTETS_BITS: u32 = 48;
 /// The most that is counted: 256 TiB.
 pub const OCTETS_MAX: u64 = (1 << OCTETS_BITS) - 1;
@@ -234,11 +262,45 @@ mod tests {
             assert_eq!(usage.add(7, last), (5, 12));
             assert_eq!(usage.used(next), 0);
             assert_eq!(usage.add(1, next), (0, 1));
-            assert_eq!((usage.used(next), usage.used(last)), (1, 13));
-            assert_eq!(usage.add(1, last), (13, 14));
+            let before = at("2026-05-31T23:59:00Z");
+            assert_eq!((usage.used(next), usage.used(before)), (1, 13));
+            assert_eq!(usage.add(1, before), (13, 14));
             assert_eq!(usage.used(next), 1);
             usage.take_off(1);
-            assert_eq!((usage.used(last), usage.used(next)), (13, 1));
+            assert_eq!((usage.used(before), usage.used(next)), (13, 1));
+        }
+    }
+
+    #[test]
+    fn at_a_periods_edge_each_octet_counts_once_whichever_worker_is_ahead() {
+        for period in Period::ALL {
+            let usage = usage(period);
+            let (last, next) = (at("2026-05-31T23:59:59.999Z"), at("2026-06-01T00:00:00Z"));
+            let mut sums = [0; 2];
+            for turn in 0..10 {
+                for (sum, now) in sums.iter_mut().zip([last, next]) {
+                    assert_eq!(usage.used(now), *sum);
+                    let octets = 5 + turn;
+                    assert_eq!(usage.add(octets, now), (*sum, *sum + octets));
+                    *sum += octets;
+                }
+            }
+            assert_eq!([last, next].map(|now| usage.used(now)), sums);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_to_and_fro_gives_no_quota_twice_and_takes_none_twice() {
+        for period in Period::ALL {
+            let usage = usage(period);
+            let (right, wrong) = (at("2026-05-10T12:00:00Z"), at("2026-08-20T12:00:00Z"));
+            usage.add(100, right);
+            for step in 1..=5 {
+                assert_eq!(usage.add(7, wrong), (7 * (step - 1), 7 * step));
+                assert_eq!(usage.used(right), 100 + 7 * step);
+                assert_eq!(usage.add(0, right).1, 100 + 7 * step);
+            }
+            assert_eq!(usage.used(wrong), 35);
         }
     }
 
