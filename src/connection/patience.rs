@@ -8,16 +8,19 @@ use crate::session::Outcome;
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     last_progress: Instant,
-    idle: Duration,
-    half_close: Duration,
+    // Milliseconds: an idle session keeps nothing that is wider than it need be.
+    idle_ms: u32,
+    half_close_ms: u32,
     half_closed: bool,
 }
 
 impl Patience {
-    /// Patience that begins at `now`.
+    /// Patience that begins at `now`; both limits count in milliseconds, up to 49 days.
     #[must_use]
-    pub const fn new(now: Instant, idle: Duration, half_close: Duration) -> Self {
-        Self { last_progress: now, idle, half_close, half_closed: false }
+    pub fn new(now: Instant, idle: Duration, half_close: Duration) -> Self {
+        let millis = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        let (idle_ms, half_close_ms) = (millis(idle), millis(half_close));
+        Self { last_progress: now, idle_ms, half_close_ms, half_closed: false }
     }
 
     /// Octets moved.
@@ -37,7 +40,8 @@ impl Patience {
     /// When it ends, if nothing moves till then.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.last_progress + if self.half_closed { self.half_close } else { self.idle }
+        let limit_ms = if self.half_closed { self.half_close_ms } else { self.idle_ms };
+        self.last_progress + Duration::from_millis(limit_ms.into())
     }
 
     /// How a relay ends whose patience is over.

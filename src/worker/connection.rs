@@ -263,4 +263,4 @@ impl Connection {
 /// The one that was accepted.
 pub(super) const CLIENT_SOCKET: u32 = 1;
 
-const _: () = assert!(size_of::<Connection>() <= 640);
+const _: () = assert!(size_of::<Connection>() <= 272);

@@ -18,7 +18,8 @@ pub struct Passage {
     relay: Relay,
     traffic: Traffic,
     patience: Patience,
-    timeouts: Timeouts,
+    /// How long the last octets may take to leave, in milliseconds.
+    linger_ms: u32,
     /// Transfers since the counters were last stored.
     unpublished: u32,
     /// When the success reply left, until the target has answered.
@@ -68,12 +69,12 @@ pub struct Portion {
 impl Passage {
     /// One that begins at `now` and delivers `early`, what the client sent ahead of the reply, first.
     #[must_use]
-    pub fn new(early: &[u8], timeouts: Timeouts, now: Instant, pool: &mut StashPool) -> Self {
+    pub fn new(early: &[u8], timeouts: &Timeouts, now: Instant, pool: &mut StashPool) -> Self {
         Self {
             relay: Relay::new(early, pool),
             traffic: Traffic::default(),
             patience: Patience::new(now, timeouts.idle, timeouts.half_close),
-            timeouts,
+            linger_ms: u32::try_from(timeouts.linger.as_millis()).unwrap_or(u32::MAX),
             unpublished: 0,
             first_byte_since: Some(now),
             failing_since: None,
@@ -244,8 +245,8 @@ impl Passage {
     pub fn deadline(&self) -> Instant {
         let resumes_at = self.throttled.as_ref().and_then(|throttled| throttled.resumes_at);
         match (self.failing_since, resumes_at) {
-            (Some(since), None) => since + self.timeouts.linger,
-            (Some(since), Some(resumes_at)) => resumes_at.min(since + self.timeouts.linger),
+            (Some(since), None) => since + self.linger(),
+            (Some(since), Some(resumes_at)) => resumes_at.min(since + self.linger()),
             (None, Some(resumes_at)) => resumes_at,
             (None, None) => self.patience.deadline(),
         }
@@ -263,7 +264,7 @@ impl Passage {
     /// How long the last octets may take to leave.
     #[must_use]
     pub const fn linger(&self) -> Duration {
-        self.timeouts.linger
+        Duration::from_millis(self.linger_ms as u64)
     }
 
     /// Octets of `direction` that were read and not yet accepted by their sink.

@@ -257,7 +257,7 @@ impl Connection {
         let clocks = kit.agenda.clocks();
         let throttle = front.machine.throttle(clocks);
         let passage =
-            Passage::new(early, timeouts, clocks.mono, kit.carrier.pool()).throttled(throttle);
+            Passage::new(early, &timeouts, clocks.mono, kit.carrier.pool()).throttled(throttle);
         self.link = Link::Relaying(Box::new(Relaying { standing, upstream, passage }));
         Fate::Again
     }

@@ -142,7 +142,7 @@ impl Connection {
         let timeouts = front.machine.policy().timeouts;
         let standing = front.machine.standing();
         let throttle = front.machine.throttle(kit.now);
-        let relaying = Relaying::new(upstream, early, timeouts, (standing, throttle), kit);
+        let relaying = Relaying::new(upstream, early, &timeouts, (standing, throttle), kit);
         self.stays.add(front.machine.take_stays());
         self.link = Link::Relaying(Box::new(relaying));
         self.advance_relay(kit)
