@@ -213,7 +213,7 @@ impl Bench<'_> {
             swarm.run(|swarm| swarm.working() >= expected || Instant::now() >= until)?;
         }
         let held = swarm.working().max(1) as f64;
-        let settled = Instant::now() + WARM_UP;
+        let settled = Instant::now() + IDLE_SETTLES;
         swarm.run(|_| Instant::now() >= settled)?;
         let (private_now, shared_now) = self.process.resident_kib();
         let before = self.process.used();
@@ -289,3 +289,5 @@ impl Bench<'_> {
 const WARM_UP: Duration = Duration::from_millis(300);
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 const IDLE_PORTION: usize = 500;
+/// What has to be written once of a session that lives is written by then, so that it is idle.
+const IDLE_SETTLES: Duration = Duration::from_secs(12);
