@@ -302,6 +302,53 @@ fn a_file_elsewhere_is_out_of_reach_for_a_process_that_runs() {
 }
 
 #[test]
+fn of_a_home_no_more_is_reached_than_the_files_that_were_named() {
+    // Not below the directory of temporary files, which may be written to anyway.
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let ledger = elsewhere.path().join("ledger");
+    let there = home.path().to_path_buf();
+    let path = |name: &str| there.join(name);
+    let rules = |action: &str| format!("[global]\ndefault_policy = \"{action}\"\n");
+    fs::write(path("acl.toml"), rules("allow")).unwrap();
+    fs::write(path("letters.toml"), rules("allow")).unwrap();
+    let environment =
+        [("HOME", there.as_os_str()), ("RUSTSOCKS_SESSIONS_LEDGER_PATH", ledger.as_os_str())];
+    let further = "[acl]\nenabled = true\nconfig_file = \"acl.toml\"\n";
+    let (file, new) = (path("acl.toml"), path("new"));
+    let (config, letters) = (path("rustsocks.toml"), path("letters.toml"));
+    let mut proxy = Proxy::start_with(&environment, home, "", "", further);
+    let log = proxy.log();
+    let said = format!("only {} can be read", file.display());
+    assert!(log.contains(&said), "{log}");
+    let reload = || ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    fs::write(&file, rules("block")).unwrap();
+    let answer = reload();
+    assert!(answer.body.contains("another default policy"), "{}", answer.body);
+    // Another file of the same directory is out of reach, whether it is named so or has taken the place.
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("acl.toml", letters.to_str().unwrap())).unwrap();
+    let refused = |what: &str| {
+        let answer = reload();
+        assert!(
+            answer.status != 200 && answer.body.contains("a restart"),
+            "{what}: {}",
+            answer.body
+        );
+        assert!(answer.body.contains("cannot be read"), "{what}: {}", answer.body);
+    };
+    refused("another file");
+    fs::write(&config, text).unwrap();
+    assert_eq!(reload().status, 200);
+    fs::write(&new, rules("allow")).unwrap();
+    fs::rename(&new, &file).unwrap();
+    refused("a replaced one");
+    // A restart does.
+    let home = proxy.stop();
+    Proxy::start_with(&environment, home, "", "", further).stop();
+}
+
+#[test]
 fn files_that_are_links_are_read_and_written_where_they_lie() {
     // Not below the directory of temporary files, which may be written to anyway.
     let directory = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -3,20 +3,21 @@
 //! A file is reached by its directory, because whoever edits a file often puts another in its place. It may
 //! be a link: then there are two directories, the one in which it is named and the one in which it lies.
 //! Landlock asks for the second; the first is for the day on which a file takes the place of the link.
+//!
+//! A directory that is more than ours, such as somebody's home, is left out: of a file there the process
+//! reaches the one that was there at its start, and no other that takes its place.
 
 use std::path::{Path, PathBuf};
 
 use super::inspection::{data_directory, ledger};
 use crate::access_log::Place;
 use crate::config::{AccessLogSettings, Settings};
-use crate::linux::paths::Reach;
+use crate::linux::paths::{Reach, is_home};
 
 /// What the process reaches from here on; `files` are those that a reload reads.
 pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-    let of_the_host = HOST_FILES.iter().map(Path::new);
-    let ours = files.iter().map(|(_, file)| file.as_path());
-    read.extend(ours.chain(of_the_host).flat_map(around));
+    read.extend(HOST_FILES.iter().map(Path::new).flat_map(around));
     if settings.auth.pam.is_some() {
         read.extend(MODULES.iter().map(PathBuf::from));
     }
@@ -45,17 +46,43 @@ pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
         write.extend(std::env::split_paths(&runtime));
     }
+    for (key, file) in files {
+        for path in both(file) {
+            match path.parent() {
+                Some(above)
+                    if is_more_than_ours(above) && !write.iter().any(|own| own == above) =>
+                {
+                    tracing::info!(
+                        "sandbox: {key}: of {}, which is not for this alone, only {} can be read; a \
+                         file that takes its place is read after a restart only, so give it a directory",
+                        above.display(),
+                        path.display()
+                    );
+                    read.push(path);
+                }
+                Some(_) | None => read.push(around_one(path)),
+            }
+        }
+    }
     let devices = ["/dev/null", "/dev/urandom"].map(PathBuf::from).to_vec();
     Reach { read, write, devices }
 }
 
 /// The directories around what has this path; what lies directly below `/` goes alone.
 fn around(path: &Path) -> Vec<PathBuf> {
-    let directory = |path: PathBuf| match path.parent() {
+    both(path).into_iter().map(around_one).collect()
+}
+
+fn around_one(path: PathBuf) -> PathBuf {
+    match path.parent() {
         Some(above) if above.parent().is_some() => above.to_path_buf(),
         Some(_) | None => path,
-    };
-    both(path).into_iter().map(directory).collect()
+    }
+}
+
+/// Whether a directory is no place for our files alone.
+fn is_more_than_ours(directory: &Path) -> bool {
+    SHARED.iter().any(|shared| directory == Path::new(shared)) || is_home(directory)
 }
 
 fn above(path: PathBuf) -> Option<PathBuf> {
@@ -84,6 +111,21 @@ fn real(path: &Path) -> Option<PathBuf> {
     None
 }
 
+/// Where there is something of everybody's; below `/home` each directory is somebody's home.
+const SHARED: [&str; 12] = [
+    "/boot",
+    "/dev",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/run",
+    "/srv",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+];
 /// Links that are followed, as many as the kernel does (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 /// What the C library reads of the host: who looks names up and where, the zone of its clock, and

@@ -6,12 +6,14 @@
 //! through a rule for the directory.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, make_bitflags,
 };
+use nix::unistd::{Uid, User};
 
 /// What is to be reached. What is not there is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,26 @@ pub fn restrict_to(reach: &Reach) -> io::Result<Restricted> {
         RulesetStatus::FullyEnforced => Restricted::Fully,
         RulesetStatus::PartiallyEnforced => Restricted::Partly,
         RulesetStatus::NotEnforced => Restricted::Not,
+    })
+}
+
+/// Whether somebody lives in a directory: it is the home of its owner, who can log in there, or ours by
+/// `$HOME`.
+#[must_use]
+pub fn is_home(directory: &Path) -> bool {
+    let Ok(directory) = directory.canonicalize() else { return false };
+    let is_it = |home: &Path| home.canonicalize().is_ok_and(|home| home == directory);
+    if std::env::var_os("HOME").is_some_and(|home| is_it(Path::new(&home))) {
+        // A service has one to work in, and nothing else there.
+        return !directory.starts_with("/var");
+    }
+    let Ok(owner) = directory.metadata().map(|found| Uid::from_raw(found.uid())) else {
+        return false;
+    };
+    let owner = User::from_uid(owner).ok().flatten();
+    owner.is_some_and(|owner| {
+        let shut = ["nologin", "false"];
+        is_it(&owner.dir) && !shut.iter().any(|shell| owner.shell.ends_with(shell))
     })
 }
 
