@@ -266,6 +266,30 @@ fn the_number_of_a_policy_goes_on_over_restarts() {
     assert!(proxy.log().contains("policy 4 is in force: no rule file"), "{}", proxy.log());
 }
 
+#[test]
+fn the_number_of_a_policy_is_none_of_before_where_the_database_was_locked_at_the_start() {
+    let origin = Origin::echo();
+    let relay = |proxy: &Proxy, rows| {
+        let mut client = Client::connected(proxy.socks, origin.address);
+        client.finish();
+        client.receive_all();
+        proxy.wait_count("SELECT count(*) FROM sessions WHERE end_time IS NOT NULL", rows);
+    };
+    let proxy = Proxy::start();
+    relay(&proxy, 1);
+    let lock = proxy.lock_database();
+    let proxy = Proxy::start_in(proxy.kill(), "", "", "");
+    wait_for("degraded", || health(&proxy).contains("degraded").then_some(()));
+    drop(lock);
+    relay(&proxy, 2);
+    let proxy = Proxy::start_in(proxy.stop(), "", "", "");
+    relay(&proxy, 3);
+    assert_eq!(proxy.count("SELECT count(DISTINCT policy_generation) FROM sessions"), 3);
+    let first = "SELECT policy_generation FROM sessions ORDER BY rowid LIMIT 1";
+    assert_eq!(proxy.count(first), 1);
+    proxy.stop();
+}
+
 /// A session manager tidies up behind its user, or a script does.
 #[test]
 fn a_ledger_that_somebody_removed_is_made_anew_and_a_kill_loses_nothing_of_what_begins_then() {

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::location::Location;
 use super::lock::Lock;
 use super::rows::{Store, StoreOptions};
+use crate::clock;
 use crate::session::Wreck;
 use crate::stats::{Change, Minute};
 use crate::writer::{BATCH_ROWS_MAX, Cleaned, Keep, KeepError, Tended};
@@ -93,11 +94,12 @@ impl Owner {
         self.store.is_some()
     }
 
-    /// The greatest number of a policy by which predecessors have decided, as far as is known: in what they
-    /// left, and in the last rows.
+    /// No smaller than the greatest number of a policy by which predecessors decided: in what they left,
+    /// and in the last rows. Where these cannot be read yet: the time in seconds, more than they counted.
     #[must_use]
-    pub const fn last_generation(&self) -> u64 {
-        self.last_generation
+    pub fn last_generation(&self) -> u64 {
+        let unread = || u64::try_from(clock::utc_ms() / 1000).unwrap_or(0);
+        self.last_generation.max(if self.is_open() { 0 } else { unread() })
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
