@@ -22,10 +22,15 @@ use harness::wait_for;
 
 /// Runs `rustsocks user …` on the file, with a line on its stdin.
 fn user(file: &Path, arguments: &[&str], stdin: &str) -> Output {
+    user_of("--file", file, arguments, stdin)
+}
+
+/// The same of what this option names.
+fn user_of(option: &str, file: &Path, arguments: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
         .arg("user")
         .args(arguments)
-        .arg("--file")
+        .arg(option)
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -66,6 +71,38 @@ fn users_are_added_changed_listed_checked_and_deleted() {
         "{text}"
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn users_of_the_configuration_are_listed_and_checked_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, config) = (directory.path().join("users"), directory.path().join("rustsocks.toml"));
+    said(user(&file, &["add", "bob"], "hidden"));
+    let hash = rustsocks::auth::hash(b"secret").unwrap();
+    let alice = format!(
+        "[auth]\nsocks_method = \"userpass\"\n{{more}}[[auth.users]]\nusername = \"alice\"\n\
+         password_hash = \"{hash}\"\ngroups = [\"staff\", \"ops\"]\n"
+    );
+    let with = |more: &str| fs::write(&config, alice.replace("{more}", more)).unwrap();
+    let by_config =
+        |arguments: &[&str], stdin: &str| user_of("--config", &config, arguments, stdin);
+    with("");
+    assert_eq!(said(by_config(&["list"], "")), "alice\tstaff,ops\n");
+    said(by_config(&["verify", "alice"], "secret"));
+    refused(&by_config(&["verify", "bob"], "hidden"), 1);
+    refused(&by_config(&["add", "carol"], "x"), 2);
+    with(&format!("users_file = {file:?}\n"));
+    assert_eq!(said(by_config(&["list"], "")), "alice\tstaff,ops\nbob\n");
+    said(by_config(&["verify", "alice"], "secret"));
+    said(by_config(&["verify", "bob"], "hidden"));
+    refused(&by_config(&["verify", "bob"], "secret"), 1);
+    // Where they are changed is said, and a file that no start would take is not made.
+    for arguments in [["add", "alice"], ["passwd", "alice"], ["del", "alice"]] {
+        let complaint = refused(&by_config(&arguments, "x"), 1);
+        assert!(complaint.contains("\"alice\" is one of `[[auth.users]]`"), "{complaint}");
+    }
+    said(by_config(&["del", "bob"], ""));
+    assert_eq!(said(by_config(&["list"], "")), "alice\tstaff,ops\n");
 }
 
 #[test]

@@ -54,14 +54,15 @@ pub(super) struct Whose {
     place: Place,
 }
 
-/// Which file.
+/// Which users: those of one file, or all.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Place {
     /// The file of users itself
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The configuration that names it as `auth.users_file`
+    /// The configuration that names it as `auth.users_file`; users of the configuration itself are listed and
+    /// checked, too, and changed there
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -133,17 +134,28 @@ fn verify(whose: &Whose) -> Result<(), Failure> {
 }
 
 fn must_be_new(whose: &Whose, edit: &UsersEdit) -> Result<(), Failure> {
-    if edit.find(&whose.name).is_none() {
+    let name = &whose.name;
+    if whose.is_configured()? {
+        // The file could not be read beside that any more.
+        return Err(Failure::Other(format!("{name:?} is one of `[[auth.users]]`")));
+    }
+    if edit.find(name).is_none() {
         return Ok(());
     }
-    let name = &whose.name;
     Err(Failure::Other(format!("{name:?} is there already; `user passwd` changes the password")))
 }
 
 fn known(whose: &Whose, edit: &UsersEdit) -> Result<User, Failure> {
-    edit.find(&whose.name)
-        .cloned()
-        .ok_or_else(|| Failure::Other(format!("there is no user {:?}", whose.name)))
+    let name = &whose.name;
+    if let Some(user) = edit.find(name) {
+        return Ok(user.clone());
+    }
+    Err(Failure::Other(match whose.is_configured()? {
+        true => {
+            format!("{name:?} is one of `[[auth.users]]`, which is changed in the configuration")
+        }
+        false => format!("there is no user {name:?}"),
+    }))
 }
 
 fn with_password(name: &str, groups: &[&str]) -> Result<User, Failure> {
@@ -151,6 +163,14 @@ fn with_password(name: &str, groups: &[&str]) -> Result<User, Failure> {
     let hash =
         auth::hash(password.as_bytes()).map_err(|error| Failure::Other(error.to_string()))?;
     User::for_line(name, &hash, groups).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+impl Whose {
+    /// Whether the configuration, if that is what is named, has a user of this name itself.
+    fn is_configured(&self) -> Result<bool, Failure> {
+        let Some(config) = &self.place.config else { return Ok(false) };
+        Ok(Settings::lists_user(config, &self.name)?)
+    }
 }
 
 impl Place {
@@ -167,12 +187,21 @@ impl Place {
         }
     }
 
-    /// Those who are in it, in order.
+    /// Those who are in it, in order; behind those of the configuration itself, if that is what is named.
     fn users(&self) -> Result<Vec<User>, Failure> {
-        let path = self.path()?;
-        let text = fs::read_to_string(&path)
-            .map(Zeroizing::new)
-            .map_err(|error| Failure::File { path: path.display().to_string(), error })?;
-        Ok(parse_users(&path, &text)?.into_iter().map(|(_, user)| user).collect())
+        let (mut users, path) = match (&self.file, &self.config) {
+            (None, Some(config)) => {
+                let (settings, _) = Settings::load(Some(config))?;
+                (settings.auth.listed().to_vec(), settings.auth.users_file)
+            }
+            (_, _) => (Vec::new(), Some(self.path()?)),
+        };
+        if let Some(path) = path {
+            let text = fs::read_to_string(&path)
+                .map(Zeroizing::new)
+                .map_err(|error| Failure::File { path: path.display().to_string(), error })?;
+            users.extend(parse_users(&path, &text)?.into_iter().map(|(_, user)| user));
+        }
+        Ok(users)
     }
 }

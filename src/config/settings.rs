@@ -251,6 +251,17 @@ impl Settings {
         Ok((!users_file.is_empty()).then(|| users_file.into()))
     }
 
+    /// Whether a configuration lists a user of this name itself.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the configuration.
+    pub fn lists_user(path: &Path, name: &str) -> Result<bool, ConfigError> {
+        let text = read(path)?;
+        let environment = &Environment::of_process()?;
+        let file = Source { path: Some(path), text: &text, environment }.parse()?;
+        Ok(file.auth.users.iter().any(|user| user.get_ref().username.get_ref() == name))
+    }
+
     /// The same of a text, and of no variables; `path` is only named.
     ///
     /// # Errors

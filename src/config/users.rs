@@ -193,6 +193,12 @@ impl AuthSettings {
         Ok(())
     }
 
+    /// Those of the configuration itself, in its order.
+    #[must_use]
+    pub fn listed(&self) -> &[User] {
+        &self.listed
+    }
+
     /// Leaves PAM out, where there is nobody to ask it.
     pub fn ask_nobody(&mut self) {
         self.pam = None;
