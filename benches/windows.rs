@@ -95,6 +95,7 @@ fn change(now_ms: i64) -> Change {
         decision: None,
         rule: "".into(),
         rule_id: None,
+        shadow: None,
         policy_generation: 1,
         accepted: true,
         traffic: Traffic { bytes_sent: 100, bytes_received: 1000, ..Traffic::default() },

@@ -104,9 +104,10 @@ fn a_shadow_rule_counts_and_records_and_stops_nothing() {
                  [[rules]]\naction = \"allow\"\ndescription = \"all\"\n";
     let proxy = with_rules(rules, "", None, "");
     assert_eq!(reply(&proxy, origin.address), 0);
-    assert_eq!(
-        rows(&proxy, 1),
-        ["127.0.0.1|closed|client_closed|allow|all; shadow-block: no loopback|2|1"]
+    assert_eq!(rows(&proxy, 1), ["127.0.0.1|closed|client_closed|allow|all|2|1"]);
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE close_reason LIKE '_%; rule 1, on trial, would have blocked it'",
+        1,
     );
     let scrape = Scrape::of(proxy.api.unwrap());
     assert_eq!(scrape.value("rustsocks_acl_shadow_blocks_total"), Some(1.0));
@@ -366,10 +367,9 @@ fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_
     assert_eq!((&answer["decision"], answer["rule_id"].as_u64()), (&"allow".into(), Some(4)));
     assert_eq!(answer["addresses"][0]["decision"], "allow");
     assert_eq!(answer["addresses"][1]["decision"], "block");
-    assert_eq!(
-        answer["addresses"][1]["rule"],
-        "guard: loopback targets are for loopback clients; shadow-block: shadow-block 127.0.0.1"
-    );
+    let of_guard = "guard: loopback targets are for loopback clients";
+    assert_eq!(answer["addresses"][1]["rule"], of_guard);
+    assert_eq!(answer["addresses"][1]["shadow_rule_id"], 2);
     let answer =
         explain(serde_json::json!({ "target": format!("www.example.com:{port}"), "user": "bob" }))
             .json();

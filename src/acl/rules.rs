@@ -282,10 +282,6 @@ impl Rules {
             By::Default => (self.otherwise, Arc::clone(&self.default_policy), None),
             By::Guard(sentence) => (Decision::Block, sentence.into(), None),
         };
-        let rule = match verdict.shadow {
-            Some(shadow) => format!("{rule}; shadow-block: {}", shadow.text).into(),
-            None => rule,
-        };
         Ruling { decision, rule, rule_id, shadow: verdict.shadow.map(|rule| rule.id) }
     }
 }

@@ -27,8 +27,7 @@ impl Decision {
 pub struct Ruling {
     /// Allow or block.
     pub decision: Decision,
-    /// The text of the rule, or `default policy`, or the guard's sentence; behind it the text of a
-    /// shadow rule that would have blocked.
+    /// The text of the rule, or `default policy`, or the guard's sentence.
     pub rule: Arc<str>,
     /// The rule's number in the rule file; `None` for the default policy and the guard.
     pub rule_id: Option<u32>,

@@ -48,7 +48,7 @@ pub(super) fn replay(settings: &Settings, policy: &Policy, span_ms: i64) -> Resu
         progress.show(export.share_done(), format_args!("{} sessions", tally.sessions));
     }
     drop(progress);
-    print(&tally.told(since_ms))
+    print(&tally.told(since_ms, policy))
 }
 
 /// What was found.
@@ -57,6 +57,8 @@ struct Tally {
     sessions: u64,
     alike: u64,
     undecided: u64,
+    /// Names that were refused before they were looked up, and now might not be.
+    unknown: u64,
     changes: BTreeMap<Kind, Change>,
     /// Changes that are of so many kinds that they are only counted.
     further: u64,
@@ -68,6 +70,8 @@ struct Kind {
     before: String,
     after: &'static str,
     by: String,
+    /// The rule on trial that would have blocked.
+    shadow: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -90,15 +94,17 @@ impl Tally {
         let (client, request, at_ms, address) = asked;
         let identity = policy.users.supposed(text(USER).unwrap_or_default(), &[]);
         let ruling = policy.acl.decide_at((&identity, client), &request, at_ms, address);
-        let (after, by) = match &ruling {
-            None => ("depends on the address", String::new()),
-            Some(ruling) if ruling.decision.as_str() == before && ruling.shadow.is_none() => {
-                self.alike += 1;
-                return;
-            }
-            Some(ruling) => (after(ruling), by(ruling)),
+        let Some(ruling) = ruling else {
+            self.unknown += 1;
+            return;
         };
-        let kind = Kind { before: before.to_owned(), after, by };
+        let after = ruling.decision.as_str();
+        if after == before && ruling.shadow.is_none() {
+            self.alike += 1;
+            return;
+        }
+        let (before, by) = (before.to_owned(), by(&ruling));
+        let kind = Kind { before, after, by, shadow: ruling.shadow };
         if self.changes.len() >= KINDS_MAX && !self.changes.contains_key(&kind) {
             self.further += 1;
             return;
@@ -116,20 +122,23 @@ impl Tally {
         }
     }
 
-    fn told(self, since_ms: i64) -> String {
+    fn told(self, since_ms: i64, policy: &Policy) -> String {
         let changed: u64 = self.changes.values().map(|change| change.sessions).sum();
         let mut text = format!(
-            "{} sessions since {}: {} decided alike, {} otherwise, {} without a decision\n",
+            "{} sessions since {}: {} decided alike, {} otherwise, {} that depend on an address \
+             which was never looked up, {} without a decision\n{APPROXIMATE}",
             self.sessions,
             clock::rfc3339(since_ms),
             self.alike,
             changed + self.further,
+            self.unknown,
             self.undecided
         );
         let mut changes: Vec<_> = self.changes.into_iter().collect();
         changes.sort_by_key(|(_, change)| std::cmp::Reverse(change.sessions));
-        for (Kind { before, after, by }, change) in changes {
-            let line = format!("{before} -> {after}{by}: {} sessions", change.sessions);
+        for (Kind { before, after, by, shadow }, change) in changes {
+            let trial = shadow.map_or(String::new(), |id| on_trial(id, policy));
+            let line = format!("{before} -> {after}{by}{trial}: {} sessions", change.sessions);
             text += &format!("\n{}\n", printable(&line));
             for example in change.examples {
                 text += &format!("  {}\n", printable(&example));
@@ -163,11 +172,11 @@ fn asked<'a>(
     Some((text(SOURCE)?.parse().ok()?, request, clock::moment(text(START)?)?, address))
 }
 
-fn after(ruling: &Ruling) -> &'static str {
-    match ruling.shadow {
-        Some(_) if ruling.decision.as_str() == "allow" => "allow, but for a shadow rule",
-        Some(_) | None => ruling.decision.as_str(),
-    }
+/// What a rule on trial would have done.
+fn on_trial(id: u32, policy: &Policy) -> String {
+    let mut rules = policy.acl.rules().into_iter().flat_map(|rules| rules.ordered());
+    let text = rules.find(|rule| rule.id == id).map_or("", |rule| &rule.text);
+    format!(", but rule {id}, on trial ({text}), would block")
 }
 
 fn by(ruling: &Ruling) -> String {
@@ -177,6 +186,11 @@ fn by(ruling: &Ruling) -> String {
     }
 }
 
+/// What the figures are made of, where that is less than the proxy has known.
+const APPROXIMATE: &str = "\
+approximate: users are in the groups that they have today; of an association only the first target is
+recorded; of a name only the address that was reached
+";
 const COLUMNS: [&str; 9] = [
     "start_time",
     "user",

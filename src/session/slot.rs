@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! line 0  head · id · start · client address · resolved address
-//! line 1  counters · last activity · duration · policy generation · presence bits · next slot
+//! line 1  counters · last activity · duration · policy and rule on trial · presence bits · next slot
 //! line 2  ports · kinds · rule · text lengths · stage times · round trips · retransmits · detail
 //! line 3… text: user, target, claimed user, rule, one behind the other (320 octets)
 //! ```
@@ -50,7 +50,8 @@ pub struct Session {
     packets_received: AtomicU64,
     last_activity_ms: AtomicU64,
     duration_ms: AtomicU64,
-    policy_generation: AtomicU64,
+    /// Policy generation and rule on trial.
+    judged: AtomicU64,
     present: AtomicU32,
     more: AtomicU32,
 
@@ -71,7 +72,7 @@ const _: () = assert!(size_of::<Session>() == 512);
 /// Names the layout of a slot: a ledger with another one is not read. To be counted up when a field,
 /// a number of an outcome or a bit changes its meaning; moved fields change it by themselves.
 pub(super) const LAYOUT: u64 = {
-    const MEANING: u64 = 1;
+    const MEANING: u64 = 2;
     let offsets = [
         offset_of!(Session, head),
         offset_of!(Session, id),
@@ -84,7 +85,7 @@ pub(super) const LAYOUT: u64 = {
         offset_of!(Session, packets_received),
         offset_of!(Session, last_activity_ms),
         offset_of!(Session, duration_ms),
-        offset_of!(Session, policy_generation),
+        offset_of!(Session, judged),
         offset_of!(Session, present),
         offset_of!(Session, more),
         offset_of!(Session, ports),

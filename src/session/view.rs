@@ -34,6 +34,8 @@ pub struct SessionView {
     pub rule: Box<str>,
     /// The rule's number in the rule file.
     pub rule_id: Option<u32>,
+    /// The number of the rule on trial that would have blocked it, if one would.
+    pub shadow: Option<u32>,
     /// The policy under which it was judged.
     pub policy_generation: u64,
     /// Whether it was given its permit, and so counts as an accepted session.
@@ -73,6 +75,7 @@ impl SessionView {
             command: copied.command,
             decision: copied.decision,
             rule_id: copied.rule_id,
+            shadow: copied.shadow,
             policy_generation: copied.policy_generation,
             accepted: copied.accepted,
             traffic: copied.traffic,
@@ -117,9 +120,15 @@ impl SessionView {
             }
             (_, _) => outcome.close_reason(),
         };
-        Some(match self.detail {
+        let sentence: Cow<'static, str> = match self.detail {
             Some(detail) => detail.behind(sentence).into(),
             None => sentence.into(),
+        };
+        Some(match self.shadow {
+            Some(rule) => {
+                format!("{sentence}; rule {rule}, on trial, would have blocked it").into()
+            }
+            None => sentence,
         })
     }
 
@@ -176,6 +185,7 @@ impl SessionView {
             decision: None,
             rule: "".into(),
             rule_id: None,
+            shadow: None,
             policy_generation: 1,
             accepted: true,
             traffic: Traffic::default(),

@@ -116,7 +116,7 @@ fn decision(row: &Row, user: &str) -> Decision {
         Target::ByName | Target::ByNameSpelt if row.dialect.takes_names() => block("by name"),
         Target::ByName | Target::ByNameSpelt => allow,
         Target::ByPort => block("by port"),
-        Target::Shadow => Decision::Allow { rule: "allowed; shadow-block: in the shadow" },
+        Target::Shadow => Decision::Allow { rule: "allowed" },
         Target::NoRule => block("default policy"),
     }
 }

@@ -67,7 +67,7 @@ const GOLDEN: [Golden; 48] = [
     (false, Connect, Alice, ByUser, true, "0", "closed | client_closed | allow | allowed | anonymous | -"),
     (false, Http, Alice, ByUser, true, "200", "closed | client_closed | allow | allowed | anonymous | -"),
     (false, Socks4, Alice, ByUser, true, "90", "closed | client_closed | allow | allowed | anonymous | alice"),
-    (false, Socks4a, Alice, Shadow, true, "90", "closed | client_closed | allow | allowed; shadow-block: in the shadow | anonymous | alice"),
+    (false, Socks4a, Alice, Shadow, true, "90", "closed | client_closed | allow | allowed | anonymous | alice"),
     // Rules by what is asked for.
     (false, Connect, None, ByAddress, false, "2", "rejected_by_acl | acl_denied | block | by address | anonymous | -"),
     (false, Socks4, None, ByAddress, false, "91", "rejected_by_acl | acl_denied | block | by address | anonymous | -"),
@@ -80,7 +80,7 @@ const GOLDEN: [Golden; 48] = [
     (false, Udp, None, ByPort, false, "0", "rejected_by_acl | acl_denied | block | by port | anonymous | -"),
     (false, Connect, None, BySource, false, "2", "rejected_by_acl | acl_denied | block | by source | anonymous | -"),
     (false, Connect, None, OtherSource, true, "0", "closed | client_closed | allow | allowed | anonymous | -"),
-    (false, Http, None, Shadow, true, "200", "closed | client_closed | allow | allowed; shadow-block: in the shadow | anonymous | -"),
+    (false, Http, None, Shadow, true, "200", "closed | client_closed | allow | allowed | anonymous | -"),
     (false, Bind, None, NoRule, false, "2", "rejected_by_acl | acl_denied | block | default policy | anonymous | -"),
     (false, Udp, None, NoRule, false, "0", "rejected_by_acl | acl_denied | block | default policy | anonymous | -"),
 ];

@@ -285,7 +285,7 @@ fn a_shadow_rule_is_told_of_and_decides_nothing() {
         (ruling.decision, ruling.rule_id, ruling.shadow),
         (Decision::Allow, Some(2), Some(1))
     );
-    assert_eq!(&*ruling.rule, "rule 2; shadow-block: rule 1");
+    assert_eq!(&*ruling.rule, "rule 2");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::late_ruling::LateRuling;
-use super::words::{command_from, decision_from, load_ip, load_pair, load_words};
+use super::words::{command_from, decision_from, judged_from, load_ip, load_pair, load_words};
 use super::{
     COMMAND_SHIFT, DECISION_SHIFT, OUTCOME_SHIFT, PRESENT_ACCEPTED, PRESENT_ASKED_FROM,
     PRESENT_CLIENT_TCP, PRESENT_CLIENTS, PRESENT_LATE_RULING, PRESENT_RELAYED, PRESENT_RESOLVED,
@@ -26,6 +26,7 @@ pub(crate) struct Copied {
     pub(crate) traffic: Traffic,
     pub(crate) last_activity_ms: i64,
     pub(crate) policy_generation: u64,
+    pub(crate) shadow: Option<u32>,
     pub(crate) accepted: bool,
     pub(crate) command: Option<Command>,
     pub(crate) decision: Option<Decision>,
@@ -52,6 +53,10 @@ impl Session {
         let kinds = self.kinds.load(Relaxed);
         let ports = self.ports.load(Relaxed);
         let late = has(PRESENT_LATE_RULING).then(|| self.load_late_ruling(rest));
+        let (policy_generation, shadow) = match &late {
+            Some(late) => (late.policy_generation, late.shadow),
+            None => judged_from(self.judged.load(Relaxed)),
+        };
         let stage =
             |index: usize| has(PRESENT_STAGE << index).then(|| self.stages_us[index].load(Relaxed));
         let tcp = |index: usize, bit: u32| {
@@ -82,10 +87,8 @@ impl Session {
                 packets_received: self.packets_received.load(Relaxed),
             },
             last_activity_ms: self.last_activity_ms.load(Relaxed).cast_signed(),
-            policy_generation: match &late {
-                Some(late) => late.policy_generation,
-                None => self.policy_generation.load(Relaxed),
-            },
+            policy_generation,
+            shadow,
             accepted: has(PRESENT_ACCEPTED),
             command: command_from(kinds >> COMMAND_SHIFT),
             decision: match &late {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::late_ruling::LATE_ROOM;
-use super::words::{command_number, decision_number, store_ip, store_words};
+use super::words::{command_number, decision_number, judged_word, store_ip, store_words};
 use super::{
     COMMAND_SHIFT, DECISION_SHIFT, PRESENT_ACCEPTED, PRESENT_RULE_ID, PRESENT_RULING,
     PRESENT_TARGET, Session, SessionRef, TEXT_MAX, TEXT_OCTETS,
@@ -40,7 +40,8 @@ impl Session {
             }
             self.last_activity_ms.store(opening.start_ms.cast_unsigned(), Relaxed);
             self.duration_ms.store(0, Relaxed);
-            self.policy_generation.store(opening.policy_generation, Relaxed);
+            let shadow = opening.ruling.and_then(|ruling| ruling.shadow);
+            self.judged.store(judged_word(opening.policy_generation, shadow), Relaxed);
             self.store_kinds(opening);
             self.store_texts(opening, rest);
         });

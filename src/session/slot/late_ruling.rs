@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! word 0  decision · whether the rule has a number · octets of text · number
-//! word 1  policy generation
+//! word 1  policy generation · rule on trial
 //! word 2… text
 //! ```
 
@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::fill::floor_char_boundary;
-use super::words::{decision_from, decision_number};
+use super::words::{decision_from, decision_number, judged_from, judged_word};
 use super::{Session, TEXT_MAX, TEXT_OCTETS, TEXT_WORDS};
 use crate::acl::Ruling;
 use crate::session::facts::Decision;
@@ -24,6 +24,7 @@ pub(crate) struct LateRuling {
     pub(super) decision: Option<Decision>,
     pub(super) rule_id: Option<u32>,
     pub(super) policy_generation: u64,
+    pub(super) shadow: Option<u32>,
     text: [u8; LATE_TEXT_MAX],
     length: u8,
 }
@@ -56,7 +57,8 @@ impl Session {
             padded[..octets.len()].copy_from_slice(octets);
             u64::from_le_bytes(padded)
         });
-        for (index, word) in [head, policy_generation].into_iter().chain(words).enumerate() {
+        let judged = judged_word(policy_generation, ruling.shadow);
+        for (index, word) in [head, judged].into_iter().chain(words).enumerate() {
             if let Some(place) = self.text_word(rest, at + index) {
                 place.store(word, Relaxed);
             }
@@ -73,10 +75,12 @@ impl Session {
         for (index, octets) in text[..used].chunks_mut(8).enumerate() {
             octets.copy_from_slice(&word(2 + index).to_le_bytes()[..octets.len()]);
         }
+        let (policy_generation, shadow) = judged_from(word(1));
         LateRuling {
             decision: decision_from(decision.into()),
             rule_id: (has_id != 0).then(|| u32::from_le_bytes(id)),
-            policy_generation: word(1),
+            policy_generation,
+            shadow,
             text,
             length,
         }

@@ -39,6 +39,22 @@ pub(super) fn load_words(words: &[AtomicU64; TEXT_WORDS], octets: &mut [u8]) {
     }
 }
 
+/// The generation of a policy, and the number of the rule on trial that would have blocked, if one would.
+pub(super) fn judged_word(generation: u64, shadow: Option<u32>) -> u64 {
+    // Rules are counted from 1, up to a million.
+    let shadow = shadow.map_or(0, u64::from).min(u64::MAX >> GENERATION_BITS);
+    shadow << GENERATION_BITS | generation & GENERATION_MAX
+}
+
+pub(super) fn judged_from(word: u64) -> (u64, Option<u32>) {
+    let shadow = u32::try_from(word >> GENERATION_BITS).ok().filter(|shadow| *shadow > 0);
+    (word & GENERATION_MAX, shadow)
+}
+
+/// Bits of a generation, which are more than there will be.
+const GENERATION_BITS: u32 = 40;
+const GENERATION_MAX: u64 = (1 << GENERATION_BITS) - 1;
+
 pub(super) const fn command_number(command: Command) -> u32 {
     match command {
         Command::Connect => 1,
@@ -68,5 +84,18 @@ pub(super) const fn decision_from(number: u32) -> Option<Decision> {
         1 => Some(Decision::Allow),
         2 => Some(Decision::Block),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_and_a_rule_on_trial_are_told_apart_again() {
+        for judged in [(0, None), (1, None), (7, Some(1)), (GENERATION_MAX, Some(1_000_000))] {
+            let (generation, shadow) = judged;
+            assert_eq!(judged_from(judged_word(generation, shadow)), judged);
+        }
     }
 }

@@ -61,6 +61,7 @@ pub(in crate::store) fn full(ids: &IdSource, start_ms: i64) -> SessionView {
         decision: Some(Decision::Allow),
         rule: "default policy".into(),
         rule_id: Some(3),
+        shadow: None,
         policy_generation: 7,
         accepted: true,
         traffic: Traffic { bytes_sent: 1, bytes_received: 2, packets_sent: 3, packets_received: 4 },
