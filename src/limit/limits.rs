@@ -5,6 +5,7 @@
 //! session holds references to.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -21,7 +22,7 @@ use super::stay::{Refusal, Stay};
 use super::terms::{BandwidthTerms, LimitTerms, Per, QuotaTerms};
 use super::throttle::{Metered, Own, Throttle};
 use super::usage::{Subject, Usage};
-use crate::auth::Identity;
+use crate::auth::{Identity, Users};
 use crate::clock::Now;
 
 /// Limits as one policy has them, and what all policies count with.
@@ -45,6 +46,8 @@ pub struct Limits {
     usages: Mutex<HashMap<Subject, Arc<Usage>>>,
     /// The terms in force, for those who are no workers.
     terms: RwLock<Arc<LimitTerms>>,
+    /// In which groups those were who have been taken away since.
+    former: RwLock<Arc<Users>>,
     refused: [AtomicU64; Refusal::ALL.len()],
     news: Mutex<VecDeque<News>>,
     has_news: AtomicBool,
@@ -257,9 +260,12 @@ impl LimitPolicy {
 
 impl Limits {
     /// These terms are in force from now on (milliseconds since the epoch). Quotas of users who are
-    /// named are shown from here on, used or not.
+    /// named are shown from here on, used or not; one that is used up by now and was not before is told.
     pub fn adopt(&self, terms: &Arc<LimitTerms>, utc_ms: i64) {
-        *self.terms.write() = Arc::clone(terms);
+        let before = mem::replace(&mut *self.terms.write(), Arc::clone(terms));
+        if before.users.names().any(|name| !terms.users.has(name)) {
+            *self.former.write() = Arc::clone(&before.users);
+        }
         for quota in &terms.quotas {
             if !quota.per_user {
                 self.usage(quota.subject(""), utc_ms);
@@ -267,6 +273,9 @@ impl Limits {
             for user in quota.whom.users.iter().filter(|_| quota.per_user) {
                 self.usage(quota.subject(user), utc_ms);
             }
+        }
+        if before.quotas != terms.quotas {
+            self.tell_what_is_lowered(&before, terms, utc_ms);
         }
         // What nobody holds any more and nobody will find again.
         let named = |name: &str| terms.bandwidths.iter().any(|known| *known.name == *name);
@@ -277,6 +286,29 @@ impl Limits {
                     Shared::Brake(subject) => terms.quotas.iter().any(|it| it.is_of(subject)),
                 }
         });
+    }
+
+    /// Tells of quotas that have come to a mark because that has come to them.
+    fn tell_what_is_lowered(&self, before: &LimitTerms, after: &LimitTerms, utc_ms: i64) {
+        let usages: Vec<_> = self.usages.lock().values().cloned().collect();
+        for usage in usages {
+            let (subject, used) = (usage.subject(), usage.used(utc_ms));
+            let Some(quota) = after.quota_of(subject) else { continue };
+            let is_about = |user: &str| quota.whom.includes(&after.users.supposed(user, &[]));
+            if !subject.user.as_deref().is_none_or(is_about) {
+                continue;
+            }
+            let was = |mark: fn(&QuotaTerms) -> u64| {
+                before.quota_of(subject).is_some_and(|quota| used >= mark(quota))
+            };
+            if used >= quota.octets {
+                if !was(|quota| quota.octets) {
+                    self.passed(&usage, true);
+                }
+            } else if used >= quota.warn_octets && !was(|quota| quota.warn_octets) {
+                self.passed(&usage, false);
+            }
+        }
     }
 
     /// Adds what an earlier process has counted for a subject in the period that began at `start_ms`, if
@@ -298,7 +330,16 @@ impl Limits {
         utc_ms: i64,
     ) -> Vec<(Subject, i64, u64)> {
         let terms = self.terms();
-        let booked = terms.quotas_of(user).filter_map(|quota| {
+        if terms.quotas.is_empty() {
+            return Vec::new();
+        }
+        // The last octets of somebody who has been taken away are his group's still.
+        let former = Arc::clone(&self.former.read());
+        let is_known = terms.users.has(user) || terms.users.service_for(user.as_bytes()).is_some();
+        let users = if is_known || !former.has(user) { &terms.users } else { &former };
+        let identity = users.supposed(user, &[]);
+        let quotas = terms.quotas.iter().filter(|quota| quota.whom.includes(&identity));
+        let booked = quotas.filter_map(|quota| {
             let octets = quota.counted.of(sent, received);
             let start_ms = quota.period.start_ms(quota.period.number(utc_ms));
             (octets > 0).then(|| (quota.subject(user), start_ms, octets))
@@ -328,8 +369,7 @@ impl Limits {
             |usage: &&Arc<Usage>| user.is_none() || user == usage.subject().user.as_deref();
         let usages: Vec<_> = self.usages.lock().values().filter(is_asked_for).cloned().collect();
         for usage in usages {
-            let quota = terms.quotas.iter().find(|quota| quota.is_of(usage.subject()));
-            let Some(quota) = quota else { continue };
+            let Some(quota) = terms.quota_of(usage.subject()) else { continue };
             let number = quota.period.number(utc_ms);
             show(QuotaState {
                 terms: Arc::clone(quota),
@@ -423,6 +463,7 @@ impl Default for Limits {
             buckets: Mutex::default(),
             usages: Mutex::default(),
             terms: RwLock::default(),
+            former: RwLock::default(),
             refused: Default::default(),
             news: Mutex::default(),
             has_news: AtomicBool::new(false),

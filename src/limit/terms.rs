@@ -115,12 +115,9 @@ impl QuotaTerms {
 }
 
 impl LimitTerms {
-    /// The quotas that this user's octets count for.
-    pub fn quotas_of(&self, user: &str) -> impl Iterator<Item = &QuotaTerms> {
-        // Whoever has no quota asks nobody for his groups.
-        let identity = (!self.quotas.is_empty()).then(|| self.users.supposed(user, &[]));
-        self.quotas.iter().map(|quota| &**quota).filter(move |quota| {
-            identity.as_ref().is_some_and(|identity| quota.whom.includes(identity))
-        })
+    /// The quota that what counts under this subject is about, if there is one.
+    #[must_use]
+    pub fn quota_of(&self, subject: &Subject) -> Option<&Arc<QuotaTerms>> {
+        self.quotas.iter().find(|quota| quota.is_of(subject))
     }
 }

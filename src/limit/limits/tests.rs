@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::auth::User;
 use crate::clock;
 use crate::limit::{Counted, Period, Whom};
 
@@ -90,6 +91,61 @@ fn what_an_earlier_process_counted_counts_on() {
     assert_eq!(seen, [(Some("alice"), 1000), (Some("carol"), 0)]);
     assert!(states[0].is_exhausted() && !states[1].is_warned());
     policy.limits.restore("nonsense", start_ms, 1, now.utc_ms);
+}
+
+#[test]
+fn a_quota_that_is_lowered_below_what_is_used_is_told_once() {
+    let now = clock::now();
+    let policy = policy(quota(true));
+    let with = |octets: u64, users: &[&str]| {
+        let mut quota = QuotaTerms::clone(&policy.terms.quotas[0]);
+        (quota.octets, quota.warn_octets) = (octets, octets / 2);
+        quota.whom =
+            Whom { users: users.iter().map(|it| (*it).into()).collect(), ..Whom::default() };
+        Arc::new(LimitTerms { quotas: vec![Arc::new(quota)], ..LimitTerms::default() })
+    };
+    let all = &["alice", "bob"];
+    let told = |octets: u64, users: &[&str]| -> Vec<_> {
+        policy.limits.adopt(&with(octets, users), now.utc_ms);
+        let news = policy.limits.news().into_iter();
+        news.map(|news| (news.subject.user.unwrap().to_string(), news.exhausted)).collect()
+    };
+    assert_eq!(told(1000, all), []);
+    for (user, octets) in [("alice", 300), ("bob", 10)] {
+        let mut throttle = policy.throttle(&Identity::anonymous(user), None, now).unwrap();
+        throttle.charge([0, octets], [false; 2], now);
+    }
+    assert_eq!(told(900, all), []);
+    assert_eq!(told(500, all), [("alice".to_owned(), false)]);
+    assert_eq!(told(500, all), []);
+    assert_eq!(told(300, all), [("alice".to_owned(), true)]);
+    assert_eq!(told(200, all), []);
+    assert_eq!(told(5, &["bob"]), [("bob".to_owned(), true)], "alice has none any more");
+    assert_eq!(policy.limits.marks(), (1, 2));
+}
+
+#[test]
+fn the_last_octets_of_who_is_taken_away_are_his_groups() {
+    let hash = crate::auth::hash(b"x").unwrap();
+    let users = |names: &[&str]| {
+        let user = |name: &&str| User::new(name, &hash, &["staff".into()]).unwrap();
+        Arc::new(Users::new(names.iter().map(user)))
+    };
+    let mut quota = QuotaTerms::clone(&quota(false).quotas[0]);
+    quota.whom = Whom { groups: vec!["Staff".into()], ..Whom::default() };
+    let quotas = vec![Arc::new(quota)];
+    let (limits, now) = (Limits::default(), clock::now());
+    let adopt = |names: &[&str]| {
+        let (users, quotas) = (users(names), quotas.clone());
+        let terms = LimitTerms { users, quotas, ..LimitTerms::default() };
+        limits.adopt(&Arc::new(terms), now.utc_ms);
+    };
+    let booked = |user: &str| limits.booked(user, (1, 2), now.utc_ms).len();
+    adopt(&["alice", "bob"]);
+    assert_eq!([booked("alice"), booked("bob"), booked("carol")], [1, 1, 0]);
+    adopt(&["bob"]);
+    adopt(&["bob", "carol"]);
+    assert_eq!([booked("alice"), booked("bob"), booked("carol")], [1, 1, 1]);
 }
 
 #[test]
