@@ -16,6 +16,7 @@ use harness::PATIENCE;
 use harness::client;
 use harness::origin::Origin;
 use harness::proxy::Proxy;
+use harness::wait_for;
 
 /// Sends all of it, closes its side, and reads what comes back.
 fn exchange(proxy: &Proxy, octets: &[u8]) -> Vec<u8> {
@@ -59,6 +60,31 @@ fn the_announced_client_is_recorded_and_judged() {
     assert_eq!(exchange(&proxy, &connect), b"");
     proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'malformed'", 1);
     assert_eq!(proxy.count("SELECT count(*) FROM sessions"), 3);
+}
+
+/// Before they have said who they are: whoever tries passwords is held to it, too.
+#[test]
+fn announced_clients_are_held_to_the_limits_of_their_own_addresses_before_their_handshake() {
+    let limits = "[limits]\nconnections_per_address = 2\n";
+    let proxy = Proxy::with_sections("proxy_protocol_from = [\"127.0.0.0/8\"]", "", limits);
+    let announced = |client: &str| {
+        let mut stream = TcpStream::connect(proxy.socks).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 40000 1080\r\n");
+        stream.write_all(&[header.as_bytes(), &[5, 1, 0]].concat()).unwrap();
+        let mut method = [0; 2];
+        (stream.read_exact(&mut method).is_ok(), stream)
+    };
+    let inside: Vec<_> = (0..2).map(|_| announced("203.0.113.7")).collect();
+    assert!(inside.iter().all(|(is_let_in, _)| *is_let_in));
+    assert!(!announced("203.0.113.7").0);
+    assert!(announced("203.0.113.8").0, "the balancer has no place of its own");
+    proxy.wait_count(
+        "SELECT count(*) FROM sessions WHERE source_ip = '203.0.113.7' AND close_code = 'over_limit'",
+        1,
+    );
+    drop(inside);
+    wait_for("a place", || announced("203.0.113.7").0.then_some(()));
 }
 
 #[test]

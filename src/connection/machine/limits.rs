@@ -9,13 +9,16 @@ use crate::limit::{Refusal, Stays, Throttle};
 use crate::session::Outcome;
 
 impl Machine {
+    /// Takes a client's place among the connections of its address, where those are limited, that a load
+    /// balancer has announced: the door has seen the balancer only.
+    pub(super) fn at_door(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.stays.door = self.policy.limits.at_door(self.client, now)?;
+        Ok(())
+    }
+
     /// Takes the places that a session needs, where those are limited.
     pub(super) fn enter(&mut self, now: Instant) -> Result<(), Refusal> {
         let limits = &self.policy.limits;
-        if self.facts.client.is_some() {
-            // The door has seen the load balancer that speaks for it.
-            self.stays.door = limits.at_door(self.client, now)?;
-        }
         let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
         self.stays.session = limits.enter(identity, || clock::utc_ms_at(now))?;
         Ok(())

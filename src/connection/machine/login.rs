@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::Instant;
 
+use super::limits::refused;
 use super::{HANG_UP_PATIENCE, Machine, micros};
 use crate::auth::{Credentials, Identity, Verdict};
 use crate::connection::negotiation::{Fault, Negotiation, Progress};
@@ -28,6 +29,10 @@ impl Machine {
                 if let Announcement::Client(client) = announcement {
                     self.client = client.ip();
                     self.facts.client = Some(client);
+                    if let Err(refusal) = self.at_door(now) {
+                        self.facts.spoke = true;
+                        return (octets.len(), self.end(refused(refusal), now));
+                    }
                 }
                 let handshake = Negotiation::new(self.policy.methods);
                 self.stage = Stage::Negotiating { handshake, until };
