@@ -370,6 +370,7 @@ fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_
     let of_guard = "guard: loopback targets are for loopback clients";
     assert_eq!(answer["addresses"][1]["rule"], of_guard);
     assert_eq!(answer["addresses"][1]["shadow_rule_id"], 2);
+    assert_eq!(answer["command_offered"], true);
     let answer =
         explain(serde_json::json!({ "target": format!("www.example.com:{port}"), "user": "bob" }))
             .json();

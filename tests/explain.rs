@@ -71,6 +71,9 @@ fn each_rule_is_told_with_why_it_holds_or_does_not() {
     assert!(text.starts_with("other.test:443: it depends on the address"), "{text}");
     assert!(text.contains("other.test:443 at 192.0.2.9: allow, by rule 2: work"), "{text}");
     assert!(text.contains("other.test:443 at 198.51.100.1: block, by default policy"), "{text}");
+    let text = told(&explain(directory.path(), &["--command", "bind", "192.0.2.1:443"]));
+    assert!(text.starts_with("bind is not one of server.commands: it is refused"), "{text}");
+    assert!(text.contains("\n192.0.2.1:443: "), "{text}");
     for bad in
         [&["nowhere"][..], &["a.test:1", "--command", "fly"], &["a.test:1", "--at", "noon"], &[]]
     {

@@ -152,6 +152,8 @@ pub(super) struct Question {
 pub(super) struct Answer {
     /// The number of the policy.
     policy_generation: u64,
+    /// Whether `server.commands` has the command; one that it has not is refused whatever the rules say.
+    command_offered: bool,
     /// `allow` or `block`; `null` when it depends on the address that the name has.
     #[schema(required)]
     decision: Option<&'static str>,
@@ -367,6 +369,7 @@ impl Question {
         });
         Ok(Answer {
             policy_generation: policy.generation,
+            command_offered: policy.commands.contains(command),
             decision: ruling.as_ref().map(|ruling| ruling.decision.as_str()),
             rule: ruling.as_ref().map(|ruling| ruling.rule.to_string()),
             rule_id: ruling.as_ref().and_then(|ruling| ruling.rule_id),

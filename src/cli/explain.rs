@@ -73,7 +73,14 @@ impl Explain {
         let request = Request { command: self.command, target };
         let at = self.at.unwrap_or_else(clock::utc_ms);
         let explained = policy.acl.explain((&identity, self.source), &request, at, &self.addresses);
-        let mut text = told(&request.target.to_string(), &explained.request);
+        let mut text = String::new();
+        if !policy.commands.contains(self.command) {
+            text = format!(
+                "{} is not one of server.commands: it is refused whatever the rules say\n",
+                self.command.as_str()
+            );
+        }
+        text += &told(&request.target.to_string(), &explained.request);
         for (address, explanation) in &explained.addresses {
             text.push('\n');
             text += &told(&format!("{} at {address}", request.target), explanation);

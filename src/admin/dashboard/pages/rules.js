@@ -156,9 +156,10 @@ function conditions(rule) {
 /** What is decided about the request, and then about each address. */
 function told(answer) {
   return [
+    answer.command_offered === false && h("p", { class: "soft" }, "The command is not one of server.commands: it is refused whatever the rules say."),
     ...story(answer, answer.decision === null ? "It depends on the address" : null),
     ...answer.addresses.flatMap((one) => [h("h3", { class: "mono" }, one.address), ...story(one, null)]),
-  ];
+  ].filter(Boolean);
 }
 
 function story({ decision, rule, shadow_rule_id: shadow, trace, left_out: left }, unknown) {
