@@ -154,7 +154,7 @@ impl Acl {
         let asked = Asked::new(identity, request, minute);
         let story = |trace: Trace, ruling, host: &Host| match &self.rules {
             Some(rules) => {
-                let mut query = asked.query(rules, client, request.target.port);
+                let mut query = asked.query(client, request.target.port);
                 (query.address, query.embedded) = literal(host);
                 trace.finish(ruling, Some((rules, &query)))
             }
@@ -215,7 +215,7 @@ impl Acl {
             let ruling = Some(self.without_rules(forbidden)?);
             return Ok(RequestPermit { client, port, ruling, asked: None });
         };
-        let mut query = rules.query(identity, client, request.command, port, minute);
+        let mut query = Rules::query(identity, client, request.command, port, minute);
         (query.address, query.embedded) = literal(&request.target.host);
         query.name = request.target.host.name().map(|name| name.as_str());
         let verdict = rules.decide(&query, forbidden, observer);
@@ -247,7 +247,7 @@ impl Acl {
         {
             return Ok(Permit { address: target, ruling: ruling.clone() });
         }
-        let mut query = asked.query(rules, permit.client, permit.port);
+        let mut query = asked.query(permit.client, permit.port);
         (query.address, query.embedded) = literal(&address.into());
         let forbidden = self.forbidden(permit.client, target);
         let ruling = rules.ruling(&rules.decide(&query, forbidden, observer));
@@ -285,8 +285,8 @@ impl Asked {
         Self { identity: identity.clone(), command: request.command, host, minute }
     }
 
-    fn query<'a>(&'a self, rules: &'a Rules, client: IpAddr, port: u16) -> Query<'a> {
-        let mut query = rules.query(&self.identity, client, self.command, port, self.minute);
+    fn query(&self, client: IpAddr, port: u16) -> Query<'_> {
+        let mut query = Rules::query(&self.identity, client, self.command, port, self.minute);
         if let AskedHost::Name(name) = &self.host {
             query.name = Some(name.as_str());
         }

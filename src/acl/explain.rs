@@ -155,8 +155,7 @@ fn step(rule: &Rule, query: &Query<'_>, met: Met) -> Step {
 fn why(rule: &Rule, query: &Query<'_>, miss: Miss) -> String {
     match miss {
         Miss::Who => {
-            let groups: Vec<&str> =
-                query.groups.iter().chain(query.listed).map(|group| &**group).collect();
+            let groups: Vec<&str> = query.groups.iter().map(|group| &**group).collect();
             let groups = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
             let who = rule.who.users.iter().chain(&rule.who.groups);
             format!("user {:?} ({groups}) is none of {}", query.user, few(who))

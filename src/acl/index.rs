@@ -230,7 +230,7 @@ impl Index {
             scopes.extend(self.users.get(query.user).copied());
         }
         if !self.groups.is_empty() {
-            for group in query.groups.iter().chain(query.listed) {
+            for group in query.groups {
                 let scope = if group.bytes().any(|octet| octet.is_ascii_uppercase()) {
                     self.groups.get(&*group.to_ascii_lowercase())
                 } else {

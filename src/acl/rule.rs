@@ -111,10 +111,8 @@ impl fmt::Display for Destination {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<'a> {
     pub(super) user: &'a str,
-    /// Groups that the login gave, in any case.
+    /// Groups that the user is in, whoever says so, in any case.
     pub(super) groups: &'a [Box<str>],
-    /// Groups that the rule file puts the user into, in lower case.
-    pub(super) listed: &'a [Box<str>],
     /// Mapped ones unwrapped.
     pub(super) client: IpAddr,
     pub(super) command: Command,
@@ -221,10 +219,9 @@ impl Rule {
         let Who { users, groups } = &self.who;
         self.who.is_everybody()
             || users.iter().any(|user| **user == *query.user)
-            || groups.iter().any(|group| {
-                let mut of = query.groups.iter().chain(query.listed);
-                of.any(|of| of.eq_ignore_ascii_case(group))
-            })
+            || groups
+                .iter()
+                .any(|group| query.groups.iter().any(|of| of.eq_ignore_ascii_case(group)))
     }
 
     fn reach(&self, query: &Query<'_>) -> Option<Reach> {

@@ -189,18 +189,15 @@ impl Rules {
 
     /// A question about somebody's request, without a target as yet.
     pub(super) fn query<'a>(
-        &'a self,
         identity: &'a Identity,
         client: IpAddr,
         command: Command,
         port: u16,
         minute: u16,
     ) -> Query<'a> {
-        let listed = self.members.get(identity.user()).map_or(&[][..], Vec::as_slice);
         Query {
             user: identity.user(),
             groups: identity.groups(),
-            listed,
             client: client.to_canonical(),
             command,
             name: None,
