@@ -188,6 +188,21 @@ fn a_name_that_nobody_has_is_warned_of_and_no_error() {
 }
 
 #[test]
+fn rules_that_are_many_and_cannot_be_told_apart_are_warned_of_and_no_error() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    let config = format!(
+        "server.bind_port = 0\nsessions.stats_api_port = 0\nacl.enabled = true\n\
+         acl.config_file = \"{}\"\n",
+        rules.path().display()
+    );
+    let rule = |n| format!("[[rules]]\naction = \"block\"\ndestinations = [\"a*-{n}-*.test\"]\n");
+    fs::write(rules.path(), (0..300).map(rule).collect::<String>()).unwrap();
+    let warning = "warning: rules 1, 2, 3 and 297 more have names with more than one \"*\" that begin \
+                   and end alike: they are tried one by one";
+    check(&config).says(0, &[warning]);
+}
+
+#[test]
 fn what_root_makes_in_a_directory_is_its_owners() {
     use std::os::unix::fs::{MetadataExt, chown};
     let directory = tempfile::tempdir().unwrap();

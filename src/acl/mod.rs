@@ -31,6 +31,7 @@ pub use decide::{Acl, Denial};
 pub use explain::{Explained, Explanation, Step, StepResult};
 pub use guard::{Forbidden, Guard, LocalAddresses, OwnListeners};
 pub use hours::Hours;
+pub use index::{Crowd, Likeness};
 pub use open::Opening;
 pub use pattern::Pattern;
 pub use permit::{Permit, RequestPermit};

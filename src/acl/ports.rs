@@ -44,18 +44,25 @@ impl Ports {
         behind > 0 && self.ranges[behind - 1].1 >= port
     }
 
-    /// Each port by itself, where there are few of them.
-    pub(super) fn few(&self) -> Option<SmallVec<[u16; FEW]>> {
-        let mut few = SmallVec::new();
+    /// The blocks that they are made of, each with how many of the lowest bits its ports differ in and the
+    /// first of them; `None` where they are all, or make very many blocks.
+    pub(super) fn blocks(&self) -> Option<SmallVec<[(u32, u16); 4]>> {
+        if self.are_all() {
+            return None;
+        }
+        let mut blocks = SmallVec::new();
         for (first, last) in &self.ranges {
-            for port in *first..=*last {
-                if few.len() == FEW {
+            let (mut at, end) = (u32::from(*first), u32::from(*last) + 1);
+            while at < end {
+                if blocks.len() == BLOCKS_MAX {
                     return None;
                 }
-                few.push(port);
+                let size = at.trailing_zeros().min((end - at).ilog2());
+                blocks.push((size, u16::try_from(at).ok()?));
+                at += 1 << size;
             }
         }
-        (!few.is_empty()).then_some(few)
+        Some(blocks)
     }
 }
 
@@ -76,8 +83,8 @@ impl fmt::Display for Ports {
     }
 }
 
-/// Up to so many ports are looked up one by one.
-const FEW: usize = 16;
+/// A range has 30 blocks at most; with more than these, ports are not told apart.
+const BLOCKS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -97,11 +104,30 @@ mod tests {
     }
 
     #[test]
-    fn few_ports_are_told_apart_from_many() {
-        assert_eq!(Ports::of([(80, 80), (443, 444)]).few().unwrap().as_slice(), [80, 443, 444]);
-        assert_eq!(Ports::of([(1, 16)]).few().unwrap().len(), 16);
-        assert!(Ports::of([(1, 17)]).few().is_none());
-        assert!(Ports::of([(65_530, 65_535)]).few().is_some());
-        assert!(Ports::default().few().is_none());
+    fn blocks_are_all_ports_once() {
+        for ranges in [
+            &[(443, 443)][..],
+            &[(80, 80), (443, 444)],
+            &[(8000, 9000)],
+            &[(0, 0)],
+            &[(1, 65_534)],
+            &[(0, 32_767), (65_535, 65_535)],
+            &[(1024, 65_535)],
+        ] {
+            let ports = Ports::of(ranges.iter().copied());
+            let blocks = ports.blocks().unwrap();
+            assert!(blocks.len() <= 30 * ranges.len());
+            let is_in = |port: u16| {
+                let of = |(size, first): &&(u32, u16)| port >> *size << *size == *first;
+                blocks.iter().filter(of).count()
+            };
+            for port in 0..=u16::MAX {
+                assert_eq!(is_in(port), usize::from(ports.contains(port)), "{ports} {port}");
+            }
+        }
+        assert_eq!(Ports::default().blocks(), None);
+        assert_eq!(Ports::of([(0, 65_535)]).blocks(), None);
+        let odd = Ports::of((0..=64).map(|port| (2 * port + 1, 2 * port + 1)));
+        assert_eq!(odd.blocks(), None);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::embedded::Embedded;
 use super::guard::Forbidden;
 use super::hours::minute_of_week;
-use super::index::{Candidates, Index};
+use super::index::{Candidates, Crowd, Index};
 use super::rule::{Action, Miss, Query, Rule};
 use super::ruling::{Decision, Ruling};
 use crate::auth::Identity;
@@ -22,6 +22,7 @@ use crate::socks::Command;
 pub struct Rules {
     ordered: Vec<Rule>,
     index: Index,
+    crowds: Vec<Crowd>,
     otherwise: Decision,
     default_policy: Arc<str>,
     members: HashMap<Box<str>, Vec<Box<str>>>,
@@ -90,10 +91,17 @@ pub(super) struct Verdict<'a> {
 impl Rules {
     /// These rules.
     #[must_use]
-    pub fn new(mut rules: Vec<Rule>, beside: RulesBeside) -> Self {
+    pub fn new(rules: Vec<Rule>, beside: RulesBeside) -> Self {
+        Self::indexed(rules, beside, FEW)
+    }
+
+    /// The same, of which `few` in one place of the index are tried one by one.
+    fn indexed(mut rules: Vec<Rule>, beside: RulesBeside, few: usize) -> Self {
         rules.sort_by_key(|rule| (Reverse(rule.priority), rule.action == Action::Allow, rule.id));
+        let (index, crowds) = Index::new(&rules, few);
         Self {
-            index: Index::new(&rules),
+            index,
+            crowds,
             has_hours: rules.iter().any(|rule| !rule.hours.are_all()),
             egresses: named(&rules, |rule| rule.egress.as_ref()),
             bandwidths: named(&rules, |rule| rule.bandwidth.as_ref()),
@@ -125,6 +133,12 @@ impl Rules {
     #[must_use]
     pub fn ordered(&self) -> &[Rule] {
         &self.ordered
+    }
+
+    /// Those that have to be tried one by one where one of them may hold, if they are many.
+    #[must_use]
+    pub fn crowds(&self) -> &[Crowd] {
+        &self.crowds
     }
 
     /// Whom the rule file itself puts into which groups, those in lower case.
@@ -305,6 +319,8 @@ pub(super) fn both(address: IpAddr) -> (IpAddr, Embedded) {
 pub(super) const DEFAULT_POLICY: &str = "default policy";
 /// Rules that allow networks and are tried on a name that is blocked.
 const NETWORK_ALLOWS_TRIED_MAX: usize = 64;
+/// So many rules are tried one by one sooner than told apart.
+const FEW: usize = 8;
 
 #[cfg(test)]
 mod tests;

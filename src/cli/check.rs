@@ -11,7 +11,7 @@ pub(super) fn check(config: Option<&Path>) -> Result<(), Failure> {
     let rules = settings.load_rules()?;
     settings.open_nothing(&settings.server.listen, rules.as_deref())?;
     warn(&warnings)?;
-    warn(&settings.strangers(rules.as_deref()))?;
+    warn(&settings.doubts(rules.as_deref()))?;
     let mut bad = None;
     for finding in inspect(&settings, config) {
         match finding {

@@ -16,8 +16,8 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     }
     let rules = settings.load_rules()?;
     settings.open_nothing(&settings.server.listen, rules.as_deref())?;
-    for stranger in settings.strangers(rules.as_deref()) {
-        tracing::warn!("{stranger}");
+    for doubt in settings.doubts(rules.as_deref()) {
+        tracing::warn!("{doubt}");
     }
     Ok(daemon::run(config, &settings, rules)?)
 }

@@ -56,6 +56,14 @@ impl Settings {
         Ok(rules)
     }
 
+    /// A line for each thing that is allowed and hardly meant: names that nobody has, and rules that are
+    /// so many and so alike that they make decisions slow.
+    #[must_use]
+    pub fn doubts(&self, rules: Option<&Rules>) -> Vec<String> {
+        let crowds = rules.into_iter().flat_map(Rules::crowds).map(ToString::to_string);
+        self.strangers(rules).into_iter().chain(crowds).collect()
+    }
+
     /// Who may log in, with all groups that they are in: those that a login gives, and those of the rule
     /// file. Rules, limits, quotas and ways out all have them from here.
     fn users(&self, rules: Option<&Rules>) -> Arc<Users> {

@@ -20,8 +20,7 @@ struct Strangers<'a>(BTreeMap<(&'static str, &'a str), Vec<String>>);
 
 impl Settings {
     /// A line for each name of a user or a group in limits, ways out and `rules` that nobody has.
-    #[must_use]
-    pub fn strangers(&self, rules: Option<&Rules>) -> Vec<String> {
+    pub(super) fn strangers(&self, rules: Option<&Rules>) -> Vec<String> {
         let mut known = Known::of(self);
         // The rule file puts users into groups, too.
         let listed = rules.into_iter().flat_map(Rules::listed_groups);

@@ -271,7 +271,7 @@ impl Reloader {
             return Err(busy);
         }
         let posts = self.posts.get().map_or(&[][..], Vec::as_slice);
-        warnings.extend(settings.strangers(rules.as_deref()));
+        warnings.extend(settings.doubts(rules.as_deref()));
         // Whatever comes of it: no number is ever that of two policies.
         self.generation += 1;
         let generation = self.generation;

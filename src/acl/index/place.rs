@@ -1,0 +1,197 @@
+//! Where rules for the same people and targets lie. Where they are many, they are told apart by what
+//! they say of clients, and then by ports.
+//!
+//! A rule lies under each network of its clients, and under each block of its ports: those that differ in
+//! the lowest bits of their number only, of which a range has 30 at most. One that says nothing of either,
+//! or too much, lies beside them.
+
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::candidates::{Lists, Ranks};
+use super::crowd::{Crowds, Likeness, Settled};
+use super::net::{Lengths, Net};
+use crate::acl::rule::{Reach, Rule};
+
+/// Rules for the same people and targets.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In order.
+    Plain(SmallVec<[u32; 4]>),
+    ByClient(Box<ByClient>),
+    ByPort(Box<ByPort>),
+}
+
+/// Rules by where clients come from.
+#[derive(Debug)]
+pub(super) struct ByClient {
+    any: Place,
+    lengths: Lengths,
+    nets: HashMap<Net, Place, RandomState>,
+}
+
+/// Rules by ports.
+#[derive(Debug)]
+pub(super) struct ByPort {
+    any: SmallVec<[u32; 4]>,
+    /// How many bits the ports of a block differ in, as a set.
+    sizes: u16,
+    /// Blocks with the rules for them, sorted.
+    blocks: Vec<(u32, u32)>,
+}
+
+/// Whose rules are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) client: IpAddr,
+    pub(super) port: u16,
+}
+
+/// How places are cut up.
+pub(super) struct Cut<'a> {
+    /// Rules in the order in which they are tried.
+    pub(super) ordered: &'a [Rule],
+    /// So many in one place are tried one by one.
+    pub(super) few: usize,
+    /// Which are many, and are so all the same.
+    pub(super) crowds: Crowds,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Plain(SmallVec::new())
+    }
+}
+
+impl Place {
+    /// A rule lies here; those before it are added before it, and nothing is cut yet.
+    pub(super) fn add(&mut self, rank: u32) {
+        if let Self::Plain(ranks) = self
+            // Two destinations of one rule may lie in the same place.
+            && ranks.last() != Some(&rank)
+        {
+            ranks.push(rank);
+        }
+    }
+
+    /// Nothing is added any more.
+    pub(super) fn finish(&mut self, cut: &mut Cut<'_>) {
+        if let Self::Plain(ranks) = self
+            && ranks.len() > cut.few
+        {
+            *self = cut.by_client(std::mem::take(ranks));
+        }
+    }
+
+    /// The rules that may hold for whoever asks.
+    pub(super) fn find<'a>(&'a self, asker: Asker, reach: Reach, lists: &mut Lists<'a>) {
+        match self {
+            Self::Plain(ranks) => lists.push(Ranks::Plain(ranks), reach),
+            Self::ByClient(by_client) => {
+                by_client.any.find(asker, reach, lists);
+                for (_, net) in by_client.lengths.around(asker.client) {
+                    if let Some(place) = by_client.nets.get(&net) {
+                        place.find(asker, reach, lists);
+                    }
+                }
+            }
+            Self::ByPort(by_port) => by_port.find(asker.port, reach, lists),
+        }
+    }
+}
+
+impl ByPort {
+    fn find<'a>(&'a self, port: u16, reach: Reach, lists: &mut Lists<'a>) {
+        lists.push(Ranks::Plain(&self.any), reach);
+        let mut left = self.sizes;
+        while left != 0 {
+            let size = left.trailing_zeros();
+            left &= left - 1;
+            let block = block(size, port >> size << size);
+            let first = self.blocks.partition_point(|(of, _)| *of < block);
+            let count = self.blocks[first..].partition_point(|(of, _)| *of == block);
+            lists.push(Ranks::Ported(&self.blocks[first..first + count]), reach);
+        }
+    }
+}
+
+/// The ports that differ from `first` in so many of the lowest bits, as a key.
+fn block(size: u32, first: u16) -> u32 {
+    size << 16 | u32::from(first)
+}
+
+impl Cut<'_> {
+    fn by_client(&mut self, ranks: SmallVec<[u32; 4]>) -> Place {
+        let (mut any, mut lengths) = (SmallVec::new(), Lengths::default());
+        let mut nets = HashMap::<Net, Place, RandomState>::default();
+        for rank in ranks {
+            let rule = &self.ordered[rank as usize];
+            if rule.sources.is_empty() || !is_worth(rule, rule.sources.len()) {
+                any.push(rank);
+                continue;
+            }
+            for net in &rule.sources {
+                lengths.insert(*net);
+                nets.entry(Net::of(*net)).or_default().add(rank);
+            }
+        }
+        let any = self.by_port(any, Settled::default());
+        if nets.is_empty() {
+            return any;
+        }
+        let settled = Settled { clients: true, ports: false };
+        for place in nets.values_mut() {
+            if let Place::Plain(ranks) = place {
+                *place = self.by_port(std::mem::take(ranks), settled);
+            }
+        }
+        nets.shrink_to_fit();
+        Place::ByClient(Box::new(ByClient { any, lengths, nets }))
+    }
+
+    fn by_port(&mut self, ranks: SmallVec<[u32; 4]>, settled: Settled) -> Place {
+        if ranks.len() <= self.few {
+            return Place::Plain(ranks);
+        }
+        let (mut any, mut sizes, mut blocks) = (SmallVec::new(), 0, Vec::new());
+        for rank in ranks {
+            let rule = &self.ordered[rank as usize];
+            let clients = rule.sources.len().max(1);
+            match rule.ports.blocks() {
+                Some(few) if is_worth(rule, clients * few.len()) => {
+                    for (size, first) in few {
+                        sizes |= 1 << size;
+                        blocks.push((block(size, first), rank));
+                    }
+                }
+                Some(_) | None => any.push(rank),
+            }
+        }
+        let ordered = self.ordered;
+        let rules = any.iter().map(|rank: &u32| &ordered[*rank as usize]);
+        self.crowds.look(rules, Likeness::Matter, settled);
+        if blocks.is_empty() {
+            return Place::Plain(any);
+        }
+        blocks.sort_unstable();
+        blocks.shrink_to_fit();
+        for of_one in blocks.chunk_by(|one, other| one.0 == other.0) {
+            let rules = of_one.iter().map(|(_, rank)| &ordered[*rank as usize]);
+            self.crowds.look(rules, Likeness::Matter, Settled { ports: true, ..settled });
+        }
+        Place::ByPort(Box::new(ByPort { any, sizes, blocks }))
+    }
+}
+
+/// Whether a rule may lie in so many parts of each place that it lies in. What all rules take together
+/// must not outgrow what they say.
+fn is_worth(rule: &Rule, parts: usize) -> bool {
+    let targets = rule.destinations.len().max(1);
+    targets.saturating_mul(parts) <= COPIES_MAX.saturating_mul(targets.saturating_add(parts))
+}
+
+/// For each thing that a rule says of targets, clients and ports it lies in so many places at most.
+const COPIES_MAX: usize = 16;
