@@ -146,6 +146,40 @@ fn every_datagram_is_judged_and_so_is_the_peer_of_a_bind() {
 }
 
 #[test]
+fn a_command_by_which_nothing_can_be_reached_is_refused_before_anything_is_opened() {
+    let commands = "commands = [\"connect\", \"udp_associate\", \"bind\"]";
+    let anybody = [([0, 0, 0, 0], 0).into(), "[::]:0".parse::<SocketAddr>().unwrap()];
+    let (bind, associate) = (2, 3);
+    // By the default policy, as whoever is allowed something is another, and by a rule.
+    let by_default = "[[rules]]\naction = \"allow\"\nsources = [\"192.0.2.0/24\"]\n\
+                      [[rules]]\naction = \"allow\"\nusers = [\"bob\"]\n\
+                      [[rules]]\naction = \"allow\"\ncommands = [\"connect\"]\n";
+    let proxy = with_rules(by_default, commands, None, "");
+    for (command, target) in [(bind, anybody[0]), (bind, anybody[1]), (associate, anybody[0])] {
+        assert_eq!(Client::to(proxy.socks).ask(command, target).0, 2, "{command} {target}");
+    }
+    let blocked =
+        |target: &str, by: &str| format!("{target}|rejected_by_acl|acl_denied|block|{by}|1");
+    let default = |target: &str| blocked(target, "default policy");
+    assert_eq!(rows(&proxy, 3), [default("0.0.0.0"), default("::"), default("")]);
+    let scrape = Scrape::of(proxy.api.unwrap());
+    assert_eq!(scrape.value("rustsocks_sessions_rejected_total"), Some(3.0));
+    let by_rule = "[global]\ndefault_policy = \"allow\"\n\
+                   [[rules]]\naction = \"block\"\ndescription = \"no datagrams\"\n\
+                   protocols = [\"udp\"]\n";
+    let proxy = with_rules(by_rule, commands, None, "");
+    assert_eq!(Client::to(proxy.socks).ask(associate, anybody[0]).0, 2);
+    assert_eq!(rows(&proxy, 1), [blocked("", "no datagrams|1")]);
+    assert_eq!(Client::to(proxy.socks).ask(bind, anybody[0]).0, 0, "something may come of it");
+    // Something may come of a rule whose hours are over, too.
+    let by_hour = "[[rules]]\naction = \"allow\"\nhours = [\"sun 00:00-00:01\"]\n";
+    let proxy = with_rules(by_hour, commands, None, "");
+    for command in [bind, associate] {
+        assert_eq!(Client::to(proxy.socks).ask(command, anybody[0]).0, 0, "{command}");
+    }
+}
+
+#[test]
 fn an_allow_rule_that_names_the_address_overrides_the_guard_and_no_other_does() {
     let origin = Origin::echo();
     let port = origin.address.port();

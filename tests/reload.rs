@@ -10,6 +10,7 @@ mod harness;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -374,13 +375,31 @@ fn a_command_that_is_taken_away_ends_its_associations_and_who_waits_for_a_peer()
 }
 
 #[test]
+fn rules_that_allow_nothing_any_more_end_who_waits_for_any_target() {
+    let all = "commands = [\"connect\", \"bind\", \"udp_associate\"]";
+    let proxy = start(ALLOW_ALL, "");
+    edit_config(&proxy, |text| text.replacen("[server]", &format!("[server]\n{all}"), 1));
+    reloaded(&proxy);
+    let mut unused = Associated::with(proxy.socks);
+    let mut waits = Client::to(proxy.socks);
+    assert_eq!(waits.ask(2, SocketAddr::from(([0, 0, 0, 0], 0))).0, 0);
+    write_rules(&proxy, "[[rules]]\naction = \"allow\"\ncommands = [\"connect\"]\n");
+    reloaded(&proxy);
+    let end = unused.control.stream.read(&mut [0]);
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    // The second reply is a refusal.
+    assert_ne!(waits.reply().0, 0);
+    proxy.wait_count(POLICY_CHANGED.trim_end_matches(" AND status = 'closed'"), 2);
+}
+
+#[test]
 fn a_reload_opens_no_public_listener_to_anybody() {
     let origin = Origin::echo();
     let user = "[[auth.users]]\nusername = \"alice\"\npassword = \"pw\"\n";
     let further = format!("[auth]\nsocks_method = \"userpass\"\n{user}");
     let server = "bind_address = \"0.0.0.0\"\napi_require_token = true";
     let proxy = Proxy::with_sections(server, "", &further);
-    let socks = std::net::SocketAddr::from(([127, 0, 0, 1], proxy.socks.port()));
+    let socks = SocketAddr::from(([127, 0, 0, 1], proxy.socks.port()));
     let logged_in = || {
         let mut stranger = Client::to(socks);
         stranger.send(&[5, 1, 0]);

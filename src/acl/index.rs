@@ -60,6 +60,9 @@ struct Scope {
     has_names: bool,
     /// Ranks of rules that allow a network.
     network_allows: Vec<u32>,
+    /// Rules that allow anything, and those that block everything at every hour; ports are nothing to them.
+    allows: Place,
+    walls: Place,
 }
 
 /// Rules about a name.
@@ -124,13 +127,26 @@ impl Index {
             place.below.finish(&mut cut);
             place.patterns.finish(&key.name, &mut cut);
         }
+        for scope in &mut index.scopes {
+            scope.allows.finish_by_client(&mut cut);
+            scope.walls.finish_by_client(&mut cut);
+        }
         (index, cut.crowds.sorted())
     }
 
     fn add(&mut self, scope: u32, rank: u32, rule: &Rule) {
-        if rule.is_for_any_destination() {
-            self.scope_mut(scope).any.add(rank);
+        let is_for_any = rule.is_for_any_destination();
+        let here = self.scope_mut(scope);
+        if is_for_any {
+            here.any.add(rank);
             // A network beside "any" is named all the same.
+        }
+        match rule.action {
+            Action::Allow => here.allows.add(rank),
+            Action::Block if is_for_any && rule.ports.are_all() && rule.hours.are_all() => {
+                here.walls.add(rank);
+            }
+            Action::Block | Action::ShadowBlock => {}
         }
         for destination in &rule.destinations {
             match destination {
@@ -213,6 +229,27 @@ impl Index {
                 && scope.has_names
             {
                 self.find_names(number, name, asker, &mut lists);
+            }
+        }
+        Candidates::of(lists)
+    }
+
+    /// The rules that allow anything to whoever this may be, in the order in which they are tried.
+    pub(super) fn allows(&self, query: &Query<'_>) -> Candidates<'_> {
+        self.of_scopes(query, |scope| &scope.allows)
+    }
+
+    /// The same of those that block everything.
+    pub(super) fn walls(&self, query: &Query<'_>) -> Candidates<'_> {
+        self.of_scopes(query, |scope| &scope.walls)
+    }
+
+    fn of_scopes(&self, query: &Query<'_>, place: impl Fn(&Scope) -> &Place) -> Candidates<'_> {
+        let mut lists = Lists::default();
+        let asker = Asker { client: query.client, port: query.port };
+        for number in self.scopes_of(query) {
+            if let Some(scope) = self.scopes.get(number as usize) {
+                place(scope).find(asker, Reach::DIRECT, &mut lists);
             }
         }
         Candidates::of(lists)

@@ -11,6 +11,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod command;
 mod decide;
 mod difference;
 mod embedded;

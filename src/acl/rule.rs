@@ -253,7 +253,8 @@ impl Rule {
         found
     }
 
-    fn is_source(&self, client: IpAddr) -> bool {
+    /// Whether it is about clients at this address.
+    pub(super) fn is_source(&self, client: IpAddr) -> bool {
         if self.sources.is_empty() {
             return true;
         }

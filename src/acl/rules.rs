@@ -141,6 +141,10 @@ impl Rules {
         &self.crowds
     }
 
+    pub(super) const fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// Whom the rule file itself puts into which groups, those in lower case.
     #[must_use]
     pub const fn members(&self) -> &HashMap<Box<str>, Vec<Box<str>>> {

@@ -105,6 +105,10 @@ impl Association {
             }
             let Some(identity) = policy.renewed(&self.identity) else { return false };
             self.identity = identity;
+            let command = Command::UdpAssociate;
+            if policy.acl.forbids_all(&self.identity, self.client, command).is_some() {
+                return false;
+            }
             self.policy = Arc::clone(policy);
             self.judged.clear();
             self.named = Named::default();

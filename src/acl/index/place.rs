@@ -82,7 +82,16 @@ impl Place {
         if let Self::Plain(ranks) = self
             && ranks.len() > cut.few
         {
-            *self = cut.by_client(std::mem::take(ranks));
+            *self = cut.by_client(std::mem::take(ranks), Cut::by_port);
+        }
+    }
+
+    /// The same, where ports are not known when it is asked.
+    pub(super) fn finish_by_client(&mut self, cut: &mut Cut<'_>) {
+        if let Self::Plain(ranks) = self
+            && ranks.len() > cut.few
+        {
+            *self = cut.by_client(std::mem::take(ranks), |_, ranks, _| Self::Plain(ranks));
         }
     }
 
@@ -124,7 +133,12 @@ fn block(size: u32, first: u16) -> u32 {
 }
 
 impl Cut<'_> {
-    fn by_client(&mut self, ranks: SmallVec<[u32; 4]>) -> Place {
+    /// `then` makes a place of rules that cannot be told apart by their clients.
+    fn by_client(
+        &mut self,
+        ranks: SmallVec<[u32; 4]>,
+        then: impl Fn(&mut Self, SmallVec<[u32; 4]>, Settled) -> Place,
+    ) -> Place {
         let (mut any, mut lengths) = (SmallVec::new(), Lengths::default());
         let mut nets = HashMap::<Net, Place, RandomState>::default();
         for rank in ranks {
@@ -138,14 +152,14 @@ impl Cut<'_> {
                 nets.entry(Net::of(*net)).or_default().add(rank);
             }
         }
-        let any = self.by_port(any, Settled::default());
+        let any = then(self, any, Settled::default());
         if nets.is_empty() {
             return any;
         }
         let settled = Settled { clients: true, ports: false };
         for place in nets.values_mut() {
             if let Place::Plain(ranks) = place {
-                *place = self.by_port(std::mem::take(ranks), settled);
+                *place = then(self, std::mem::take(ranks), settled);
             }
         }
         nets.shrink_to_fit();

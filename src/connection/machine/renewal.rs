@@ -32,6 +32,9 @@ impl Machine {
         if self.facts.command.is_some_and(|command| !policy.commands.contains(command)) {
             return Some(self.turn_out(now, out));
         }
+        if self.is_for_nothing() {
+            return Some(self.turn_out(now, out));
+        }
         match &mut self.stage {
             Stage::Negotiating { handshake, .. } if methods != policy.methods => {
                 if handshake.is_untouched() {
@@ -70,6 +73,25 @@ impl Machine {
                 self.renew_permit(now, out)
             }
         }
+    }
+
+    /// Whether it waits for targets that are not known, and none will be allowed.
+    fn is_for_nothing(&self) -> bool {
+        let waits = match &self.stage {
+            Stage::Associating { .. } | Stage::Answering { then: Then::RelayDatagrams, .. } => true,
+            Stage::Binding(binding) => !binding.is_of_hosts(),
+            Stage::Announcing { .. }
+            | Stage::Negotiating { .. }
+            | Stage::Verifying { .. }
+            | Stage::Resolving { .. }
+            | Stage::Opening(_)
+            | Stage::Dialing(_)
+            | Stage::Answering { then: Then::Relay, .. }
+            | Stage::Done => false,
+        };
+        let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
+        let forbids = |command| self.policy.acl.forbids_all(identity, self.client, command);
+        waits && self.facts.command.and_then(forbids).is_some()
     }
 
     /// The client may not use us any more: it is told so where its protocol has a way, that is, where

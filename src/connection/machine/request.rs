@@ -31,6 +31,9 @@ impl Machine {
         }
         let identity = self.facts.identity.as_ref().unwrap_or(&self.policy.anonymous);
         if *command == Command::UdpAssociate && self.policy.commands.contains(*command) {
+            if let Some(denial) = self.policy.acl.forbids_all(identity, self.client, *command) {
+                return self.deny(Outcome::AclDenied, denial, now, out);
+            }
             // The target says where the client will send from, and each datagram is judged by itself.
             self.stage = Stage::Associating { until: now + self.policy.timeouts.connect };
             return Next::Associate { declared: target.port };
@@ -41,6 +44,9 @@ impl Machine {
             return self.reject(Outcome::UnsupportedCommand, now, out);
         }
         if *command == Command::Bind && is_anybody(&target.host) {
+            if let Some(denial) = self.policy.acl.forbids_all(identity, self.client, *command) {
+                return self.deny(Outcome::AclDenied, denial, now, out);
+            }
             let binding = Binding::anybody(now, now + self.policy.timeouts.connect);
             self.stage = Stage::Binding(Box::new(binding));
             return Next::Listen { towards: None };
