@@ -23,7 +23,7 @@ fn name(text: &str) -> HostName {
 fn the_pool_answers_a_worker_by_its_mailbox() {
     let mut poll = Poll::new().unwrap();
     let (post, mailbox) = mailbox(Waker::new(poll.registry(), Token(0)).unwrap(), 16);
-    let pool = Pool::start("dns", 2, 16, Job::run).unwrap();
+    let pool = Pool::start("dns", 2, 16).unwrap();
     let desk = pool.desk();
     let submit = Box::new(move |name: &HostName, record, id| {
         let (name, post) = (name.clone(), post.clone());

@@ -23,7 +23,7 @@ use rustsocks::clock;
 use rustsocks::limit::Admission;
 use rustsocks::linux::listener::{ListenerOptions, bind_listener};
 use rustsocks::mailbox::{Letter, Post, mailbox};
-use rustsocks::offload::{Job, Pool};
+use rustsocks::offload::Pool;
 use rustsocks::policy::{Policy, Timeouts};
 use rustsocks::proxy_protocol::Announcers;
 use rustsocks::resolve::{Resolver, ResolverOptions, Source, System};
@@ -65,7 +65,7 @@ impl Lone {
         let mut share = Share::new();
         share.add(ledger.grow().unwrap());
         let (journal, entries) = journal(entries_max);
-        let hashes = Pool::start("hash", 1, 1, Job::run).unwrap();
+        let hashes = Pool::start("hash", 1, 1).unwrap();
         let counters = Arc::new(Counters::new());
         let worker = Worker::new(WorkerParts {
             index: 0,

@@ -111,7 +111,7 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 10] {
+    fn process(&self) -> [MetricFamily; 11] {
         let bans = self.admission.bans();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         let (applied, refused) = self.in_force.reloads();
@@ -144,6 +144,12 @@ impl Sources {
                 "Times that a login was put off for a moment, because as many of its address were being \
                  checked as may be.",
                 bans.put_off(),
+            ),
+            counter(
+                "rustsocks_logins_turned_away_total",
+                "Logins that waited to be checked and were not, because there was no room for those of other \
+                 addresses, of which fewer waited.",
+                bans.turned_away(),
             ),
             gauge(
                 "rustsocks_connections",

@@ -38,7 +38,7 @@ impl Logins {
     ) -> Result<Self, Failure> {
         let start = |duty, name, threads, waiting_max| {
             sandbox.within(duty, || {
-                Pool::start(name, threads, waiting_max, Job::run)
+                Pool::start(name, threads, waiting_max)
                     .map_err(|error| Failure::io("cannot start a thread", &error))
             })
         };

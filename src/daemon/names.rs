@@ -63,7 +63,7 @@ impl Names {
             )),
             ResolverKind::System => {
                 let pool = sandbox.within(Duty::Names, || {
-                    Pool::start("names", THREADS, WAITING_MAX, Job::run)
+                    Pool::start("names", THREADS, WAITING_MAX)
                         .map_err(|error| Failure::io("cannot start a thread", &error))
                 })?;
                 if !egress.is_default() {

@@ -53,6 +53,7 @@ pub struct Bans {
     made: AtomicU64,
     uncounted: AtomicU64,
     put_off: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 /// Who may go where a new address wants to come in.
@@ -228,6 +229,12 @@ impl Bans {
         self.put_off.load(Relaxed)
     }
 
+    /// Checks that waited and were not made, because their address had more of them than others.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Relaxed)
+    }
+
     fn forget(&self, by_block: &mut HashMap<IpAddr, Entry>, block: IpAddr) {
         let Some(entry) = by_block.get_mut(&block) else { return };
         if entry.banned.take().is_some() {
@@ -293,6 +300,17 @@ impl Check {
     #[must_use]
     pub const fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// Who counts as that client.
+    #[must_use]
+    pub fn block(&self) -> IpAddr {
+        block(self.client)
+    }
+
+    /// It is not made after all, because others had waited for fewer.
+    pub fn turn_away(self) {
+        self.bans.turned_away.fetch_add(1, Relaxed);
     }
 
     /// Since when it is wanted.

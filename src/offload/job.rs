@@ -1,10 +1,12 @@
 //! What is done off the worker: the list of all that blocks.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pool::Task;
 use crate::auth::{Credentials, Users, Verdict, verify};
 use crate::clock;
 use crate::key::Key;
@@ -43,9 +45,9 @@ pub enum Job {
     },
 }
 
-impl Job {
+impl Task for Job {
     /// Does it and posts the answer; blocks so long as it takes. A panic becomes an answer.
-    pub fn run(self) {
+    fn run(self) {
         match self {
             Self::Lookup { name, record, id, post } => {
                 let answer = guarded(Err(LookupError::Failed), || look_up(&name, record));
@@ -78,6 +80,26 @@ impl Job {
                 // Over before the answer: the next one from there need not wait.
                 drop(check);
                 answer_to(&post, Letter::Verdict { key, verdict });
+            }
+        }
+    }
+
+    /// The client's, of a login; names are everybody's.
+    fn whose(&self) -> IpAddr {
+        match self {
+            Self::Lookup { .. } => Ipv4Addr::UNSPECIFIED.into(),
+            Self::Verify { check, .. } => check.block(),
+        }
+    }
+
+    fn turn_away(self) {
+        match self {
+            Self::Lookup { record, id, post, .. } => {
+                answer_to(&post, Letter::Resolved { id, record, answer: Err(LookupError::Failed) });
+            }
+            Self::Verify { check, key, post, .. } => {
+                check.turn_away();
+                answer_to(&post, Letter::Verdict { key, verdict: Verdict::Overloaded });
             }
         }
     }

@@ -1,42 +1,121 @@
 //! A bounded queue and the threads that work it off.
 
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select_biased};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::turns::{Came, Turns};
 
 /// The queue has no room, or the pool has ended; the job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pool's queue is full")]
 pub struct Full;
 
+/// What a pool does.
+pub trait Task: Send + 'static {
+    /// Does it.
+    fn run(self);
+
+    /// Whose it is: of everybody's the same number is done, as long as they wait.
+    fn whose(&self) -> IpAddr;
+
+    /// It was taken, and is not done after all: others have waited for less. Does not block.
+    fn turn_away(self);
+}
+
 /// Where jobs are handed in; cheap to clone, and outlives the pool harmlessly.
 #[derive(Debug)]
 pub struct Desk<J> {
-    jobs: Sender<J>,
+    queue: Arc<Queue<J>>,
 }
 
 impl<J> Clone for Desk<J> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone() }
+        Self { queue: Arc::clone(&self.queue) }
     }
 }
 
-impl<J> Desk<J> {
+impl<J: Task> Desk<J> {
     /// Hands in a job; never waits.
     ///
     /// # Errors
     /// [`Full`] when the queue has no room or the pool has ended.
     pub fn submit(&self, job: J) -> Result<(), Full> {
-        self.jobs.try_send(job).map_err(|_| Full)
+        let mut state = self.queue.state.lock();
+        if state.is_stopped {
+            return Err(Full);
+        }
+        let whose = job.whose();
+        let came = state.turns.put(whose, job);
+        drop(state);
+        match came {
+            Came::In => {
+                self.queue.some.notify_one();
+                Ok(())
+            }
+            Came::For(other) => {
+                other.turn_away();
+                Ok(())
+            }
+            Came::Full(_) => Err(Full),
+        }
     }
 
     /// Jobs that no thread has taken yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.jobs.len()
+        self.queue.state.lock().turns.waiting()
+    }
+}
+
+/// What waits, and for whom. Held for as long as it takes to put a job there, or to take one.
+#[derive(Debug)]
+struct Queue<J> {
+    state: Mutex<State<J>>,
+    /// There is something to do, or nothing any more.
+    some: Condvar,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    turns: Turns<J>,
+    is_stopped: bool,
+}
+
+impl<J> Queue<J> {
+    fn new(waiting_max: usize) -> Self {
+        let state = State { turns: Turns::new(waiting_max), is_stopped: false };
+        Self { state: Mutex::new(state), some: Condvar::new() }
+    }
+
+    /// The next job, which is waited for; none after the stop, however many wait.
+    fn next(&self) -> Option<J> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_stopped {
+                return None;
+            }
+            if let Some(job) = state.turns.take() {
+                return Some(job);
+            }
+            self.some.wait(&mut state);
+        }
+    }
+
+    /// Nothing is done any more. What waits is dropped.
+    fn stop(&self) {
+        let mut state = self.state.lock();
+        state.is_stopped = true;
+        let left = std::mem::replace(&mut state.turns, Turns::new(0));
+        drop(state);
+        self.some.notify_all();
+        drop(left);
     }
 }
 
@@ -45,29 +124,26 @@ impl<J> Desk<J> {
 #[derive(Debug)]
 pub struct Pool<J> {
     desk: Desk<J>,
-    /// Hung up to stop the threads.
-    stop: Option<Sender<()>>,
     /// Hung up when the last thread has ended.
     ended: Receiver<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<J: Send + 'static> Pool<J> {
-    /// Starts `threads` threads, at least one, named `name` and their number, that each `run` one
-    /// job after the other; at most `queue_max` jobs wait for them.
+impl<J: Task> Pool<J> {
+    /// Starts `threads` threads, at least one, named `name` and their number, that each do one job after the
+    /// other; at most `queue_max` jobs wait for them.
     ///
     /// # Errors
     /// What the system says when it has no more threads.
-    pub fn start(name: &str, threads: usize, queue_max: usize, run: fn(J)) -> io::Result<Self> {
-        let (jobs, queue) = bounded(queue_max.max(1));
-        let (stop, stopped) = bounded(0);
+    pub fn start(name: &str, threads: usize, queue_max: usize) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(queue_max.max(1)));
         let (ending, ended) = bounded(0);
-        let mut pool = Self { desk: Desk { jobs }, stop: Some(stop), ended, threads: Vec::new() };
+        let mut pool = Self { desk: Desk { queue }, ended, threads: Vec::new() };
         for number in 0..threads.max(1) {
-            let (queue, stopped, ending) = (queue.clone(), stopped.clone(), ending.clone());
+            let (queue, ending) = (Arc::clone(&pool.desk.queue), ending.clone());
             let thread =
                 thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
-                    work(&queue, &stopped, run);
+                    work(&queue);
                     drop(ending);
                 })?;
             pool.threads.push(thread);
@@ -80,13 +156,15 @@ impl<J: Send + 'static> Pool<J> {
     pub fn desk(&self) -> Desk<J> {
         self.desk.clone()
     }
+}
 
+impl<J> Pool<J> {
     /// Stops the threads and waits for them until `until`. One that is held by the system longer
     /// than that is left behind, to end with its job or with the process.
     ///
     /// Returns how many were left behind.
     pub fn close(mut self, until: Instant) -> usize {
-        self.stop = None;
+        self.desk.queue.stop();
         match self.ended.recv_deadline(until) {
             // All have hung up, and are about to end: dropping joins them.
             Err(RecvTimeoutError::Disconnected) | Ok(()) => 0,
@@ -101,7 +179,7 @@ impl<J: Send + 'static> Pool<J> {
 
 impl<J> Drop for Pool<J> {
     fn drop(&mut self) {
-        self.stop = None;
+        self.desk.queue.stop();
         for thread in self.threads.drain(..) {
             // `work` catches what its jobs throw.
             if thread.join().is_err() {
@@ -111,17 +189,10 @@ impl<J> Drop for Pool<J> {
     }
 }
 
-fn work<J>(queue: &Receiver<J>, stopped: &Receiver<()>, run: fn(J)) {
-    loop {
-        // The stop comes first, however many jobs wait.
-        select_biased! {
-            recv(stopped) -> _ => return,
-            recv(queue) -> job => {
-                let Ok(job) = job else { return };
-                if catch_unwind(AssertUnwindSafe(|| run(job))).is_err() {
-                    tracing::error!("a job of a pool ended in a panic");
-                }
-            }
+fn work<J: Task>(queue: &Queue<J>) {
+    while let Some(job) = queue.next() {
+        if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
+            tracing::error!("a job of a pool ended in a panic");
         }
     }
 }
@@ -130,10 +201,12 @@ fn work<J>(queue: &Receiver<J>, stopped: &Receiver<()>, run: fn(J)) {
 mod tests {
     use std::time::Duration;
 
+    use crossbeam_channel::Sender;
+
     use super::*;
 
     /// A job of a test.
-    enum Task {
+    enum Trial {
         /// Says that it has begun, then waits to be let go.
         Hold {
             begun: Sender<()>,
@@ -141,17 +214,39 @@ mod tests {
         },
         Panic,
         Name(Sender<Option<String>>),
+        /// Whose, and to whom it says whether it was done.
+        Of(u8, Sender<(u8, bool)>),
     }
 
-    fn run(task: Task) {
+    impl Task for Trial {
+        fn run(self) {
+            run(self);
+        }
+
+        fn whose(&self) -> IpAddr {
+            match self {
+                Self::Hold { .. } | Self::Panic | Self::Name(_) => [192, 0, 2, 1].into(),
+                Self::Of(number, _) => [192, 0, 2, *number].into(),
+            }
+        }
+
+        fn turn_away(self) {
+            if let Self::Of(number, answer) = self {
+                answer.send((number, false)).unwrap();
+            }
+        }
+    }
+
+    fn run(task: Trial) {
         match task {
-            Task::Hold { begun, go } => {
+            Trial::Hold { begun, go } => {
                 begun.send(()).unwrap();
                 // Hung up means go, too.
                 go.recv().unwrap_or_default();
             }
-            Task::Panic => panic!("on purpose"),
-            Task::Name(answer) => {
+            Trial::Panic => panic!("on purpose"),
+            Trial::Of(number, answer) => answer.send((number, true)).unwrap(),
+            Trial::Name(answer) => {
                 answer.send(thread::current().name().map(str::to_owned)).unwrap();
             }
         }
@@ -162,19 +257,19 @@ mod tests {
     }
 
     /// A pool of one thread that is held, and what lets it go.
-    fn held(queue_max: usize) -> (Pool<Task>, Sender<()>) {
-        let pool = Pool::start("test", 1, queue_max, run).unwrap();
+    fn held(queue_max: usize) -> (Pool<Trial>, Sender<()>) {
+        let pool = Pool::start("test", 1, queue_max).unwrap();
         let ((begun, has_begun), (let_go, go)) = (bounded(1), bounded(1));
-        pool.desk().submit(Task::Hold { begun, go }).unwrap();
+        pool.desk().submit(Trial::Hold { begun, go }).unwrap();
         has_begun.recv_deadline(soon()).unwrap();
         (pool, let_go)
     }
 
     #[test]
     fn jobs_run_on_a_thread_that_bears_the_pools_name() {
-        let pool = Pool::start("hash", 2, 4, run).unwrap();
+        let pool = Pool::<Trial>::start("hash", 2, 4).unwrap();
         let (answer, answers) = bounded(1);
-        pool.desk().submit(Task::Name(answer)).unwrap();
+        pool.desk().submit(Trial::Name(answer)).unwrap();
         let name = answers.recv_deadline(soon()).unwrap().unwrap();
         assert!(name == "hash-0" || name == "hash-1", "{name}");
         assert_eq!(pool.close(soon()), 0);
@@ -185,33 +280,48 @@ mod tests {
         let (pool, let_go) = held(2);
         let desk = pool.desk();
         let (answer, answers) = bounded(8);
-        assert_eq!(desk.submit(Task::Name(answer.clone())), Ok(()));
-        assert_eq!(desk.submit(Task::Name(answer.clone())), Ok(()));
+        assert_eq!(desk.submit(Trial::Name(answer.clone())), Ok(()));
+        assert_eq!(desk.submit(Trial::Name(answer.clone())), Ok(()));
         assert_eq!(desk.waiting(), 2);
-        assert_eq!(desk.submit(Task::Name(answer.clone())), Err(Full));
+        assert_eq!(desk.submit(Trial::Name(answer.clone())), Err(Full));
         drop(let_go);
         answers.recv_deadline(soon()).unwrap();
         answers.recv_deadline(soon()).unwrap();
-        assert_eq!(desk.submit(Task::Name(answer)), Ok(()));
+        assert_eq!(desk.submit(Trial::Name(answer)), Ok(()));
         answers.recv_deadline(soon()).unwrap();
     }
 
     #[test]
+    fn whoever_fills_the_queue_gives_way_and_is_told() {
+        let (pool, let_go) = held(4);
+        let (desk, (answer, answers)) = (pool.desk(), bounded(8));
+        let submit = |number| desk.submit(Trial::Of(number, answer.clone()));
+        for _ in 0..4 {
+            assert_eq!(submit(1), Ok(()));
+        }
+        assert_eq!((submit(1), submit(2)), (Err(Full), Ok(())));
+        assert_eq!((answers.recv_deadline(soon()), desk.waiting()), (Ok((1, false)), 4));
+        drop(let_go);
+        let served: Vec<_> = (0..4).map(|_| answers.recv_deadline(soon()).unwrap()).collect();
+        assert_eq!(served, [(1, true), (2, true), (1, true), (1, true)]);
+    }
+
+    #[test]
     fn a_panic_does_not_cost_the_thread() {
-        let pool = Pool::start("test", 1, 4, run).unwrap();
+        let pool = Pool::<Trial>::start("test", 1, 4).unwrap();
         let (answer, answers) = bounded(1);
-        pool.desk().submit(Task::Panic).unwrap();
-        pool.desk().submit(Task::Name(answer)).unwrap();
+        pool.desk().submit(Trial::Panic).unwrap();
+        pool.desk().submit(Trial::Name(answer)).unwrap();
         assert_eq!(answers.recv_deadline(soon()).unwrap().as_deref(), Some("test-0"));
     }
 
     #[test]
     fn a_dropped_pool_has_ended_its_threads_and_takes_no_job() {
-        let pool = Pool::start("test", 3, 4, run).unwrap();
+        let pool = Pool::<Trial>::start("test", 3, 4).unwrap();
         let (desk, ended) = (pool.desk(), pool.ended.clone());
         drop(pool);
         assert!(ended.try_recv().is_err_and(|error| error.is_disconnected()));
-        assert_eq!(desk.submit(Task::Panic), Err(Full));
+        assert_eq!(desk.submit(Trial::Panic), Err(Full));
     }
 
     #[test]
