@@ -22,6 +22,8 @@ pub struct Throttle {
     quotas: SmallVec<[Metered; 1]>,
     /// Those of its buckets that nobody else has.
     own: Vec<Own>,
+    /// When quotas were last charged, milliseconds since the epoch.
+    charged_ms: i64,
     limits: Arc<Limits>,
 }
 
@@ -64,7 +66,13 @@ pub struct Exhausted;
 
 impl Throttle {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { ways: Default::default(), quotas: SmallVec::new(), own: Vec::new(), limits }
+        Self {
+            ways: Default::default(),
+            quotas: SmallVec::new(),
+            own: Vec::new(),
+            charged_ms: 0,
+            limits,
+        }
     }
 
     pub(super) fn draw_from(&mut self, way: usize, bucket: Arc<Bucket>) {
@@ -79,6 +87,7 @@ impl Throttle {
     /// Goes on with the buckets that the session had for itself under the policy before, at the rates of
     /// this one: they are as full as they were.
     pub fn take_over(&mut self, before: &Self) {
+        self.charged_ms = self.charged_ms.max(before.charged_ms);
         for own in &mut self.own {
             let is_same = |old: &&Own| old.name == own.name && old.way == own.way;
             let Some(old) = before.own.iter().find(is_same) else { continue };
@@ -112,14 +121,17 @@ impl Throttle {
             let left = quota.octets.saturating_sub(quota.usage.used(now.utc_ms));
             let counted = quota.counted.ways();
             let counts = |index: &usize| counted[*index];
+            let is_used_up = left == 0;
             match &quota.brake {
-                None if left == 0 => return Err(Exhausted),
-                None => (0..2).filter(counts).for_each(|way| caps[way] = caps[way].min(left)),
-                Some(brake) if quota.braked != (left == 0) => {
-                    quota.braked = left == 0;
-                    (0..2).filter(counts).for_each(|way| self.ways[way].brake(brake, left == 0));
+                None if is_used_up => return Err(Exhausted),
+                Some(brake) if quota.braked != is_used_up => {
+                    quota.braked = is_used_up;
+                    (0..2).filter(counts).for_each(|way| self.ways[way].brake(brake, is_used_up));
                 }
-                Some(_) => {}
+                None | Some(_) => {}
+            }
+            if !is_used_up {
+                (0..2).filter(counts).for_each(|way| caps[way] = caps[way].min(left));
             }
         }
         let [upload, download] = &mut self.ways;
@@ -138,6 +150,9 @@ impl Throttle {
     pub fn charge(&mut self, read: [u64; 2], more: [bool; 2], now: Now) {
         for ((way, read), more) in self.ways.iter_mut().zip(read).zip(more) {
             way.charge(read, more, now.mono);
+        }
+        if read != [0; 2] {
+            self.charged_ms = now.utc_ms;
         }
         for quota in &self.quotas {
             let octets = quota.counted.of(read[0], read[1]);
@@ -172,7 +187,7 @@ impl Throttle {
     /// So much that was read of each way was never delivered, and counts for no quota.
     pub fn undelivered(&self, octets: [u64; 2]) {
         for quota in &self.quotas {
-            quota.usage.take_off(quota.counted.of(octets[0], octets[1]));
+            quota.usage.take_off(quota.counted.of(octets[0], octets[1]), self.charged_ms);
         }
     }
 }

@@ -194,15 +194,16 @@ impl Usage {
         (had.saturating_add(ahead).min(OCTETS_MAX), octets_of(word))
     }
 
-    /// Takes octets off again that were added and came to nothing.
-    pub fn take_off(&self, octets: u64) {
+    /// Takes octets off again that were added at this moment and came to nothing.
+    pub fn take_off(&self, octets: u64, utc_ms: i64) {
+        let tag = self.tag(utc_ms);
         let less = |word: u64| {
-            let left = (word & OCTETS_MAX).saturating_sub(octets);
-            Some(pack(tag_of(word), left))
+            (tag_of(word) == tag).then(|| pack(tag, octets_of(word).saturating_sub(octets)))
         };
-        // It always has a value to be stored.
-        let stored = self.word.fetch_update(Relaxed, Relaxed, less);
-        debug_assert!(stored.is_ok());
+        if self.word.fetch_update(Relaxed, Relaxed, less).is_err() {
+            let mut other = self.other.lock();
+            other.word = less(other.word).unwrap_or(other.word);
+        }
     }
 
     fn tag(&self, utc_ms: i64) -> u16 {
@@ -266,8 +267,11 @@ mod tests {
             assert_eq!((usage.used(next), usage.used(before)), (1, 13));
             assert_eq!(usage.add(1, before), (13, 14));
             assert_eq!(usage.used(next), 1);
-            usage.take_off(1);
+            usage.take_off(1, last);
             assert_eq!((usage.used(before), usage.used(next)), (13, 1));
+            usage.take_off(1, next);
+            usage.take_off(9, at("2026-07-01T00:00:00Z"));
+            assert_eq!((usage.used(before), usage.used(next)), (13, 0));
         }
     }
 

@@ -47,15 +47,17 @@ impl World {
         let lent = self.kit.carrier.pool().lent();
         assert_eq!(lent > 0, stashed > 0, "{lent} blocks for {stashed} octets");
         assert_eq!(self.kit.table.len(), listed, "the table is not the live sessions");
-        let (mut read, mut delivered) = (0, 0);
+        let (mut read, mut delivered, mut written) = (0, 0, 0);
         for party in &self.kit.parties {
             if let (Some(upstream), Some(client)) = (&party.upstream, &party.client) {
                 read += upstream.borrow().read;
+                written += upstream.borrow().written;
                 delivered += client.borrow().written - party.replied;
             }
         }
         if relays || read > 0 {
             self.kit.limited.check(read, delivered, now);
+            self.kit.limited.check_upload(written, self.kit.parties.len() as u64, now);
         }
     }
 

@@ -86,6 +86,18 @@ impl Limited {
         }
     }
 
+    /// Never more was written to targets than the bucket that all share has given, what so many clients have
+    /// sent ahead of their replies included: that passes whole, also where it is more than a turn.
+    pub(crate) fn check_upload(&self, written: u64, clients: u64, now: Instant) {
+        let since = now - self.began.unwrap_or(now);
+        let shared = self.terms.bandwidths.iter().filter(|limit| limit.per == Per::All);
+        for rate in shared.filter_map(|limit| limit.rates[0]) {
+            let whole = EARLY_MAX.saturating_sub(rate.burst);
+            let most = within(rate, since) + clients * whole;
+            assert!(written <= most, "{written} octets through a bucket that has given {most}");
+        }
+    }
+
     /// How long whoever waits may wait at most, beside so many others: each of them has asked for a
     /// quantum, and one more is his own.
     pub(crate) fn patience(&self, others: usize) -> Duration {
@@ -105,5 +117,7 @@ fn within(rate: Rate, since: Duration) -> u64 {
 
 /// What a quota leaves to all who share it when it is used up.
 const BRAKE: Rate = Rate { per_second: 2_000, burst: 2_048 };
+/// The most that is taken ahead of a reply.
+const EARLY_MAX: u64 = 1_024;
 /// The most that anybody asks for at once at these rates: what passes in 10 ms, or 2 KiB.
 const QUANTUM_MAX: u64 = 2_048;

@@ -176,6 +176,11 @@ fn one_that_slows_down_does_so_till_its_period_is_over() {
     let slow = Rate { per_second: 10_000, burst: 1000 };
     let policy = policy(quota(100_000, Some(slow)));
     let mut sessions = vec![throttle(&policy, "alice", now), throttle(&policy, "alice", now)];
+    assert_eq!(
+        sessions[0].allow(262_144, [true; 2], now),
+        Ok([100_000; 2]),
+        "no more than is left"
+    );
     let read = run(&mut sessions, now, Duration::from_secs(10));
     let sum: u64 = read.iter().sum();
     assert!((190_000..=1_000_000).contains(&sum), "{read:?}");
