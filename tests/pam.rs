@@ -21,6 +21,7 @@ use harness::api::ask;
 use harness::client::{self, Client};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
+use harness::scrape::Scrape;
 use harness::wait_for;
 use tempfile::TempDir;
 
@@ -327,6 +328,49 @@ fn a_service_that_hangs_holds_up_nobody_else() {
     assert!(!held.is_finished());
     drop(gate);
     assert!(held.join().unwrap());
+    proxy.stop();
+}
+
+#[test]
+fn modules_that_hang_hold_no_more_threads_than_there_are_and_the_others_are_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (gate, open) = (directory.path().join("gate"), directory.path().join("open"));
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let hangs = format!("[ -e {} ] || cat {} >/dev/null", open.display(), gate.display());
+    let Some(service) = Service::new(&program(directory.path(), &hangs)) else { return };
+    let hash = rustsocks::auth::hash(b"listed").unwrap();
+    let listed = format!("[[auth.users]]\nusername = \"dora\"\npassword_hash = \"{hash}\"\n");
+    let server = "sandbox = \"off\"\nworkers = 1\nhandshake_timeout_ms = 1000";
+    let mut proxy = Proxy::with_sections(server, "", &auth(&service, &listed));
+    let (socks, api) = (proxy.socks, proxy.api.unwrap());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(!Client::to(socks).login("alice", "any")));
+        }
+    });
+    let refused = || Scrape::of(api).value("rustsocks_logins_held_up_total").unwrap();
+    wait_for("a login to be refused", || {
+        assert!(!Client::to(socks).login("bob", "any"));
+        (refused() > 0.0).then_some(())
+    });
+    let busy = "SELECT count(*) FROM sessions WHERE close_code = 'server_busy'";
+    wait_for("its record", || (proxy.count(busy) > 0).then_some(()));
+    for _ in 0..10 {
+        assert!(!Client::to(socks).login("bob", "any"));
+    }
+    assert!(refused() >= 11.0);
+    // From the same address.
+    let origin = Origin::echo();
+    let mut dora = Client::to(socks);
+    assert!(dora.login("dora", "listed"));
+    dora.send(&client::connect(origin.address));
+    assert_eq!(dora.reply().0, 0);
+    let said = "all 8 threads \"pam\" have been held for more than 1s";
+    assert_eq!(proxy.log().matches(said).count(), 1, "{}", proxy.log());
+    fs::write(&open, "").unwrap();
+    drop(fs::File::options().write(true).open(&gate).unwrap());
+    wait_for("a thread", || Client::to(socks).login("alice", "any").then_some(()));
+    assert!(proxy.log().contains("one of the threads \"pam\" is free again"), "{}", proxy.log());
     proxy.stop();
 }
 

@@ -111,7 +111,7 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 11] {
+    fn process(&self) -> [MetricFamily; 12] {
         let bans = self.admission.bans();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         let (applied, refused) = self.in_force.reloads();
@@ -150,6 +150,12 @@ impl Sources {
                 "Logins that waited to be checked and were not, because there was no room for those of other \
                  addresses, of which fewer waited.",
                 bans.turned_away(),
+            ),
+            counter(
+                "rustsocks_logins_held_up_total",
+                "Logins that the host was not asked about, because modules of PAM had held all threads for \
+                 longer than a client waits.",
+                bans.held_up(),
             ),
             gauge(
                 "rustsocks_connections",

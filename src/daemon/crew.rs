@@ -173,7 +173,8 @@ const ATTEMPTS_PART: usize = 4;
 /// Password checks that wait for a thread at most; beyond it a login is refused.
 const HASHES_WAITING_MAX: usize = 1024;
 /// Logins that the host is asked about at one time. A module may sleep for seconds after a wrong
-/// password; how many one client can have checked is bounded by what bans it.
+/// password; how many one client can have checked is bounded by what bans it. It may also hang for ever,
+/// which then holds no more threads than these: once all hang, the host is not asked any more.
 const PAM_THREADS: usize = 8;
 /// Logins that wait to be asked about at most; beyond it they are refused.
 const PAM_WAITING_MAX: usize = 256;

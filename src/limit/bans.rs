@@ -5,6 +5,7 @@
 //! failures + checks under way < max_failures    a check may begin
 //!                             ≥ max_failures    it waits: of many at once no more than that are wrong
 //! checks under way            ≥ CHECKS_MAX      it waits: no client holds all who check
+//! (ours, and those of the host for themselves: one that hangs there holds up nobody whom we know)
 //! failures                    ≥ max_failures    the address is banned for `ban_for`
 //! ```
 //!
@@ -54,6 +55,7 @@ pub struct Bans {
     uncounted: AtomicU64,
     put_off: AtomicU64,
     turned_away: AtomicU64,
+    held_up: AtomicU64,
 }
 
 /// Who may go where a new address wants to come in.
@@ -71,7 +73,8 @@ type Weight = (bool, u32, Instant);
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     failures: u32,
-    checking: u32,
+    /// Under way, by who is asked.
+    checking: [u32; 2],
     /// When it may be forgotten, if nothing is being checked.
     until: Instant,
     /// When the ban is over, in UTC milliseconds, too.
@@ -100,11 +103,21 @@ pub enum MayCheck {
     Banned,
 }
 
+/// Who checks a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// We do, by what we have of the user.
+    Us,
+    /// The host does, whose modules may take as long as they like.
+    Host,
+}
+
 /// A password that is being checked. Dropped, the check is over.
 #[derive(Debug)]
 pub struct Check {
     bans: Arc<Bans>,
     client: IpAddr,
+    asked: Asked,
     terms: BanTerms,
     since: Instant,
     /// Whether the address is in the table.
@@ -140,9 +153,15 @@ impl Bans {
 
     /// Begins the check of a password, if it may begin.
     #[must_use]
-    pub fn check(self: &Arc<Self>, client: IpAddr, terms: BanTerms, now: Instant) -> MayCheck {
+    pub fn check(
+        self: &Arc<Self>,
+        client: IpAddr,
+        asked: Asked,
+        terms: BanTerms,
+        now: Instant,
+    ) -> MayCheck {
         let bans = Arc::clone(self);
-        let mut check = Check { bans, client, terms, since: now, counted: false };
+        let mut check = Check { bans, client, asked, terms, since: now, counted: false };
         if terms.max_failures > 0 && self.is_banned(client, now) {
             return MayCheck::Banned;
         }
@@ -154,7 +173,7 @@ impl Bans {
                 entry.banned = None;
                 self.banned.fetch_sub(1, Relaxed);
             }
-            if ban_over || entry.checking == 0 && entry.until <= now {
+            if ban_over || entry.is_idle() && entry.until <= now {
                 entry.failures = 0;
             }
         }
@@ -166,18 +185,19 @@ impl Bans {
             drop(by_block);
             return MayCheck::Yes(check);
         }
-        let new = Entry { failures: 0, checking: 0, until: now, banned: None };
+        let new = Entry { failures: 0, checking: [0; 2], until: now, banned: None };
         let entry = by_block.entry(block).or_insert(new);
         let may_fail = match terms.max_failures {
             0 => CHECKS_MAX,
             most => most.saturating_sub(entry.failures).min(CHECKS_MAX),
         };
         // One may always be under way, so that whoever waits is served at last.
-        if entry.checking >= may_fail.max(1) {
+        let checking = &mut entry.checking[asked as usize];
+        if *checking >= may_fail.max(1) {
             self.put_off.fetch_add(1, Relaxed);
             return MayCheck::Later;
         }
-        entry.checking += 1;
+        *checking += 1;
         drop(by_block);
         check.counted = true;
         MayCheck::Yes(check)
@@ -235,13 +255,24 @@ impl Bans {
         self.turned_away.load(Relaxed)
     }
 
+    /// A login is not taken, because whoever is to be asked about it is held by others.
+    pub fn note_held_up(&self) {
+        self.held_up.fetch_add(1, Relaxed);
+    }
+
+    /// How many were not taken for that.
+    #[must_use]
+    pub fn held_up(&self) -> u64 {
+        self.held_up.load(Relaxed)
+    }
+
     fn forget(&self, by_block: &mut HashMap<IpAddr, Entry>, block: IpAddr) {
         let Some(entry) = by_block.get_mut(&block) else { return };
         if entry.banned.take().is_some() {
             self.banned.fetch_sub(1, Relaxed);
         }
         entry.failures = 0;
-        if entry.checking == 0 {
+        if entry.is_idle() {
             by_block.remove(&block);
         }
     }
@@ -254,7 +285,7 @@ impl Bans {
         if look {
             room.looked = Some(now);
             by_block.retain(|_, entry| {
-                let kept = entry.checking > 0 || now < entry.until;
+                let kept = !entry.is_idle() || now < entry.until;
                 if !kept && entry.banned.is_some() {
                     self.banned.fetch_sub(1, Relaxed);
                 }
@@ -265,7 +296,7 @@ impl Bans {
         while by_block.len() >= ADDRESSES_MAX {
             let Some((weight, address)) = room.least.pop() else { return false };
             // It may have come to more since, a ban even, and then others go before it.
-            let goes = |entry: &Entry| entry.checking == 0 && entry.weight() <= weight;
+            let goes = |entry: &Entry| entry.is_idle() && entry.weight() <= weight;
             if by_block.get(&address).is_some_and(goes) {
                 self.forget(by_block, address);
             }
@@ -275,6 +306,10 @@ impl Bans {
 }
 
 impl Entry {
+    const fn is_idle(&self) -> bool {
+        matches!(self.checking, [0, 0])
+    }
+
     const fn weight(&self) -> Weight {
         (self.banned.is_some(), self.failures, self.until)
     }
@@ -284,7 +319,7 @@ impl Entry {
 fn least(by_block: &HashMap<IpAddr, Entry>) -> Vec<(Weight, IpAddr)> {
     let mut all: Vec<_> = by_block
         .iter()
-        .filter(|(_, entry)| entry.checking == 0)
+        .filter(|(_, entry)| entry.is_idle())
         .map(|(address, entry)| (entry.weight(), *address))
         .collect();
     if all.len() > LEAST_MAX {
@@ -351,8 +386,9 @@ impl Drop for Check {
         let block = block(self.client);
         let mut by_block = self.bans.by_block.lock();
         if let Some(entry) = by_block.get_mut(&block) {
-            entry.checking = entry.checking.saturating_sub(1);
-            if entry.checking == 0 && entry.failures == 0 {
+            let checking = &mut entry.checking[self.asked as usize];
+            *checking = checking.saturating_sub(1);
+            if entry.is_idle() && entry.failures == 0 {
                 by_block.remove(&block);
             }
         }

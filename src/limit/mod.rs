@@ -21,7 +21,7 @@ mod turned_away;
 mod usage;
 
 pub use admission::{Admission, Seat};
-pub use bans::{Ban, BanTerms, Bans, Check, MayCheck};
+pub use bans::{Asked, Ban, BanTerms, Bans, Check, MayCheck};
 pub use bucket::{Bucket, Rate};
 pub use limits::{LimitPolicy, Limits, News, QuotaState};
 pub use period::Period;

@@ -142,7 +142,7 @@ mod tests {
     use mio::{Poll, Token, Waker};
 
     use super::*;
-    use crate::limit::{BanTerms, Bans, MayCheck};
+    use crate::limit::{Asked, BanTerms, Bans, MayCheck};
     use crate::mailbox::{Mailbox, mailbox};
     use crate::target::Host;
 
@@ -175,7 +175,8 @@ mod tests {
         ] {
             let (_poll, post, mailbox) = worker();
             let since = clock::mono().checked_sub(waited).unwrap();
-            let MayCheck::Yes(check) = bans.check([192, 0, 2, 1].into(), BanTerms::NONE, since)
+            let MayCheck::Yes(check) =
+                bans.check([192, 0, 2, 1].into(), Asked::Us, BanTerms::NONE, since)
             else {
                 panic!()
             };

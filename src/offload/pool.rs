@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::turns::{Came, Turns};
+use crate::clock;
 
 /// The queue has no room, or the pool has ended; the job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,27 @@ impl<J: Task> Desk<J> {
         }
     }
 
+    /// Whether each thread has been at its job for longer than that, so that nothing waits but in vain. It is
+    /// logged once, and when one is free again.
+    #[must_use]
+    pub fn is_held_up(&self, patience: Duration, now: Instant) -> bool {
+        let mut state = self.queue.state.lock();
+        let is_held = |since: &Option<Instant>| since.is_some_and(|since| now > since + patience);
+        let is_held_up = state.since.iter().all(is_held);
+        let is_news = is_held_up && !state.is_held_up;
+        state.is_held_up |= is_held_up;
+        let threads = state.since.len();
+        drop(state);
+        if is_news {
+            tracing::error!(
+                "all {threads} threads {:?} have been held for more than {patience:.0?}: what they are for \
+                 is refused until one is free",
+                self.queue.name
+            );
+        }
+        is_held_up
+    }
+
     /// Jobs that no thread has taken yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -77,6 +99,8 @@ impl<J: Task> Desk<J> {
 /// What waits, and for whom. Held for as long as it takes to put a job there, or to take one.
 #[derive(Debug)]
 struct Queue<J> {
+    /// What the threads are called.
+    name: String,
     state: Mutex<State<J>>,
     /// There is something to do, or nothing any more.
     some: Condvar,
@@ -86,22 +110,38 @@ struct Queue<J> {
 struct State<J> {
     turns: Turns<J>,
     is_stopped: bool,
+    /// Of each thread, since when it has been at its job.
+    since: Vec<Option<Instant>>,
+    /// All of them were held when last asked.
+    is_held_up: bool,
 }
 
 impl<J> Queue<J> {
-    fn new(waiting_max: usize) -> Self {
-        let state = State { turns: Turns::new(waiting_max), is_stopped: false };
-        Self { state: Mutex::new(state), some: Condvar::new() }
+    fn new(name: &str, threads: usize, waiting_max: usize) -> Self {
+        let state = State {
+            turns: Turns::new(waiting_max),
+            is_stopped: false,
+            since: vec![None; threads],
+            is_held_up: false,
+        };
+        Self { name: name.to_owned(), state: Mutex::new(state), some: Condvar::new() }
     }
 
-    /// The next job, which is waited for; none after the stop, however many wait.
-    fn next(&self) -> Option<J> {
+    /// The next job for this thread, which is waited for; none after the stop, however many wait.
+    fn next(&self, thread: usize) -> Option<J> {
         let mut state = self.state.lock();
+        state.since[thread] = None;
+        if std::mem::take(&mut state.is_held_up) {
+            drop(state);
+            tracing::info!("one of the threads {:?} is free again", self.name);
+            state = self.state.lock();
+        }
         loop {
             if state.is_stopped {
                 return None;
             }
             if let Some(job) = state.turns.take() {
+                state.since[thread] = Some(clock::mono());
                 return Some(job);
             }
             self.some.wait(&mut state);
@@ -136,14 +176,15 @@ impl<J: Task> Pool<J> {
     /// # Errors
     /// What the system says when it has no more threads.
     pub fn start(name: &str, threads: usize, queue_max: usize) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(queue_max.max(1)));
+        let threads = threads.max(1);
+        let queue = Arc::new(Queue::new(name, threads, queue_max.max(1)));
         let (ending, ended) = bounded(0);
         let mut pool = Self { desk: Desk { queue }, ended, threads: Vec::new() };
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let (queue, ending) = (Arc::clone(&pool.desk.queue), ending.clone());
             let thread =
                 thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
-                    work(&queue);
+                    work(&queue, number);
                     drop(ending);
                 })?;
             pool.threads.push(thread);
@@ -189,8 +230,8 @@ impl<J> Drop for Pool<J> {
     }
 }
 
-fn work<J: Task>(queue: &Queue<J>) {
-    while let Some(job) = queue.next() {
+fn work<J: Task>(queue: &Queue<J>, thread: usize) {
+    while let Some(job) = queue.next(thread) {
         if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
             tracing::error!("a job of a pool ended in a panic");
         }
@@ -199,8 +240,6 @@ fn work<J: Task>(queue: &Queue<J>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use crossbeam_channel::Sender;
 
     use super::*;
@@ -253,7 +292,7 @@ mod tests {
     }
 
     fn soon() -> Instant {
-        crate::clock::mono() + Duration::from_secs(20)
+        clock::mono() + Duration::from_secs(20)
     }
 
     /// A pool of one thread that is held, and what lets it go.
@@ -307,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_are_all_held_for_long_are_noticed_until_one_is_free() {
+        let (pool, let_go) = held(4);
+        let (desk, second) = (pool.desk(), Duration::from_secs(1));
+        let later = clock::mono() + 2 * second;
+        assert!(!desk.is_held_up(3 * second, later) && desk.is_held_up(second, later));
+        let (answer, answers) = bounded(1);
+        desk.submit(Trial::Name(answer)).unwrap();
+        drop(let_go);
+        answers.recv_deadline(soon()).unwrap();
+        assert!(!desk.is_held_up(3 * second, later));
+    }
+
+    #[test]
     fn a_panic_does_not_cost_the_thread() {
         let pool = Pool::<Trial>::start("test", 1, 4).unwrap();
         let (answer, answers) = bounded(1);
@@ -328,7 +380,7 @@ mod tests {
     fn a_thread_that_is_held_too_long_is_left_behind() {
         let (pool, let_go) = held(1);
         let ended = pool.ended.clone();
-        assert_eq!(pool.close(crate::clock::mono()), 1);
+        assert_eq!(pool.close(clock::mono()), 1);
         drop(let_go);
         assert_eq!(ended.recv_deadline(soon()), Err(RecvTimeoutError::Disconnected));
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::admin::tests::{Scene, request};
-use crate::limit::{BanTerms, MayCheck};
+use crate::limit::{Asked, BanTerms, MayCheck};
 
 #[test]
 fn pages_meet_each_ban_once_those_first_that_end_first() {
@@ -15,7 +15,7 @@ fn pages_meet_each_ban_once_those_first_that_end_first() {
         let ban_for = Duration::from_secs(600 + u64::from(number * 7 % 5));
         let terms = BanTerms { max_failures: 1, ban_for, answer_after: Duration::ZERO };
         let client = Ipv4Addr::from(0xC000_0200 + number).into();
-        let check = scene.api.admission.bans().check(client, terms, now.mono);
+        let check = scene.api.admission.bans().check(client, Asked::Us, terms, now.mono);
         let MayCheck::Yes(check) = check else { panic!("{check:?}") };
         assert!(check.failed(now));
     }

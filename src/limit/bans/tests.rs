@@ -5,7 +5,7 @@ const TERMS: BanTerms =
     BanTerms { max_failures: 3, ban_for: Duration::from_secs(60), answer_after: Duration::ZERO };
 
 fn fail(bans: &Arc<Bans>, client: IpAddr, now: Now) -> bool {
-    match bans.check(client, TERMS, now.mono) {
+    match bans.check(client, Asked::Us, TERMS, now.mono) {
         MayCheck::Yes(check) => check.failed(now),
         other @ (MayCheck::Later | MayCheck::Banned) => panic!("{other:?}"),
     }
@@ -29,7 +29,7 @@ fn the_last_failure_bans_for_a_time_and_nobody_else() {
     assert!(!bans.is_banned(client, now.mono));
     assert!(fail(&bans, client, now));
     assert!(bans.is_banned(client, now.mono) && !bans.is_banned(other, now.mono));
-    assert!(matches!(bans.check(client, TERMS, now.mono), MayCheck::Banned));
+    assert!(matches!(bans.check(client, Asked::Us, TERMS, now.mono), MayCheck::Banned));
     let until_ms = now.utc_ms + 60_000;
     assert_eq!(list(&bans, now.mono), [Ban { address: client, failures: 3, until_ms }]);
     let over = later(now, 60);
@@ -52,10 +52,23 @@ fn failures_are_forgotten_when_none_comes_for_as_long_as_a_ban() {
 }
 
 #[test]
+fn what_the_host_takes_long_for_holds_up_nobody_whom_we_check() {
+    let (bans, now) = (Arc::new(Bans::default()), clock::now());
+    let client = [192, 0, 2, 1].into();
+    let begin = |asked| bans.check(client, asked, TERMS, now.mono);
+    let held: Vec<_> = (0..3).map(|_| begin(Asked::Host)).collect();
+    assert!(matches!(begin(Asked::Host), MayCheck::Later));
+    let MayCheck::Yes(ours) = begin(Asked::Us) else { panic!("{held:?}") };
+    assert!(!ours.failed(now));
+    drop((ours, held));
+    assert_eq!(bans.by_block.lock()[&client].checking, [0, 0]);
+}
+
+#[test]
 fn no_more_are_checked_at_once_than_may_fail() {
     let (bans, now) = (Arc::new(Bans::default()), clock::now());
     let client = [192, 0, 2, 1].into();
-    let begin = || bans.check(client, TERMS, now.mono);
+    let begin = || bans.check(client, Asked::Us, TERMS, now.mono);
     let checks = [begin(), begin(), begin()];
     assert!(checks.iter().all(|check| matches!(check, MayCheck::Yes(_))));
     assert!(matches!(begin(), MayCheck::Later));
@@ -70,7 +83,7 @@ fn without_bans_no_client_has_more_than_its_share_checked_at_once() {
     let client: IpAddr = [192, 0, 2, 1].into();
     for max_failures in [0, 1_000_000] {
         let terms = BanTerms { max_failures, ..TERMS };
-        let begin = |client| bans.check(client, terms, now.mono);
+        let begin = |client| bans.check(client, Asked::Us, terms, now.mono);
         let checks: Vec<_> = (0..CHECKS_MAX).map(|_| begin(client)).collect();
         assert!(checks.iter().all(|check| matches!(check, MayCheck::Yes(_))));
         let before = bans.put_off();
@@ -103,7 +116,7 @@ fn mapped_addresses_are_their_ipv4_addresses_and_zero_bans_nobody() {
     let (bans, now) = (Arc::new(Bans::default()), clock::now());
     let terms = BanTerms { max_failures: 0, ..TERMS };
     for _ in 0..100 {
-        let check = bans.check([192, 0, 2, 1].into(), terms, now.mono);
+        let check = bans.check([192, 0, 2, 1].into(), Asked::Us, terms, now.mono);
         let MayCheck::Yes(check) = check else { panic!() };
         assert!(!check.failed(now));
     }
@@ -149,7 +162,7 @@ fn where_all_are_banned_the_ban_goes_that_is_over_first() {
     let client =
         |number: usize| IpAddr::from(std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap()));
     let terms = BanTerms { max_failures: 1, ..TERMS };
-    let ban = |number, now: Now| match bans.check(client(number), terms, now.mono) {
+    let ban = |number, now: Now| match bans.check(client(number), Asked::Us, terms, now.mono) {
         MayCheck::Yes(check) => check.failed(now),
         MayCheck::Later | MayCheck::Banned => false,
     };

@@ -7,7 +7,7 @@ use super::Front;
 use crate::auth::{Credentials, Verdict};
 use crate::connection::Input;
 use crate::key::Key;
-use crate::limit::{Bans, MayCheck};
+use crate::limit::{Asked, Bans, MayCheck};
 use crate::offload::Job;
 use crate::worker::connection::{Connection, Fate, Link};
 use crate::worker::kit::Kit;
@@ -97,7 +97,18 @@ pub(super) fn verify(
     }
     front.asked_at.get_or_insert(now);
     let policy = Arc::clone(front.machine.policy());
-    let check = match bans.check(front.machine.client(), policy.bans, now) {
+    let users = Arc::clone(&policy.users);
+    let (asked, desk) = match users.service_for(credentials.username()) {
+        Some(_) => (Asked::Host, kit.pam.as_ref()),
+        None => (Asked::Us, Some(&kit.hashes)),
+    };
+    let patience = policy.timeouts.handshake;
+    // A module may hang. Whoever waits behind it would wait in vain.
+    if asked == Asked::Host && desk.is_some_and(|desk| desk.is_held_up(patience, now)) {
+        bans.note_held_up();
+        return Some(Verdict::Overloaded);
+    }
+    let check = match bans.check(front.machine.client(), asked, policy.bans, now) {
         MayCheck::Yes(check) => check,
         MayCheck::Later => {
             front.held = Held::Unchecked { credentials, until: now + CHECKED_AGAIN };
@@ -107,12 +118,6 @@ pub(super) fn verify(
     };
     front.asked_under = policy.generation;
     front.recent = Some(recent);
-    let users = Arc::clone(&policy.users);
-    let desk = match users.service_for(credentials.username()) {
-        Some(_) => kit.pam.as_ref(),
-        None => Some(&kit.hashes),
-    };
-    let patience = policy.timeouts.handshake;
     let job = Job::Verify { check, users, credentials, key, patience, post: kit.post.clone() };
     match desk.map(|desk| desk.submit(job)) {
         Some(Ok(())) => None,
