@@ -1,12 +1,13 @@
 //! The proof at the start: the process connects to each of its listeners, as a client that will not
-//! log in, and looks whether it is turned away where the configuration says so. It asks in both
-//! dialects that can carry a login; SOCKS4 can carry none, and says the same whatever it refuses for.
+//! log in, and looks whether it is turned away where the configuration says so. It asks in each dialect.
+//! SOCKS4 can carry no login, and says the same whatever it refuses for: there it asks for a port of its
+//! own, which whoever is let in is connected to, unless the rules are against it.
 //!
 //! A wrong answer ends the start. No answer does not: a filter of packets may keep the host from
 //! reaching its own address.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -43,7 +44,13 @@ fn prove_one(
     until: Instant,
 ) -> Result<(), Failure> {
     let mut proved = true;
-    for (dialect, question, refusal) in QUESTIONS {
+    let target = target(address.ip());
+    let socks4 = target.as_ref().map(|(_, question)| ("SOCKS4", &question[..], SOCKS4_REFUSAL));
+    if let Err(error) = &socks4 {
+        tracing::warn!("logins: it could not be proved that {address} wants one (SOCKS4): {error}");
+        proved = false;
+    }
+    for (dialect, question, refusal) in QUESTIONS.into_iter().chain(socks4.ok()) {
         let answer = match ask(address, announcers, (question, refusal.len()), proofs, until) {
             Ok(answer) => answer,
             Err(error) => {
@@ -68,6 +75,18 @@ fn prove_one(
         tracing::info!("logins: {address} turns away whoever has none");
     }
     Ok(())
+}
+
+/// A port of ours, on the address of the listener where it is one of IPv4, and how SOCKS4 asks for it.
+/// Nobody need accept there for it to be connected to.
+fn target(listener: IpAddr) -> io::Result<(TcpListener, [u8; 9])> {
+    let ip = match reachable(listener).to_canonical() {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
+    };
+    let target = TcpListener::bind((ip, 0))?;
+    let ([high, low], [a, b, c, d]) = (target.local_addr()?.port().to_be_bytes(), ip.octets());
+    Ok((target, [4, 1, high, low, a, b, c, d, 0]))
 }
 
 /// So many first octets of what is answered to a question, if they come in time.
@@ -129,12 +148,13 @@ const QUESTIONS: [(&str, &[u8], &[u8]); 2] = [
     ("SOCKS5", &[5, 1, 0], &[5, 0xff]),
     ("HTTP", b"CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n", b"HTTP/1.1 407"),
 ];
+/// Rejected or failed.
+const SOCKS4_REFUSAL: &[u8] = &[0, 91];
 /// How long all listeners are waited for together: so long the start may be held by what does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
     use std::thread;
 
     use super::*;
@@ -160,5 +180,51 @@ mod tests {
         assert!(clock::mono() - began >= Duration::from_millis(50));
         drop(slow.join().unwrap());
         assert_eq!(ask(began).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn whoever_lets_a_client_in_without_a_login_is_found_out_in_each_dialect() {
+        let none = Announcers::new(Vec::new());
+        // What turns all others away and lets in whoever speaks this one.
+        let answers: [[&[u8]; 3]; 4] = [
+            [b"\x05\xff", b"HTTP/1.1 407", b"\0\x5b"],
+            [b"\x05\0", b"HTTP/1.1 407", b"\0\x5b"],
+            [b"\x05\xff", b"HTTP/1.1 200", b"\0\x5b"],
+            [b"\x05\xff", b"HTTP/1.1 407", b"\0\x5a"],
+        ];
+        for (let_in, answers) in
+            [None, Some("SOCKS5"), Some("HTTP"), Some("SOCKS4")].iter().zip(answers)
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let proxy = thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let mut first = [0];
+                    stream.read_exact(&mut first).unwrap();
+                    let answer = answers[match first {
+                        [5] => 0,
+                        [b'C'] => 1,
+                        [4] => 2,
+                        _ => return,
+                    }];
+                    stream.write_all(answer).unwrap();
+                    // Till the other side has read it.
+                    drop(stream.read_to_end(&mut Vec::new()));
+                }
+            });
+            let found = prove_one(address, &none, &Proofs::default(), clock::mono() + PATIENCE);
+            match (let_in, found) {
+                (None, found) => found.unwrap(),
+                (Some(dialect), found) => {
+                    let failure = found.unwrap_err().to_string();
+                    assert!(failure.contains(&format!("({dialect})")), "{failure}");
+                }
+            }
+            // What ends it.
+            let end = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            end.connect(&address.into()).unwrap();
+            TcpStream::from(end).write_all(b"x").unwrap();
+            proxy.join().unwrap();
+        }
     }
 }
