@@ -226,6 +226,54 @@ fn root_in_somebodys_directory_reaches_what_is_there_and_leaves_it_to_its_owner(
     }
 }
 
+#[test]
+fn root_of_a_container_reads_again_what_belongs_to_others() {
+    // Containers permit root to write all, and not the lesser right to read all.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_read_search", "--inh-caps", "-dac_read_search"]);
+    command.arg(env!("CARGO_BIN_EXE_rustsocks")).env_remove("RUST_LOG");
+    if !is_root()
+        || !Command::new("setpriv")
+            .args(command.get_args())
+            .arg("help")
+            .output()
+            .is_ok_and(|it| it.status.success())
+    {
+        eprintln!("SKIPPED: this is not root, or setpriv cannot take capabilities away here");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (conf, users) = (directory.path().join("conf"), directory.path().join("conf/users"));
+    fs::create_dir(&conf).unwrap();
+    let list = |names: &[&str]| {
+        let line = |name: &&str| {
+            format!("{name}:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+        };
+        let new = conf.join("new");
+        fs::write(&new, names.iter().map(line).collect::<String>()).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&new, Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::rename(&new, &users).unwrap();
+    };
+    list(&["alice", "bob"]);
+    chown(&conf, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&conf, fs::Permissions::from_mode(0o700)).unwrap();
+    let further = "[auth]\nsocks_method = \"userpass\"\nusers_file = \"{dir}/conf/users\"\n";
+    let mut proxy = Proxy::launch(command, directory, "sandbox = \"strict\"", "", further);
+    let capabilities: BTreeMap<_, _> = of_threads(proxy.pid(), "CapEff").into_iter().collect();
+    // CAP_DAC_OVERRIDE is number 1.
+    assert_eq!(capabilities["rustsocks"], "0000000000000002");
+    assert_eq!(capabilities["worker-0"], "0000000000000000");
+    list(&["alice"]);
+    let reload = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(reload.status, 200, "{}", reload.body);
+    assert!(reload.body.contains("auth.users"), "{}", reload.body);
+    let log = proxy.log();
+    assert!(log.contains("as root, with the capabilities of CAP_DAC_OVERRIDE; set"), "{log}");
+    assert!(!log.contains("cannot be read"), "{log}");
+    proxy.stop();
+}
+
 /// The binary, run by nobody.
 fn by_nobody() -> Command {
     if !is_root() {

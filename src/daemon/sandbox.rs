@@ -95,7 +95,7 @@ impl Sandbox {
     pub(super) fn put_on(&self, duty: Duty) {
         // Without any there is nothing to give up.
         if self.kept != Needs::NOTHING {
-            give_up_capabilities(self.kept.among(of_duty(duty)));
+            keep(self.kept.among(of_duty(duty)));
         }
         if let Some(filters) = &self.filters
             && let Err(error) = filters.put_on(duty)
@@ -160,18 +160,7 @@ pub(super) fn become_user(
     let server = &settings.server;
     let needs = needs(settings);
     let Some(user) = &server.user else {
-        if !is_root() {
-            give_up_capabilities(needs);
-            return Ok(needs);
-        }
-        let modules = Needs::MODULES.when(settings.auth.pam.is_some());
-        let needs = needs.and(to_reach_files(settings, files)).and(modules);
-        tracing::warn!(
-            "it goes on as root, {needs}; set `server.user` to somebody who owns nothing else"
-        );
-        cut_bounding_set(needs);
-        give_up_capabilities(needs);
-        return Ok(needs);
+        return Ok(if is_root() { stay_root(settings, files, needs) } else { keep(needs) });
     };
     let group = server.group.as_deref();
     let named = match group {
@@ -184,23 +173,42 @@ pub(super) fn become_user(
         )?;
     if !is_root() {
         if account.is_current() {
-            give_up_capabilities(needs);
-            return Ok(needs);
+            return Ok(keep(needs));
         }
         return Err(Failure::Permission(format!("{named}: only root can become somebody else")));
     }
-    account
+    let kept = account
         .become_it(needs)
         .map_err(|error| Failure::io(&format!("{named}: cannot become that user"), &error))?;
-    tracing::info!("sandbox: it goes on as {user}, {needs}");
-    Ok(needs)
+    tracing::info!("sandbox: it goes on as {user}, {kept}");
+    Ok(kept)
 }
 
-/// What is not needed may have been given for the start.
-fn give_up_capabilities(needs: Needs) {
-    if let Err(error) = keep_capabilities(needs) {
-        tracing::warn!("sandbox: it keeps the capabilities that it was started with: {error}");
+/// Goes on as root, with what it needs beside `needs` to reach its files. Answers what it has kept.
+fn stay_root(settings: &Settings, files: &[(&str, PathBuf)], needs: Needs) -> Needs {
+    let modules = Needs::MODULES.when(settings.auth.pam.is_some());
+    let needs = needs.and(to_reach_files(settings, files)).and(modules);
+    // Where that cannot be known, the next says so.
+    let kept = keep(cut_bounding_set(needs).unwrap_or(needs));
+    tracing::warn!(
+        "it goes on as root, {kept}; set `server.user` to somebody who owns nothing else"
+    );
+    let lacking = needs.without(kept).among(Needs::MODULES);
+    if lacking != Needs::NOTHING {
+        tracing::warn!(
+            "what belongs to others it could only be sure to reach {lacking}, which it was not given: a \
+             reload may not be able to read what the start has read"
+        );
     }
+    kept
+}
+
+/// What is not needed may have been given for the start. Answers what is left.
+fn keep(needs: Needs) -> Needs {
+    keep_capabilities(needs).unwrap_or_else(|error| {
+        tracing::warn!("sandbox: it keeps the capabilities that it was started with: {error}");
+        needs
+    })
 }
 
 /// What the settings want of root beyond the start.

@@ -55,20 +55,20 @@ impl Account {
         getresuid().is_ok_and(|ids| [ids.real, ids.effective, ids.saved] == [self.uid; 3])
     }
 
-    /// Becomes this user, for good, keeping what is needed of root.
+    /// Becomes this user, for good, keeping what is needed of root. Answers what it has kept.
     ///
     /// # Errors
     /// Whatever the system says; what was done until then stays. Not to be called where there are other
     /// threads.
-    pub fn become_it(&self, needs: Needs) -> io::Result<()> {
-        cut_bounding_set(needs);
+    pub fn become_it(&self, needs: Needs) -> io::Result<Needs> {
+        let needs = cut_bounding_set(needs)?;
         set_keep_capabilities(needs != Needs::NOTHING)?;
         setgroups(&self.groups)?;
         setgid(self.gid)?;
         setuid(self.uid)?;
-        keep_capabilities(needs)?;
+        let kept = keep_capabilities(needs)?;
         if self.is_current() && (self.uid.is_root() || setuid(Uid::from_raw(0)).is_err()) {
-            return Ok(());
+            return Ok(kept);
         }
         Err(io::Error::other("there is a way back to root"))
     }
@@ -117,6 +117,22 @@ impl Needs {
     pub const fn among(self, these: Self) -> Self {
         Self(self.0.intersection(these.0))
     }
+
+    /// What there is for them where that is permitted. Containers give root the right to read and write
+    /// everything, and not the lesser one to read everything: then the greater one stands in for it.
+    const fn out_of(self, permitted: CapabilitySet) -> Self {
+        let greater = CapabilitySet::DAC_OVERRIDE;
+        let stands_in = Self(greater)
+            .when(self.0.contains(Self::READING.0) && !permitted.contains(Self::READING.0));
+        Self(self.and(stands_in).0.intersection(permitted))
+    }
+
+    /// What of them nothing of these is for.
+    #[must_use]
+    pub const fn without(self, these: Self) -> Self {
+        let reads = these.0.contains(CapabilitySet::DAC_OVERRIDE);
+        Self(self.0.difference(these.and(Self::READING.when(reads)).0))
+    }
 }
 
 impl fmt::Display for Needs {
@@ -136,31 +152,36 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Gives up every capability that is not needed. Answers whether any is left.
+/// Gives up every capability that is not needed. Answers what is left.
 ///
 /// # Errors
 /// Whatever capset(2) says.
-pub fn keep_capabilities(needs: Needs) -> io::Result<bool> {
+pub fn keep_capabilities(needs: Needs) -> io::Result<Needs> {
     // Kernels before 4.3 have no ambient set to clear.
     clear_ambient_capability_set().unwrap_or_default();
     let had = capabilities(None)?;
-    let kept = had.permitted & needs.0;
+    let kept = needs.out_of(had.permitted);
     let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: none };
+    let sets = CapabilitySets { effective: kept.0, permitted: kept.0, inheritable: none };
     // Whoever has nothing to give up need not be allowed to.
     if had != sets {
         set_capabilities(None, sets)?;
     }
-    Ok(!kept.is_empty())
+    Ok(kept)
 }
 
 /// Takes from the bounding set what is not needed: nothing that is executed from here on can regain it,
-/// where we may see to that.
-pub fn cut_bounding_set(needs: Needs) {
-    for capability in CapabilitySet::all().difference(needs.0).iter() {
+/// where we may see to that. Answers what of it can be kept.
+///
+/// # Errors
+/// Whatever capget(2) says.
+pub fn cut_bounding_set(needs: Needs) -> io::Result<Needs> {
+    let kept = needs.out_of(capabilities(None)?.permitted);
+    for capability in CapabilitySet::all().difference(kept.0).iter() {
         // The kernel may not know it. Without CAP_SETPCAP there is nothing to lose by it.
         remove_capability_from_bounding_set(capability).unwrap_or_default();
     }
+    Ok(kept)
 }
 
 /// No program that is executed from here on gets rights by its file: no setuid, no capabilities.
@@ -208,10 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn where_reading_all_is_not_permitted_writing_all_stands_in_for_it() {
+        let all = CapabilitySet::all();
+        let (reading, writing) = (CapabilitySet::DAC_READ_SEARCH, CapabilitySet::DAC_OVERRIDE);
+        assert_eq!(Needs::READING.out_of(all), Needs::READING, "no more than is needed");
+        let container = all.difference(reading);
+        let kept = Needs::READING.and(Needs::MARKS).out_of(container);
+        assert_eq!(kept, Needs(writing).and(Needs::MARKS));
+        assert_eq!(Needs::READING.without(kept), Needs::NOTHING);
+        assert_eq!(Needs::MARKS.out_of(container), Needs::MARKS, "only for reading");
+        let kept = Needs::WRITING.out_of(CapabilitySet::CHOWN);
+        assert_eq!(kept, Needs(CapabilitySet::CHOWN));
+        assert_eq!(Needs::WRITING.without(kept), Needs(reading.union(writing)));
+    }
+
+    #[test]
     fn a_thread_that_gives_up_its_capabilities_has_none() {
         // In a thread of its own: the others keep theirs.
         std::thread::spawn(|| {
-            assert!(!keep_capabilities(Needs::NOTHING).unwrap());
+            assert_eq!(keep_capabilities(Needs::NOTHING).unwrap(), Needs::NOTHING);
             assert!(capabilities(None).unwrap().effective.is_empty());
             gain_nothing().unwrap();
             assert!(rustix::thread::no_new_privs().unwrap());
