@@ -30,7 +30,6 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 pub(super) use candidates::Candidates;
-use candidates::Lists;
 use crowd::Crowds;
 pub use crowd::{Crowd, Likeness};
 use net::{Lengths, Net};
@@ -210,28 +209,28 @@ impl Index {
         scopes
     }
 
-    /// The rules whose destinations and people fit, in the order in which they are tried. Of what else
-    /// they say, nothing is looked at but that which places told apart.
-    pub(super) fn candidates<'a>(&'a self, query: &Query<'a>) -> Candidates<'a> {
-        let mut lists = Lists::default();
+    /// Finds the rules whose destinations and people fit. Of what else they say, nothing is looked at but
+    /// that which places told apart.
+    pub(super) fn find<'a>(&'a self, query: &Query<'a>, found: &mut Candidates<'a>) {
         let asker = Asker { client: query.client, port: query.port };
+        found.of_name(query.name.unwrap_or_default());
         for number in self.scopes_of(query) {
             let Some(scope) = self.scopes.get(number as usize) else { continue };
-            scope.any.find(asker, Reach::DIRECT, &mut lists);
+            scope.any.find(asker, Reach::DIRECT, found);
             if let Some(address) = query.address {
-                self.find_nets(number, address, Reach::by_net, asker, &mut lists);
+                self.find_nets(number, address, Reach::by_net, asker, found);
             }
             for (place, reading) in query.embedded.iter() {
                 let reach = |prefix| Reach::by_inner_net(place, prefix);
-                self.find_nets(number, reading, reach, asker, &mut lists);
+                self.find_nets(number, reading, reach, asker, found);
             }
             if let Some(name) = query.name
                 && scope.has_names
             {
-                self.find_names(number, name, asker, &mut lists);
+                self.find_names(number, name, asker, found);
             }
         }
-        Candidates::of(lists)
+        found.order();
     }
 
     /// The rules that allow anything to whoever this may be, in the order in which they are tried.
@@ -245,14 +244,15 @@ impl Index {
     }
 
     fn of_scopes(&self, query: &Query<'_>, place: impl Fn(&Scope) -> &Place) -> Candidates<'_> {
-        let mut lists = Lists::default();
+        let mut found = Candidates::default();
         let asker = Asker { client: query.client, port: query.port };
         for number in self.scopes_of(query) {
             if let Some(scope) = self.scopes.get(number as usize) {
-                place(scope).find(asker, Reach::DIRECT, &mut lists);
+                place(scope).find(asker, Reach::DIRECT, &mut found);
             }
         }
-        Candidates::of(lists)
+        found.order();
+        found
     }
 
     fn find_nets<'a>(
@@ -261,30 +261,36 @@ impl Index {
         target: IpAddr,
         reach: impl Fn(u8) -> Reach,
         asker: Asker,
-        lists: &mut Lists<'a>,
+        found: &mut Candidates<'a>,
     ) {
         for (length, net) in self.scopes[scope as usize].lengths.around(target) {
             if let Some(place) = self.nets.get(&NetKey { scope, net }) {
-                place.find(asker, reach(length), lists);
+                place.find(asker, reach(length), found);
             }
         }
     }
 
-    fn find_names<'a>(&'a self, scope: u32, name: &'a str, asker: Asker, lists: &mut Lists<'a>) {
+    fn find_names<'a>(
+        &'a self,
+        scope: u32,
+        name: &'a str,
+        asker: Asker,
+        found: &mut Candidates<'a>,
+    ) {
         let mut rest = Some(name);
         while let Some(end) = rest {
             if let Some(place) = self.names.get(&NameRef { scope, name: end }) {
                 if end.len() == name.len() {
-                    place.itself.find(asker, Reach::DIRECT, lists);
+                    place.itself.find(asker, Reach::DIRECT, found);
                 } else {
-                    place.below.find(asker, Reach::DIRECT, lists);
-                    place.patterns.find(name, end.len() + 1, asker, lists);
+                    place.below.find(asker, Reach::DIRECT, found);
+                    place.patterns.find(name, end.len() + 1, asker, found);
                 }
             }
             rest = end.split_once('.').map(|(_, end)| end);
         }
         if let Some(place) = self.names.get(&NameRef { scope, name: "" }) {
-            place.patterns.find(name, 0, asker, lists);
+            place.patterns.find(name, 0, asker, found);
         }
     }
 

@@ -233,12 +233,14 @@ impl Rules {
         forbidden: Option<Forbidden>,
         observer: &mut O,
     ) -> Verdict<'_> {
-        self.first(self.index.candidates(query), query, forbidden, observer)
+        let mut candidates = Candidates::default();
+        self.index.find(query, &mut candidates);
+        self.first(&mut candidates, query, forbidden, observer)
     }
 
     fn first<O: Observer>(
         &self,
-        candidates: Candidates<'_>,
+        candidates: &mut Candidates<'_>,
         query: &Query<'_>,
         forbidden: Option<Forbidden>,
         observer: &mut O,

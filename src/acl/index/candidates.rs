@@ -5,37 +5,38 @@ use smallvec::SmallVec;
 use super::super::pattern::Pattern;
 use super::super::rule::Reach;
 
-/// Lists that are to be met one by one.
+/// Rules that may hold, each once, in the order in which they are tried. It is filled where it is, as it
+/// is large.
 #[derive(Debug, Default)]
-pub(super) struct Lists<'a>(SmallVec<[List<'a>; 12]>);
+pub(in crate::acl) struct Candidates<'a> {
+    /// A heap, once all are there: none begins earlier than the one above it.
+    lists: SmallVec<[List<'a>; 12]>,
+    /// What patterns are compared with.
+    name: &'a str,
+}
 
-/// Rules that lie in one place, in order; never empty.
+/// Rules that lie in one place, in order.
 #[derive(Debug)]
 struct List<'a> {
     head: u32,
-    rest: Ranks<'a>,
     reach: Reach,
+    rest: Ranks<'a>,
 }
 
 /// The ranks of one list.
 #[derive(Debug)]
 pub(super) enum Ranks<'a> {
     /// Of all that lie there.
-    Plain(&'a [u32]),
-    /// Of those for some ports, with the block that these are in.
-    Ported(&'a [(u32, u32)]),
+    All(&'a [u32]),
     /// Of those whose pattern names it, looked at when it is their turn.
-    Patterns { rest: &'a [(u32, Pattern)], name: &'a str },
+    Naming(&'a [(u32, Pattern)]),
 }
 
-impl Iterator for Ranks<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
+impl Ranks<'_> {
+    fn next(&mut self, name: &str) -> Option<u32> {
         match self {
-            Self::Plain(ranks) => ranks.split_off_first().copied(),
-            Self::Ported(ranks) => ranks.split_off_first().map(|(_, rank)| *rank),
-            Self::Patterns { rest, name } => loop {
+            Self::All(ranks) => ranks.split_off_first().copied(),
+            Self::Naming(rest) => loop {
                 let (rank, pattern) = rest.split_off_first()?;
                 if pattern.is(name) {
                     return Some(*rank);
@@ -45,11 +46,23 @@ impl Iterator for Ranks<'_> {
     }
 }
 
-impl<'a> Lists<'a> {
+impl<'a> Candidates<'a> {
+    /// Patterns are compared with this name.
+    pub(super) const fn of_name(&mut self, name: &'a str) {
+        self.name = name;
+    }
+
     /// These rules may hold, whose destinations hold so.
     pub(super) fn push(&mut self, mut ranks: Ranks<'a>, reach: Reach) {
-        if let Some(head) = ranks.next() {
-            self.0.push(List { head, rest: ranks, reach });
+        if let Some(head) = ranks.next(self.name) {
+            self.lists.push(List { head, reach, rest: ranks });
+        }
+    }
+
+    /// All are there.
+    pub(super) fn order(&mut self) {
+        for at in (0..self.lists.len() / 2).rev() {
+            self.sink(at);
         }
     }
 
@@ -57,10 +70,10 @@ impl<'a> Lists<'a> {
     /// number of lists few are moved.
     fn sink(&mut self, mut at: usize) {
         loop {
-            let below = [2 * at + 1, 2 * at + 2].into_iter().filter(|at| *at < self.0.len());
-            match below.min_by_key(|at| self.0[*at].head) {
-                Some(least) if self.0[least].head < self.0[at].head => {
-                    self.0.swap(least, at);
+            let below = [2 * at + 1, 2 * at + 2].into_iter().filter(|at| *at < self.lists.len());
+            match below.min_by_key(|at| self.lists[*at].head) {
+                Some(least) if self.lists[least].head < self.lists[at].head => {
+                    self.lists.swap(least, at);
                     at = least;
                 }
                 Some(_) | None => return,
@@ -69,37 +82,21 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// Rules that may hold, each once, in the order in which they are tried.
-#[derive(Debug)]
-pub(in crate::acl) struct Candidates<'a> {
-    /// A heap: none begins earlier than the one above it.
-    lists: Lists<'a>,
-}
-
-impl<'a> Candidates<'a> {
-    pub(super) fn of(mut lists: Lists<'a>) -> Self {
-        for at in (0..lists.0.len() / 2).rev() {
-            lists.sink(at);
-        }
-        Self { lists }
-    }
-}
-
 impl Iterator for Candidates<'_> {
     type Item = (u32, Reach);
 
     fn next(&mut self) -> Option<(u32, Reach)> {
-        let rank = self.lists.0.first()?.head;
+        let rank = self.lists.first()?.head;
         let mut reach = Reach::default();
-        while let Some(list) = self.lists.0.first_mut()
+        while let Some(list) = self.lists.first_mut()
             && list.head == rank
         {
             reach.join(list.reach);
-            match list.rest.next() {
+            match list.rest.next(self.name) {
                 Some(head) => list.head = head,
-                None => drop(self.lists.0.swap_remove(0)),
+                None => drop(self.lists.swap_remove(0)),
             }
-            self.lists.sink(0);
+            self.sink(0);
         }
         Some((rank, reach))
     }

@@ -5,7 +5,7 @@
 use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
 
-use super::candidates::{Lists, Ranks};
+use super::candidates::{Candidates, Ranks};
 use super::crowd::{Likeness, Settled};
 use super::place::{Asker, Cut, Place};
 use crate::acl::pattern::Pattern;
@@ -109,9 +109,9 @@ impl Patterns {
         name: &'a str,
         end: usize,
         asker: Asker,
-        lists: &mut Lists<'a>,
+        found: &mut Candidates<'a>,
     ) {
-        lists.push(Ranks::Patterns { rest: &self.few, name }, Reach::DIRECT);
+        found.push(Ranks::Naming(&self.few), Reach::DIRECT);
         let Some(by_parts) = &self.many else { return };
         let Some(before) = name.len().checked_sub(end).and_then(|at| name.get(..at)) else {
             return;
@@ -120,9 +120,9 @@ impl Patterns {
             let Some((parts, between)) = shape.of(name, before) else { continue };
             let Some(likes) = by_parts.places.get(&parts) else { continue };
             if !between.is_empty() && !between.contains('.') {
-                likes.whole.find(asker, Reach::DIRECT, lists);
+                likes.whole.find(asker, Reach::DIRECT, found);
             }
-            lists.push(Ranks::Patterns { rest: &likes.others, name }, Reach::DIRECT);
+            found.push(Ranks::Naming(&likes.others), Reach::DIRECT);
         }
     }
 }

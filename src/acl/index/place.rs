@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::candidates::{Lists, Ranks};
+use super::candidates::{Candidates, Ranks};
 use super::crowd::{Crowds, Likeness, Settled};
 use super::net::{Lengths, Net};
 use crate::acl::rule::{Reach, Rule};
@@ -39,8 +39,7 @@ pub(super) struct ByPort {
     any: SmallVec<[u32; 4]>,
     /// How many bits the ports of a block differ in, as a set.
     sizes: u16,
-    /// Blocks with the rules for them, sorted.
-    blocks: Vec<(u32, u32)>,
+    blocks: HashMap<u32, SmallVec<[u32; 4]>, RandomState>,
 }
 
 /// Whose rules are looked for.
@@ -96,33 +95,32 @@ impl Place {
     }
 
     /// The rules that may hold for whoever asks.
-    pub(super) fn find<'a>(&'a self, asker: Asker, reach: Reach, lists: &mut Lists<'a>) {
+    pub(super) fn find<'a>(&'a self, asker: Asker, reach: Reach, found: &mut Candidates<'a>) {
         match self {
-            Self::Plain(ranks) => lists.push(Ranks::Plain(ranks), reach),
+            Self::Plain(ranks) => found.push(Ranks::All(ranks), reach),
             Self::ByClient(by_client) => {
-                by_client.any.find(asker, reach, lists);
+                by_client.any.find(asker, reach, found);
                 for (_, net) in by_client.lengths.around(asker.client) {
                     if let Some(place) = by_client.nets.get(&net) {
-                        place.find(asker, reach, lists);
+                        place.find(asker, reach, found);
                     }
                 }
             }
-            Self::ByPort(by_port) => by_port.find(asker.port, reach, lists),
+            Self::ByPort(by_port) => by_port.find(asker.port, reach, found),
         }
     }
 }
 
 impl ByPort {
-    fn find<'a>(&'a self, port: u16, reach: Reach, lists: &mut Lists<'a>) {
-        lists.push(Ranks::Plain(&self.any), reach);
+    fn find<'a>(&'a self, port: u16, reach: Reach, found: &mut Candidates<'a>) {
+        found.push(Ranks::All(&self.any), reach);
         let mut left = self.sizes;
         while left != 0 {
             let size = left.trailing_zeros();
             left &= left - 1;
-            let block = block(size, port >> size << size);
-            let first = self.blocks.partition_point(|(of, _)| *of < block);
-            let count = self.blocks[first..].partition_point(|(of, _)| *of == block);
-            lists.push(Ranks::Ported(&self.blocks[first..first + count]), reach);
+            if let Some(ranks) = self.blocks.get(&block(size, port >> size << size)) {
+                found.push(Ranks::All(ranks), reach);
+            }
         }
     }
 }
@@ -170,7 +168,8 @@ impl Cut<'_> {
         if ranks.len() <= self.few {
             return Place::Plain(ranks);
         }
-        let (mut any, mut sizes, mut blocks) = (SmallVec::new(), 0, Vec::new());
+        let (mut any, mut sizes) = (SmallVec::<[u32; 4]>::new(), 0);
+        let mut blocks = HashMap::<u32, SmallVec<[u32; 4]>, RandomState>::default();
         for rank in ranks {
             let rule = &self.ordered[rank as usize];
             let clients = rule.sources.len().max(1);
@@ -178,24 +177,24 @@ impl Cut<'_> {
                 Some(few) if is_worth(rule, clients * few.len()) => {
                     for (size, first) in few {
                         sizes |= 1 << size;
-                        blocks.push((block(size, first), rank));
+                        blocks.entry(block(size, first)).or_default().push(rank);
                     }
                 }
                 Some(_) | None => any.push(rank),
             }
         }
         let ordered = self.ordered;
-        let rules = any.iter().map(|rank: &u32| &ordered[*rank as usize]);
+        let rules = any.iter().map(|rank| &ordered[*rank as usize]);
         self.crowds.look(rules, Likeness::Matter, settled);
         if blocks.is_empty() {
             return Place::Plain(any);
         }
-        blocks.sort_unstable();
-        blocks.shrink_to_fit();
-        for of_one in blocks.chunk_by(|one, other| one.0 == other.0) {
-            let rules = of_one.iter().map(|(_, rank)| &ordered[*rank as usize]);
+        for ranks in blocks.values_mut() {
+            ranks.shrink_to_fit();
+            let rules = ranks.iter().map(|rank| &ordered[*rank as usize]);
             self.crowds.look(rules, Likeness::Matter, Settled { ports: true, ..settled });
         }
+        blocks.shrink_to_fit();
         Place::ByPort(Box::new(ByPort { any, sizes, blocks }))
     }
 }
