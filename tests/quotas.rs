@@ -268,6 +268,31 @@ fn one_that_slows_down_goes_on_and_a_reload_gives_more() {
 }
 
 #[test]
+fn one_that_a_reload_lowers_below_what_is_used_is_told_and_ends_who_is_idle() {
+    let mut proxy = Proxy::with(&quota(100, ""));
+    let origin = Origin::echo();
+    let (mut idle, _) = asked(proxy.socks, "alice", origin.address);
+    let (mut other, _) = asked(proxy.socks, "bob", origin.address);
+    for _ in 0..20 {
+        idle.send(&[7; 65_536]);
+        assert_eq!(idle.receive(65_536), [7; 65_536]);
+    }
+    let path = proxy.directory().join("rustsocks.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("limit_mib = 100\n", "limit_mib = 1\n");
+    fs::write(&path, text).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(matches!(idle.stream.read(&mut [0]), Ok(0) | Err(_)));
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE close_code = 'quota_exceeded'", 1);
+    other.send(b"still here");
+    assert_eq!(other.receive(10), b"still here");
+    let line = "quota used up: quota=\"monthly\" user=\"alice\"";
+    wait_for("the line", || proxy.log().contains(line).then_some(()));
+    let marks = Scrape::of(proxy.api.unwrap());
+    assert_eq!(marks.value("rustsocks_quota_marks_total{mark=\"exhausted\"}"), Some(1.0));
+}
+
+#[test]
 fn datagrams_count_and_are_cut() {
     let quota = "[[limits.quotas]]\nname = \"hourly\"\nusers = [\"*\"]\nper = \"all\"\n\
                  period = \"hour\"\nlimit_mib = 1\n";
