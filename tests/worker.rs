@@ -9,6 +9,7 @@
 
 mod harness;
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -39,6 +40,7 @@ struct Lone {
     post: Post,
     entries: Entries<Entry>,
     ledger: Ledger,
+    admission: Arc<Admission>,
     counters: Arc<Counters>,
     ended: Receiver<std::io::Result<()>>,
     /// Holds what an unheard waker would otherwise wake.
@@ -67,6 +69,7 @@ impl Lone {
         let (journal, entries) = journal(entries_max);
         let hashes = Pool::start("hash", 1, 1).unwrap();
         let counters = Arc::new(Counters::new());
+        let admission = Admission::new(16, 64);
         let worker = Worker::new(WorkerParts {
             index: 0,
             poll,
@@ -81,7 +84,7 @@ impl Lone {
             hashes: hashes.desk(),
             pam: None,
             policy: Arc::new(policy()),
-            admission: Admission::new(16, 64),
+            admission: Arc::clone(&admission),
             table: Arc::new(Table::new(1)),
             journal,
             share,
@@ -93,7 +96,7 @@ impl Lone {
         .unwrap();
         let (sender, ended) = channel();
         std::thread::spawn(move || sender.send(worker.run()).unwrap());
-        Self { address, post, entries, ledger, counters, ended, _elsewhere: elsewhere }
+        Self { address, post, entries, ledger, admission, counters, ended, _elsewhere: elsewhere }
     }
 
     /// A client that speaks nothing we know, which is one record.
@@ -136,6 +139,31 @@ fn a_client_goes_to_the_worker_that_has_clearly_fewer_and_is_served_there() {
     for worker in [&lone, &other] {
         wait_for("the end", || (worker.counters.connections() == 0).then_some(()));
     }
+}
+
+#[test]
+fn clients_wait_until_the_process_has_proved_that_it_asks_for_logins() {
+    let lone = Lone::start(16, true);
+    let proofs = lone.admission.proofs();
+    proofs.announce();
+    let mut client = Client::to(lone.address);
+    client.send(b"\x05\x01\x00");
+    // Behind it in the queue.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    proofs.begin(socket.local_addr().unwrap().as_socket().unwrap());
+    socket.connect(&lone.address.into()).unwrap();
+    let mut proof = std::net::TcpStream::from(socket);
+    proof.write_all(b"\x05\x01\x00").unwrap();
+    let mut answer = [0; 2];
+    proof.read_exact(&mut answer).unwrap();
+    assert_eq!((answer, lone.counters.connections()), ([5, 0], 1));
+    client.stream.set_nonblocking(true).unwrap();
+    let early = client.stream.peek(&mut answer).unwrap_err();
+    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
+    client.stream.set_nonblocking(false).unwrap();
+    proofs.end();
+    assert_eq!(client.receive(2), [5, 0]);
 }
 
 #[test]

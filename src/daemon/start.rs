@@ -124,6 +124,9 @@ pub fn run(
     shared.in_force.set(Arc::clone(&policy));
     storage.start_writer(settings, &shared, log, entries, events.clone())?;
     let logins = Logins::start(&settings.auth, plan.workers, &shared.sandbox)?;
+    if settings.auth.required {
+        shared.admission.proofs().announce();
+    }
     let places = (0..plan.workers).map(|_| Place::new()).collect::<Result<Vec<_>, _>>()?;
     let posts: Vec<_> = places.iter().map(Place::post).collect();
     for (index, (place, listeners)) in places.into_iter().zip(plan.listeners).enumerate() {

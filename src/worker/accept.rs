@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
 use super::connection::{Connection, Link};
@@ -38,6 +38,8 @@ pub(super) struct Door {
     fellows: Fellows,
     reserve: Option<File>,
     paused_until: Option<Instant>,
+    /// Clients who came while the process still proves that it asks for logins.
+    early: Vec<(usize, TcpStream, SocketAddr)>,
     refused: Refused,
 }
 
@@ -68,6 +70,7 @@ impl Door {
             fellows,
             reserve: reserve(),
             paused_until: None,
+            early: Vec::new(),
             refused: Refused::default(),
         })
     }
@@ -81,10 +84,11 @@ impl Door {
 
     /// Whether there may be clients to take in now; if it pauses, until when.
     pub(super) fn wants(&self, now: Instant) -> Option<Instant> {
-        self.listeners
-            .iter()
-            .any(|listening| listening.ready)
-            .then(|| self.paused_until.map_or(now, |until| until.max(now)))
+        let ready = self.listeners.iter().any(|listening| listening.ready);
+        if ready {
+            return Some(self.paused_until.map_or(now, |until| until.max(now)));
+        }
+        (!self.early.is_empty()).then(|| now + EARLY_LOOKED_AT)
     }
 
     /// Takes in a portion of new clients.
@@ -93,6 +97,9 @@ impl Door {
             return;
         }
         self.paused_until = None;
+        if !self.early.is_empty() && !self.admission.proofs().is_awaited() {
+            self.let_in_early(slots, kit);
+        }
         let mut left = ACCEPTS_PER_TURN;
         for number in 0..self.listeners.len() {
             while left > 0 && self.listeners[number].ready && self.paused_until.is_none() {
@@ -108,6 +115,7 @@ impl Door {
         // They close theirs as well.
         self.fellows.forget();
         self.paused_until = None;
+        self.let_in_early(slots, kit);
         for number in 0..self.listeners.len() {
             self.listeners[number].ready = true;
             let mut left = ACCEPTS_AT_CLOSE;
@@ -122,37 +130,60 @@ impl Door {
     fn accept_one(&mut self, number: usize, slots: &mut Slots<Connection>, kit: &mut Kit) {
         let listening = &mut self.listeners[number];
         match listening.socket.accept() {
-            Ok((stream, address)) => {
-                let announced = listening.announcers.contains(address.ip());
-                // Who speaks for others is not banned for what they do.
-                if !announced && self.admission.bans().is_banned(address.ip(), kit.now.mono) {
-                    drop(stream);
-                    self.turn_away(address, Why::Banned, kit);
-                    return;
-                }
-                let door = if announced {
-                    None
+            Ok((stream, address)) if self.admission.proofs().keeps_waiting(address) => {
+                if self.early.len() < EARLY_MAX {
+                    self.early.push((number, stream, address));
                 } else {
-                    match kit.policy.limits.at_door(address.ip(), kit.now.mono) {
-                        Ok(door) => door,
-                        Err(_) => {
-                            drop(stream);
-                            return self.turn_away(address, Why::AddressLimit, kit);
-                        }
-                    }
-                };
-                let Some(seat) = self.admission.seat() else {
-                    return self.turn_away(address, Why::NoRoom, kit);
-                };
-                let guest = Guest { stream, address, accepted: kit.now, announced, seat, door };
-                if let Err(guest) = self.fellows.offer(guest, kit.counters.connections()) {
-                    self.take_in(guest, slots, kit);
+                    drop(stream);
+                    self.turn_away(address, Why::NoRoom, kit);
                 }
             }
+            Ok((stream, address)) => self.let_in(number, stream, address, slots, kit),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
             Err(error) if out_of_descriptors(&error) => self.pause(number, kit),
             // The client has gone from the queue (accept(2), "Error handling"): the next one.
             Err(_) => {}
+        }
+    }
+
+    fn let_in_early(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        for (number, stream, address) in std::mem::take(&mut self.early) {
+            self.let_in(number, stream, address, slots, kit);
+        }
+    }
+
+    fn let_in(
+        &mut self,
+        number: usize,
+        stream: TcpStream,
+        address: SocketAddr,
+        slots: &mut Slots<Connection>,
+        kit: &mut Kit,
+    ) {
+        let announced = self.listeners[number].announcers.contains(address.ip());
+        // Who speaks for others is not banned for what they do.
+        if !announced && self.admission.bans().is_banned(address.ip(), kit.now.mono) {
+            drop(stream);
+            self.turn_away(address, Why::Banned, kit);
+            return;
+        }
+        let door = if announced {
+            None
+        } else {
+            match kit.policy.limits.at_door(address.ip(), kit.now.mono) {
+                Ok(door) => door,
+                Err(_) => {
+                    drop(stream);
+                    return self.turn_away(address, Why::AddressLimit, kit);
+                }
+            }
+        };
+        let Some(seat) = self.admission.seat() else {
+            return self.turn_away(address, Why::NoRoom, kit);
+        };
+        let guest = Guest { stream, address, accepted: kit.now, announced, seat, door };
+        if let Err(guest) = self.fellows.offer(guest, kit.counters.connections()) {
+            self.take_in(guest, slots, kit);
         }
     }
 
@@ -273,5 +304,9 @@ pub(super) fn out_of_descriptors(error: &io::Error) -> bool {
 const ACCEPTS_PER_TURN: usize = 64;
 /// Clients taken in at most when the listeners are closed: the longest queue the kernel keeps.
 const ACCEPTS_AT_CLOSE: usize = 65_536;
+/// Clients who are held back at most until the process has proved that it asks for logins, and when it is
+/// looked whether it has.
+const EARLY_MAX: usize = 64;
+const EARLY_LOOKED_AT: Duration = Duration::from_millis(10);
 /// Rest after running out of descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
