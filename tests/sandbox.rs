@@ -167,6 +167,24 @@ fn ports_that_a_capability_is_lacking_for_are_refused_and_not_each_association()
     assert!(said.contains(expected), "{said}");
 }
 
+#[test]
+fn a_reload_that_wants_what_was_given_up_is_refused_and_says_that_a_restart_may_do() {
+    let proxy = Proxy::start();
+    let config = proxy.directory().join("rustsocks.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[egress]\nmark = 7\n")).unwrap();
+    let answer = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    for expected in ["egress.mark = 7: needs CAP_NET_ADMIN", "a restart may do"] {
+        assert!(answer.body.contains(expected), "{}", answer.body);
+    }
+    echo(&proxy, &Origin::echo());
+    let directory = proxy.stop();
+    if is_root() {
+        Proxy::start_in(directory, "", "", "[egress]\nmark = 7\n").stop();
+    }
+}
+
 /// What each thread may still do as root, and that all works with it.
 fn as_root(directory: TempDir, further: &str) -> (TempDir, String, BTreeMap<String, String>) {
     let mut proxy = Proxy::start_in(directory, "sandbox = \"strict\"", "", further);

@@ -21,7 +21,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::host_files::HostFilesSeen;
 use super::low_ports::try_ports;
 use super::retired::Retired;
-use super::start::Shared;
+use super::start::{Failure, Shared};
 use super::watched::{PutOff, Watched};
 use super::{egress, service};
 use crate::acl::{OwnListeners, Rules};
@@ -258,7 +258,7 @@ impl Reloader {
     ) -> Outcome {
         // The listeners are those of the start, wherever the file has them by now.
         settings.open_nothing(&self.started.server.listen, rules.as_deref()).map_err(refused)?;
-        egress::try_all(&settings.egress).map_err(refused)?;
+        egress::try_all(&settings.egress).map_err(|failure| refused(permitted(&failure)))?;
         if settings.server.associations != self.applied.server.associations {
             try_ports(&settings.server.associations).map_err(refused)?;
         }
@@ -328,6 +328,17 @@ impl Reloader {
             thread::park_timeout(LOOKED_EVERY);
         }
     }
+}
+
+/// What a process that runs may not do any more may be permitted to a start.
+fn permitted(failure: &Failure) -> String {
+    if !failure.is_permission() {
+        return failure.to_string();
+    }
+    format!(
+        "{failure}; a process that runs has kept no capability that its settings had no use for at its \
+         start: a restart may do"
+    )
 }
 
 fn refused(why: impl ToString) -> NotReloaded {
