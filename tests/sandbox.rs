@@ -415,6 +415,21 @@ fn of_a_home_no_more_is_reached_than_the_files_that_were_named() {
 }
 
 #[test]
+fn a_home_that_has_to_be_written_to_is_named() {
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let there = home.path().to_path_buf();
+    let further = "[logging]\naccess_log = \"access.log\"\n";
+    let mut proxy = Proxy::start_with(&[("HOME", there.as_os_str())], home, "", "", further);
+    let log = proxy.log();
+    let said = format!(
+        "any file below {} can be written to as far as the user may: the access log lies",
+        there.display()
+    );
+    assert!(log.contains(&said), "{log}");
+    proxy.stop();
+}
+
+#[test]
 fn files_that_are_links_are_read_and_written_where_they_lie() {
     // Not below the directory of temporary files, which may be written to anyway.
     let directory = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

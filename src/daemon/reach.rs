@@ -24,7 +24,8 @@ pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     let mut write = vec![std::env::temp_dir(), PathBuf::from("/var/tmp")];
     write.extend(data_directory(settings));
     // By the one above: its own is made anew where somebody has removed it.
-    write.extend(ledger(settings).as_deref().into_iter().flat_map(around));
+    let ledger = ledger(settings);
+    write.extend(ledger.as_deref().into_iter().flat_map(around));
     let database = settings.sessions.database_url.strip_prefix("sqlite://");
     let database = database.filter(|_| data_directory(settings).is_some()).map(Path::new);
     let log = match &settings.logging.access_log {
@@ -35,23 +36,20 @@ pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     for (what, file) in [("database", database), ("token", Some(token)), ("access log", log)] {
         let Some(file) = file else { continue };
         let directories: Vec<PathBuf> = both(file).into_iter().flat_map(above).collect();
-        if directories.iter().any(|directory| directory.parent().is_none()) {
-            tracing::warn!(
-                "sandbox: any file can be written to as far as the user may: the {what} lies directly \
-                 below /, where other files of it have to be made; give it a directory"
-            );
-        }
+        tell_of_shared(what, &directories);
         write.extend(directories);
     }
+    let configured = ledger.filter(|_| !settings.sessions.ledger_path.as_os_str().is_empty());
+    tell_of_shared("ledger", &configured.as_deref().map_or_else(Vec::new, around));
     if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
         write.extend(std::env::split_paths(&runtime));
     }
+    let given = read.iter().chain(&write).filter_map(|path| path.canonicalize().ok());
+    let given: Vec<PathBuf> = given.collect();
     for (key, file) in files {
         for path in both(file) {
             match path.parent() {
-                Some(above)
-                    if is_more_than_ours(above) && !write.iter().any(|own| own == above) =>
-                {
+                Some(above) if is_more_than_ours(above) && !is_among(above, &given) => {
                     tracing::info!(
                         "sandbox: {key}: of {}, which is not for this alone, only {} can be read; a \
                          file that takes its place is read after a restart only, so give it a directory",
@@ -80,9 +78,26 @@ fn around_one(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Whether a directory is no place for our files alone.
+/// Files of ours are made in directories, which are to be written to therefore, whosever they are.
+fn tell_of_shared(what: &str, directories: &[PathBuf]) {
+    if let Some(directory) = directories.iter().find(|directory| is_more_than_ours(directory)) {
+        tracing::warn!(
+            "sandbox: any file below {} can be written to as far as the user may: the {what} lies directly \
+             there, where other files of it have to be made; give it a directory",
+            directory.display()
+        );
+    }
+}
+
+/// Whether a directory is no place for our files alone, by whatever name.
 fn is_more_than_ours(directory: &Path) -> bool {
-    SHARED.iter().any(|shared| directory == Path::new(shared)) || is_home(directory)
+    let Ok(real) = directory.canonicalize() else { return false };
+    let shared = |shared: &&str| Path::new(shared).canonicalize().is_ok_and(|it| it == real);
+    real.parent().is_none() || SHARED.iter().any(shared) || is_home(&real)
+}
+
+fn is_among(directory: &Path, given: &[PathBuf]) -> bool {
+    directory.canonicalize().is_ok_and(|real| given.contains(&real))
 }
 
 fn above(path: PathBuf) -> Option<PathBuf> {
@@ -112,9 +127,11 @@ fn real(path: &Path) -> Option<PathBuf> {
 }
 
 /// Where there is something of everybody's; below `/home` each directory is somebody's home.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 16] = [
     "/boot",
     "/dev",
+    "/dev/shm",
+    "/etc",
     "/home",
     "/media",
     "/mnt",
@@ -124,7 +141,9 @@ const SHARED: [&str; 12] = [
     "/usr",
     "/usr/local",
     "/var",
+    "/var/home",
     "/var/lib",
+    "/var/log",
 ];
 /// Links that are followed, as many as the kernel does (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -174,6 +193,25 @@ mod tests {
         symlink(path("named/round"), path("named/round")).unwrap();
         assert_eq!(around(&path("named/round")), [path("named")]);
         assert_eq!(around(&path("nowhere/file")), [path("nowhere")]);
+    }
+
+    #[test]
+    fn a_directory_of_everybodys_is_one_by_whatever_name() {
+        let there = tempfile::tempdir().unwrap();
+        let link = |to: &str| {
+            let link = there.path().join(to.replace('/', "-"));
+            symlink(to, &link).unwrap();
+            link
+        };
+        for shared in ["/", "/usr", "/var/lib"] {
+            assert!(is_more_than_ours(Path::new(shared)), "{shared}");
+            assert!(is_more_than_ours(&link(shared)), "a link to {shared}");
+        }
+        assert!(!is_more_than_ours(there.path()));
+        assert!(!is_more_than_ours(&there.path().join("missing")));
+        let given = [there.path().canonicalize().unwrap()];
+        assert!(is_among(&there.path().join("../").join(there.path()), &given));
+        assert!(!is_among(Path::new("/usr"), &given));
     }
 
     #[test]

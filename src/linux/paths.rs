@@ -66,24 +66,30 @@ pub fn restrict_to(reach: &Reach) -> io::Result<Restricted> {
     })
 }
 
-/// Whether somebody lives in a directory: it is the home of its owner, who can log in there, or ours by
-/// `$HOME`.
+/// Whether somebody lives in a directory: it is the home of its owner, or of who we are, by the host's
+/// list of users, and that user can log in; or `$HOME`, which may be another for us than in that list.
 #[must_use]
 pub fn is_home(directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else { return false };
+    let owner = directory.metadata().map(|found| Uid::from_raw(found.uid()));
+    let users = owner.into_iter().chain([Uid::effective()]);
+    let users: Vec<_> = users.filter_map(|uid| User::from_uid(uid).ok().flatten()).collect();
+    let homes: Vec<_> = users.iter().map(|user| (&*user.dir, &*user.shell)).collect();
+    somebody_lives_in(&directory, &homes, std::env::var_os("HOME").as_deref().map(Path::new))
+}
+
+/// The same, by what is known: homes of users with their shells, and our own by the environment.
+fn somebody_lives_in(directory: &Path, homes: &[(&Path, &Path)], own: Option<&Path>) -> bool {
     let is_it = |home: &Path| home.canonicalize().is_ok_and(|home| home == directory);
-    if std::env::var_os("HOME").is_some_and(|home| is_it(Path::new(&home))) {
-        // A service has one to work in, and nothing else there.
-        return !directory.starts_with("/var");
+    let mut shells = homes.iter().filter(|(home, _)| is_it(home)).peekable();
+    if shells.peek().is_some() {
+        return shells
+            .any(|(_, shell)| !["nologin", "false"].iter().any(|shut| shell.ends_with(shut)));
     }
-    let Ok(owner) = directory.metadata().map(|found| Uid::from_raw(found.uid())) else {
-        return false;
-    };
-    let owner = User::from_uid(owner).ok().flatten();
-    owner.is_some_and(|owner| {
-        let shut = ["nologin", "false"];
-        is_it(&owner.dir) && !shut.iter().any(|shell| owner.shell.ends_with(shell))
-    })
+    // A service has one to work in, and nothing else there; it is none where the homes of all are.
+    let is_a_service = directory.starts_with("/var")
+        && !["/var/home", "/var/roothome"].iter().any(|homes| directory.starts_with(homes));
+    own.is_some_and(is_it) && !is_a_service
 }
 
 fn rule(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
@@ -100,6 +106,28 @@ const KNOWN: ABI = ABI::V5;
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_home_is_one_whatever_leads_there_and_a_services_is_none() {
+        let there = tempfile::tempdir().unwrap();
+        let there = there.path().canonicalize().unwrap();
+        // As where the homes of all are below /var.
+        let (real, named) = (there.join("var/home/core"), there.join("home"));
+        fs::create_dir_all(&real).unwrap();
+        symlink("var/home", &named).unwrap();
+        let home = named.join("core");
+        let (shell, shut) = (Path::new("/bin/bash"), Path::new("/usr/sbin/nologin"));
+        assert!(somebody_lives_in(&real, &[(&home, shell)], None));
+        assert!(somebody_lives_in(&real, &[(&home, shell)], Some(&home)));
+        assert!(!somebody_lives_in(&real, &[(&home, shut)], None));
+        assert!(!somebody_lives_in(&real, &[(&home, shut)], Some(&home)), "a service is told it");
+        assert!(somebody_lives_in(&real, &[(&there, shut)], Some(&home)), "another than its own");
+        assert!(!somebody_lives_in(&real, &[(&there, shell)], None));
+        // Without a user, by where it is.
+        let var = Path::new("/var").canonicalize().unwrap();
+        assert!(!somebody_lives_in(&var, &[], Some(&var)));
+    }
 
     #[test]
     fn a_thread_reaches_what_it_asked_for_and_nothing_else() {
