@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::decide::{Acl, Denial};
-use super::rule::{Query, Rule};
+use super::rule::Query;
 use super::rules::{By, Rules, Verdict};
 use super::ruling::Decision;
 use crate::auth::Identity;
@@ -31,18 +31,22 @@ impl Rules {
     /// What forbids all that this query may turn out to be about, whatever the target and the hour.
     pub(super) fn forbids_all(&self, query: &Query<'_>) -> Option<Verdict<'_>> {
         let ordered = self.ordered();
-        let holds =
-            |rule: &Rule| rule.commands.contains(query.command) && rule.is_source(query.client);
+        let holds = |rank: u32| {
+            let rule = &ordered[rank as usize];
+            rule.commands.contains(query.command)
+                && rule.is_source(query.client)
+                && (!self.index().is_of_many_people(rank) || rule.is_about(query))
+        };
         let walls = self.index().walls(query).take(TRIED_MAX);
-        let mut walls = walls.map(|(rank, _)| rank as usize).filter(|rank| holds(&ordered[*rank]));
-        let wall = walls.next();
+        let mut walls = walls.map(|(rank, _)| rank).filter(|rank| holds(*rank));
+        let wall = walls.next().map(|rank| rank as usize);
         if wall.is_none() && self.otherwise() == Decision::Allow {
             return None;
         }
         let rank = wall.unwrap_or(ordered.len());
-        let allows = self.index().allows(query).map(|(rank, _)| rank as usize);
-        for (tried, allow) in allows.take_while(|allow| *allow < rank).enumerate() {
-            if tried >= TRIED_MAX || holds(&ordered[allow]) {
+        let allows = self.index().allows(query).map(|(rank, _)| rank);
+        for (tried, allow) in allows.take_while(|allow| (*allow as usize) < rank).enumerate() {
+            if tried >= TRIED_MAX || holds(allow) {
                 return None;
             }
         }

@@ -9,7 +9,8 @@
 //! asked about everything. They must only leave out none that holds. So a few rules in one place are
 //! told apart by nothing, and what cannot be told apart is tried one by one: rules that differ by commands or
 //! hours only, names with a `*` in several places that begin and end alike, and rules that name very many
-//! targets, and clients or ports as well. Where they are many, they are a [`Crowd`].
+//! targets, and clients or ports as well, one by one or all together, as the [`Room`] is bounded. Where they
+//! are many, they are a [`Crowd`].
 //!
 //! ```text
 //! scope ─▶ name, name above, network, any ─▶ { Place } ─few─▶ list
@@ -21,6 +22,7 @@ mod crowd;
 mod net;
 mod patterns;
 mod place;
+mod room;
 
 use std::net::IpAddr;
 
@@ -35,6 +37,9 @@ pub use crowd::{Crowd, Likeness};
 use net::{Lengths, Net};
 use patterns::Patterns;
 use place::{Asker, Cut, Place};
+use room::{Apart, Room};
+#[cfg(test)]
+pub(super) use room::{COPIES_MIN, said_by};
 
 use super::pattern::Pattern;
 use super::rule::{Action, Destination, Query, Reach, Rule};
@@ -48,6 +53,8 @@ pub(super) struct Index {
     groups: HashMap<Box<str>, u32, RandomState>,
     names: HashMap<NameKey, NamePlace, RandomState>,
     nets: HashMap<NetKey, Place, RandomState>,
+    /// Rules that lie under everybody, as they name more people than there was room for; in order.
+    of_many_people: Vec<u32>,
 }
 
 /// Rules for the same people.
@@ -103,9 +110,15 @@ impl Index {
     /// Rules in the order in which they are tried; `few` of one place are tried one by one. With those
     /// that are many and are so all the same.
     pub(super) fn new(ordered: &[Rule], few: usize) -> (Self, Vec<Crowd>) {
+        let mut room = Room::of(ordered);
         let mut index = Self { scopes: vec![Scope::default()], ..Self::default() };
         for (rank, rule) in (0..).zip(ordered) {
             if rule.who.is_everybody() {
+                index.add(EVERYBODY, rank, rule);
+                continue;
+            }
+            if !room.takes_people(rule) {
+                index.of_many_people.push(rank);
                 index.add(EVERYBODY, rank, rule);
                 continue;
             }
@@ -118,7 +131,10 @@ impl Index {
                 index.add(scope, rank, rule);
             }
         }
-        let mut cut = Cut { ordered, few, crowds: Crowds::default() };
+        let apart = index.apart(ordered, few, room);
+        let of_many_people = index.of_many_people.iter().map(|rank| ordered[*rank as usize].id);
+        let crowds = Crowds::new(of_many_people);
+        let mut cut = Cut { ordered, few, apart, crowds };
         index.scopes.iter_mut().for_each(|scope| scope.any.finish(&mut cut));
         index.nets.values_mut().for_each(|place| place.finish(&mut cut));
         for (key, place) in &mut index.names {
@@ -131,6 +147,30 @@ impl Index {
             scope.walls.finish_by_client(&mut cut);
         }
         (index, cut.crowds.sorted())
+    }
+
+    /// By what each rule is told apart where it lies among many; nothing is cut yet. Those that are tried
+    /// first are given room first.
+    fn apart(&self, ordered: &[Rule], few: usize, mut room: Room) -> Vec<Apart> {
+        let mut places_among_many = vec![0_usize; ordered.len()];
+        let mut count = |ranks: &mut dyn ExactSizeIterator<Item = u32>| {
+            if ranks.len() > few {
+                ranks.for_each(|rank| places_among_many[rank as usize] += 1);
+            }
+        };
+        let of_scopes = self.scopes.iter().flat_map(|of| [&of.any, &of.allows, &of.walls]);
+        let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
+        for place in of_scopes.chain(of_names).chain(self.nets.values()) {
+            count(&mut place.ranks().iter().copied());
+        }
+        self.names.values().for_each(|of| count(&mut of.patterns.ranks()));
+        let both = ordered.iter().zip(places_among_many);
+        both.map(|(rule, places)| room.takes_parts(rule, places)).collect()
+    }
+
+    /// Whether a rule that is found may be about other people.
+    pub(super) fn is_of_many_people(&self, rank: u32) -> bool {
+        self.of_many_people.binary_search(&rank).is_ok()
     }
 
     fn add(&mut self, scope: u32, rank: u32, rule: &Rule) {
@@ -320,3 +360,15 @@ fn scope_of(
 
 /// The first scope.
 const EVERYBODY: u32 = 0;
+
+#[cfg(test)]
+impl Index {
+    /// How many rules lie in all places, each as often as it does.
+    pub(super) fn copies(&self) -> usize {
+        let of_scopes = self.scopes.iter().flat_map(|of| [&of.any, &of.allows, &of.walls]);
+        let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
+        let places = of_scopes.chain(of_names).chain(self.nets.values());
+        places.map(Place::copies).sum::<usize>()
+            + self.names.values().map(|of| of.patterns.copies()).sum::<usize>()
+    }
+}

@@ -215,7 +215,8 @@ impl Rule {
         self.miss_beside(query).map_or(Ok(reach), Err)
     }
 
-    fn is_about(&self, query: &Query<'_>) -> bool {
+    /// Whether it is about whoever asks.
+    pub(super) fn is_about(&self, query: &Query<'_>) -> bool {
         let Who { users, groups } = &self.who;
         self.who.is_everybody()
             || users.iter().any(|user| **user == *query.user)

@@ -247,11 +247,10 @@ impl Rules {
     ) -> Verdict<'_> {
         let (mut shadow, mut guarded) = (None, false);
         for (rank, reach) in candidates {
-            let rank = rank as usize;
-            let rule = &self.ordered[rank];
+            let rule = &self.ordered[rank as usize];
             let miss = match rule.action {
                 Action::Allow if !reach.direct => Some(Miss::Embedded),
-                Action::Allow | Action::Block | Action::ShadowBlock => rule.miss_beside(query),
+                Action::Allow | Action::Block | Action::ShadowBlock => self.miss_of(rank, query),
             };
             let met = match (miss, rule.action, forbidden) {
                 (Some(miss), _, _) => Met::Missed(miss),
@@ -266,7 +265,9 @@ impl Rules {
                 Met::Missed(_) => {}
                 Met::Shadows => shadow = shadow.or(Some(rule)),
                 Met::Guarded => guarded = true,
-                Met::Decides => return Verdict { by: By::Rule(rule), shadow, rank },
+                Met::Decides => {
+                    return Verdict { by: By::Rule(rule), shadow, rank: rank as usize };
+                }
             }
         }
         let by = match forbidden {
@@ -283,13 +284,22 @@ impl Rules {
             let earlier = allows.iter().take_while(|rank| (**rank as usize) < before);
             // Beyond these it is looked up in any case.
             for (tried, rank) in earlier.enumerate() {
-                let holds = self.ordered[*rank as usize].miss_beside(query).is_none();
+                let holds = self.miss_of(*rank, query).is_none();
                 if holds || tried >= NETWORK_ALLOWS_TRIED_MAX {
                     return true;
                 }
             }
             false
         })
+    }
+
+    /// What does not hold of a rule that the index found, beside its destinations.
+    fn miss_of(&self, rank: u32, query: &Query<'_>) -> Option<Miss> {
+        let rule = &self.ordered[rank as usize];
+        if self.index.is_of_many_people(rank) && !rule.is_about(query) {
+            return Some(Miss::Who);
+        }
+        rule.miss_beside(query)
     }
 
     /// The decision as it is recorded.

@@ -1,5 +1,7 @@
 //! Rules that nothing tells apart, so that they have to be tried one by one.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::acl::rule::{Action, Rule};
@@ -8,7 +10,7 @@ use crate::socks::CommandSet;
 /// What rules have in common that are tried one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// People, targets, clients and ports; or else there are too many of these in each.
+    /// People, targets, clients and ports; or else there are too many of these in each, or in all.
     Matter,
     /// How their names, with more than one `*`, begin and end.
     Names,
@@ -31,7 +33,8 @@ impl fmt::Display for Crowd {
         let (shown, more) = (shown.join(", "), self.count.saturating_sub(self.rules.len()));
         let what = match self.likeness {
             Likeness::Matter => {
-                "are for the same people, targets, clients and ports, or name very many of them"
+                "are for the same people, targets, clients and ports, or name very many of them, each or \
+                 all together"
             }
             Likeness::Names => "have names with more than one \"*\" that begin and end alike",
         };
@@ -50,11 +53,21 @@ pub(super) struct Settled {
     pub(super) ports: bool,
 }
 
-/// All of them, but for those behind the first few.
+/// The largest of them.
 #[derive(Debug, Default)]
-pub(super) struct Crowds(Vec<Crowd>);
+pub(super) struct Crowds {
+    /// The largest first; of equal ones that whose rules are tried first.
+    found: Vec<Crowd>,
+    /// The numbers of rules that lie under everybody and are about some only.
+    of_many_people: HashSet<u32>,
+}
 
 impl Crowds {
+    /// None yet. Rules of these numbers lie under everybody and are about some only.
+    pub(super) fn new(of_many_people: impl Iterator<Item = u32>) -> Self {
+        Self { found: Vec::new(), of_many_people: of_many_people.collect() }
+    }
+
     /// Looks at rules that lie in one place, in order.
     pub(super) fn look<'a>(
         &mut self,
@@ -62,7 +75,7 @@ impl Crowds {
         likeness: Likeness,
         settled: Settled,
     ) {
-        if rules.len() <= ONE_BY_ONE_MAX || self.0.len() >= CROWDS_MAX {
+        if rules.len() <= ONE_BY_ONE_MAX {
             return;
         }
         let mut crowd = Crowd { rules: Vec::new(), count: 0, likeness };
@@ -71,21 +84,26 @@ impl Crowds {
             if crowd.rules.len() < SHOWN_MAX {
                 crowd.rules.push(rule.id);
             }
-            if likeness == Likeness::Matter && settled.decided_by(rule) {
+            if likeness == Likeness::Matter
+                && settled.decided_by(rule)
+                && !self.of_many_people.contains(&rule.id)
+            {
                 // Those behind it are never met.
                 break;
             }
         }
         // The same rules may lie in several places.
-        if crowd.count > ONE_BY_ONE_MAX && !self.0.contains(&crowd) {
-            self.0.push(crowd);
+        if crowd.count > ONE_BY_ONE_MAX && !self.found.contains(&crowd) {
+            let place = |of: &Crowd| (Reverse(of.count), of.rules.clone());
+            let at = self.found.partition_point(|of| place(of) <= place(&crowd));
+            self.found.insert(at, crowd);
+            self.found.truncate(CROWDS_MAX);
         }
     }
 
     /// The largest first.
-    pub(super) fn sorted(mut self) -> Vec<Crowd> {
-        self.0.sort_by_key(|crowd| std::cmp::Reverse(crowd.count));
-        self.0
+    pub(super) fn sorted(self) -> Vec<Crowd> {
+        self.found
     }
 }
 
@@ -104,5 +122,5 @@ impl Settled {
 const ONE_BY_ONE_MAX: usize = 256;
 /// So many of them are named.
 const SHOWN_MAX: usize = 3;
-/// So many crowds are told of.
+/// So many crowds are told of, the largest.
 const CROWDS_MAX: usize = 16;

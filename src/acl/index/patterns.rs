@@ -71,6 +71,11 @@ impl Patterns {
         self.few.push((rank, pattern.clone()));
     }
 
+    /// The rules that lie here, while nothing is cut.
+    pub(super) fn ranks(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.few.iter().map(|(rank, _)| *rank)
+    }
+
     /// Nothing is added any more. `end` is the fixed end of all.
     pub(super) fn finish(&mut self, end: &str, cut: &mut Cut<'_>) {
         if self.few.len() <= cut.few {
@@ -165,4 +170,14 @@ fn parts_of(text: &str, end: &str) -> (Shape, Parts, bool) {
     let label = label.map_or("", |(_, label)| label);
     let parts = Parts { front: front.into(), tail: tail.into(), label: label.into() };
     (shape, parts, first == last)
+}
+
+#[cfg(test)]
+impl Patterns {
+    /// How many rules lie here, each as often as it does.
+    pub(super) fn copies(&self) -> usize {
+        let parts = self.many.iter().flat_map(|by_parts| by_parts.places.values());
+        let copies = |likes: &Likes| likes.whole.copies() + likes.others.len();
+        self.few.len() + parts.map(copies).sum::<usize>()
+    }
 }

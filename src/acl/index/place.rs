@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::candidates::{Candidates, Ranks};
 use super::crowd::{Crowds, Likeness, Settled};
 use super::net::{Lengths, Net};
+use super::room::Apart;
 use crate::acl::rule::{Reach, Rule};
 
 /// Rules for the same people and targets.
@@ -55,6 +56,8 @@ pub(super) struct Cut<'a> {
     pub(super) ordered: &'a [Rule],
     /// So many in one place are tried one by one.
     pub(super) few: usize,
+    /// By what each of the rules may be told apart.
+    pub(super) apart: Vec<Apart>,
     /// Which are many, and are so all the same.
     pub(super) crowds: Crowds,
 }
@@ -73,6 +76,14 @@ impl Place {
             && ranks.last() != Some(&rank)
         {
             ranks.push(rank);
+        }
+    }
+
+    /// The rules that lie here, while nothing is cut.
+    pub(super) fn ranks(&self) -> &[u32] {
+        match self {
+            Self::Plain(ranks) => ranks,
+            Self::ByClient(_) | Self::ByPort(_) => &[],
         }
     }
 
@@ -141,7 +152,7 @@ impl Cut<'_> {
         let mut nets = HashMap::<Net, Place, RandomState>::default();
         for rank in ranks {
             let rule = &self.ordered[rank as usize];
-            if rule.sources.is_empty() || !is_worth(rule, rule.sources.len()) {
+            if !self.apart[rank as usize].clients {
                 any.push(rank);
                 continue;
             }
@@ -171,10 +182,9 @@ impl Cut<'_> {
         let (mut any, mut sizes) = (SmallVec::<[u32; 4]>::new(), 0);
         let mut blocks = HashMap::<u32, SmallVec<[u32; 4]>, RandomState>::default();
         for rank in ranks {
-            let rule = &self.ordered[rank as usize];
-            let clients = rule.sources.len().max(1);
-            match rule.ports.blocks() {
-                Some(few) if is_worth(rule, clients * few.len()) => {
+            let ports = &self.ordered[rank as usize].ports;
+            match ports.blocks() {
+                Some(few) if self.apart[rank as usize].ports => {
                     for (size, first) in few {
                         sizes |= 1 << size;
                         blocks.entry(block(size, first)).or_default().push(rank);
@@ -199,12 +209,18 @@ impl Cut<'_> {
     }
 }
 
-/// Whether a rule may lie in so many parts of each place that it lies in. What all rules take together
-/// must not outgrow what they say.
-fn is_worth(rule: &Rule, parts: usize) -> bool {
-    let targets = rule.destinations.len().max(1);
-    targets.saturating_mul(parts) <= COPIES_MAX.saturating_mul(targets.saturating_add(parts))
+#[cfg(test)]
+impl Place {
+    /// How many rules lie here, each as often as it does.
+    pub(super) fn copies(&self) -> usize {
+        match self {
+            Self::Plain(ranks) => ranks.len(),
+            Self::ByClient(of) => {
+                of.any.copies() + of.nets.values().map(Self::copies).sum::<usize>()
+            }
+            Self::ByPort(of) => {
+                of.any.len() + of.blocks.values().map(|ranks| ranks.len()).sum::<usize>()
+            }
+        }
+    }
 }
-
-/// For each thing that a rule says of targets, clients and ports it lies in so many places at most.
-const COPIES_MAX: usize = 16;

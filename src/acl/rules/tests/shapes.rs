@@ -1,6 +1,6 @@
 use ipnet::IpNet;
 
-use super::super::super::index::Likeness;
+use super::super::super::index::{COPIES_MIN, Likeness, said_by};
 use super::*;
 
 fn tried(rules: &Rules, query: &Query<'_>) -> usize {
@@ -144,6 +144,22 @@ fn patterns_that_all_name_it_are_met_in_order_at_little_cost_each() {
 }
 
 #[test]
+fn of_many_crowds_the_largest_are_told_of() {
+    // One of each size from 257 on.
+    let mut all = Vec::new();
+    for size in 257..297 {
+        all.extend((0..size).map(|_| size));
+    }
+    let sizes = all.clone();
+    let all = alike(u32::try_from(all.len()).unwrap(), |id, rule| {
+        rule.destinations = names(&format!("host-{}.test", sizes[id as usize - 1]));
+        rule.commands = CommandSet::NONE.with(Command::Bind);
+    });
+    let told: Vec<usize> = all.crowds().iter().map(|crowd| crowd.count).collect();
+    assert_eq!(told, (281..297).rev().collect::<Vec<_>>());
+}
+
+#[test]
 fn rules_that_are_tried_one_by_one_are_told_of_where_they_are_many() {
     let differ = |id: u32, rule: &mut Rule| {
         rule.destinations = names("a.test");
@@ -167,6 +183,100 @@ fn rules_that_are_tried_one_by_one_are_told_of_where_they_are_many() {
     });
     let crowd = Crowd { rules: vec![1, 2, 3], count: 300, likeness: Likeness::Matter };
     assert_eq!(wide.crowds(), [crowd]);
+}
+
+/// How often rules lie in the index, and how often they may.
+fn copies(rules: &Rules) -> (usize, usize) {
+    let said: usize = rules.ordered().iter().map(said_by).sum();
+    // What they say lies under targets, once more above a name, and among what allows or blocks all.
+    (rules.index.copies(), 4 * said + said + COPIES_MIN)
+}
+
+/// Decisions are those of a scan, whoever asks for these addresses from there.
+fn is_as_a_scan(rules: &Rules, users: &[&str], addresses: &[IpAddr], clients: &[IpAddr]) {
+    for user in users {
+        for address in addresses {
+            for client in clients {
+                let (address, client) = (Some(*address), *client);
+                let query = Query { user, name: None, address, client, ..query_for("") };
+                assert_eq!(
+                    by_index(rules, &query, None),
+                    by_scan(rules, &query, None),
+                    "{query:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_rules_say_of_much_does_not_multiply_without_bound() {
+    // Tenants with clients of their own and the same targets.
+    let tenants = |count: u32, targets: u32, sources: u32| {
+        alike(count, move |id, rule| {
+            rule.destinations = (0..targets).map(|n| Destination::Net(nth(n).into())).collect();
+            let own = (0..sources).map(|n| nth(id * 1000 + 2 * n).into());
+            rule.sources = own.collect();
+        })
+    };
+    let (addresses, clients) =
+        ([nth(7), nth(5000)], [nth(9000), nth(290_002), nth(299_002), nth(1)]);
+    let few = tenants(300, 40, 16);
+    assert_eq!(few.crowds(), []);
+    is_as_a_scan(&few, &["alice"], &addresses, &clients);
+    let all = tenants(300, 300, 16);
+    let (copies, most) = copies(&all);
+    assert!(copies <= most, "{copies} of {most}");
+    // Those tried first have room.
+    let query = Query { name: None, address: Some(nth(7)), client: nth(1000), ..query_for("") };
+    assert!(tried(&all, &query) < 300);
+    is_as_a_scan(&all, &["alice"], &addresses, &clients);
+    let large = tenants(600, 300, 16);
+    let [crowd] = large.crowds() else { panic!("{:?}", large.crowds()) };
+    assert!(crowd.count >= 500 && crowd.likeness == Likeness::Matter, "{crowd:?}");
+}
+
+#[test]
+fn what_rules_say_of_many_people_does_not_either() {
+    let users = |count: u32| (0..count).map(|n| format!("user-{n}").into()).collect::<Vec<_>>();
+    let targets = |count: u32| (0..count).map(|n| Destination::Net(nth(n).into())).collect();
+    let asking = ["user-0", "user-199", "user-1999", "alice"];
+    let (addresses, clients) = ([nth(3), nth(5000)], [nth(9000), nth(9001), nth(29_000)]);
+    // Each of the people has targets and clients, as many as the rule has.
+    let all = alike(100, |id, rule| {
+        rule.who.users = users(200);
+        rule.destinations = targets(10);
+        rule.sources = (0..20).map(|n| nth(id * 1000 + 2 * n).into()).collect();
+    });
+    let (of_all, most) = copies(&all);
+    assert!(of_all <= most, "{of_all} of {most}");
+    is_as_a_scan(&all, &asking, &addresses, &clients);
+    // So many that they lie under everybody.
+    let mut many: Vec<Rule> = alike(300, |id, rule| {
+        rule.who.users = users(100 + 10 * id);
+        rule.who.groups = vec!["staff".into()];
+        rule.destinations = targets(200);
+        rule.priority = i32::try_from(id).unwrap();
+        rule.action = if id % 2 == 0 { Action::Allow } else { Action::Block };
+    })
+    .ordered()
+    .to_vec();
+    many.push(Rule { who: Who::default(), ..rule(301, Action::Block, -1) });
+    let many = rules(many, Decision::Allow);
+    assert!(many.index.is_of_many_people(0));
+    let (of_many, most) = copies(&many);
+    assert!(of_many <= most, "{of_many} of {most}");
+    assert!(!many.crowds().is_empty());
+    is_as_a_scan(&many, &asking, &addresses, &clients);
+    // What blocks all for people that are not theirs is passed over, here as well.
+    let walls = alike(1, |_, rule| {
+        rule.who.users = users(400);
+        rule.destinations = targets(400);
+        rule.destinations.push(Destination::Any);
+    });
+    assert!(walls.index.is_of_many_people(0));
+    let of = |user| walls.forbids_all(&Query { user, name: None, ..query_for("") }).is_some();
+    assert_eq!((of("user-3"), of("alice")), (true, false));
 }
 
 const MANY: u32 = 100_000;
