@@ -9,9 +9,11 @@
 mod harness;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use harness::api::exchange;
 use harness::client::Client;
 use harness::origin::Origin;
 use harness::proxy::Proxy;
@@ -123,4 +125,53 @@ fn a_replay_counts_what_new_rules_would_decide_otherwise_with_examples() {
     for bad in ["7", "d", "0d", "7w", ""] {
         assert_eq!(explain(proxy.directory(), &["--replay", bad]).status.code(), Some(2), "{bad}");
     }
+}
+
+#[test]
+fn what_is_refused_before_a_target_is_known_is_explained_and_replayed_as_it_is_decided() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = "[global]\ndefault_policy = \"allow\"\n";
+    let closed = format!(
+        "{open}[[rules]]\naction = \"block\"\nports = [25]\npriority = 200\n\
+         [[rules]]\naction = \"block\"\ndescription = \"closed\"\n\
+         commands = [\"bind\", \"udp_associate\"]\n"
+    );
+    fs::write(directory.path().join("acl.toml"), closed).unwrap();
+    fs::write(directory.path().join("open.toml"), open).unwrap();
+    let commands = "commands = [\"connect\", \"bind\", \"udp_associate\"]";
+    let acl = "[acl]\nenabled = true\nconfig_file = \"{dir}/acl.toml\"\n";
+    let proxy = Proxy::start_in(directory, commands, "", acl);
+    let anybody = SocketAddr::from(([0; 4], 0));
+    for command in [2, 3] {
+        assert_eq!(Client::to(proxy.socks).ask(command, anybody).0, 2, "{command}");
+    }
+    proxy.wait_count("SELECT count(*) FROM sessions WHERE acl_rule_matched = 'closed'", 2);
+    let told = |line: &[&str]| told(&explain(proxy.directory(), line));
+    let api = proxy.api.unwrap();
+    for (word, depends) in [("bind", "who comes"), ("udp_associate", "what each datagram is for")] {
+        assert_eq!(
+            told(&["--command", word, "0.0.0.0:0"]),
+            "0.0.0.0:0: block, by rule 2: closed\n\
+             \x20 decides  rule 2, line 7, priority 100, block: closed\n\
+             \x20          it blocks every target, and no rule before it can allow one\n\
+             \x20 and 1 more that do not hold\n"
+        );
+        assert_eq!(
+            told(&["--command", word, "--rules", "open.toml", "[::]:0"]),
+            format!("[::]:0: it depends on {depends}\n")
+        );
+        let body = format!("{{\"target\":\"0.0.0.0:0\",\"command\":\"{word}\"}}");
+        let head = format!("POST /api/acl/explain HTTP/1.1\r\nHost: {api}\r\n");
+        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        let answer = exchange(api, &format!("{head}{body}")).json();
+        assert_eq!(
+            (&answer["decision"], &answer["rule_id"]),
+            (&"block".into(), &2.into()),
+            "{word}"
+        );
+    }
+    let text = told(&["--replay", "1h"]);
+    assert!(text.contains(": 2 decided alike, 0 otherwise, 0 that depend"), "{text}");
+    let text = told(&["--replay", "1h", "--rules", "open.toml"]);
+    assert!(text.contains(": 0 decided alike, 0 otherwise, 2 that depend"), "{text}");
 }

@@ -8,9 +8,41 @@ use super::rule::Query;
 use super::rules::{By, Rules, Verdict};
 use super::ruling::Decision;
 use crate::auth::Identity;
-use crate::socks::Command;
+use crate::socks::{Command, Request};
+
+/// What a request comes to before any target of it is known.
+#[derive(Debug)]
+pub(super) enum Unaimed {
+    /// Nothing may come of it.
+    Denied(Denial),
+    /// It goes by who comes, or by what each datagram is for.
+    Open,
+    /// It says itself what it is about.
+    Aimed,
+}
 
 impl Acl {
+    /// What the data path does with a request before it judges a target. An association says nothing of
+    /// its targets; where one is named, a datagram for it is meant.
+    pub(super) fn unaimed(
+        &self,
+        (identity, client): (&Identity, IpAddr),
+        request: &Request,
+    ) -> Unaimed {
+        let for_anybody = request.target.host.ip().is_some_and(|ip| ip.is_unspecified());
+        match request.command {
+            Command::Connect => Unaimed::Aimed,
+            Command::Bind if !for_anybody => Unaimed::Aimed,
+            command @ (Command::Bind | Command::UdpAssociate) => {
+                match self.forbids_all(identity, client, command) {
+                    Some(denial) => Unaimed::Denied(denial),
+                    None if for_anybody => Unaimed::Open,
+                    None => Unaimed::Aimed,
+                }
+            }
+        }
+    }
+
     /// Why `identity`, calling from `client`, may reach no target whatever by this command, at no hour;
     /// `None` where it may reach some, or that is not to be seen at a glance.
     #[must_use]

@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::command::Unaimed;
 use super::embedded::Embedded;
-use super::explain::{Explained, Trace};
+use super::explain::{Explained, Explanation, Trace};
 use super::guard::{Forbidden, Guard};
 use super::permit::{Asked, AskedHost, Permit, RequestPermit};
 use super::rule::Query;
@@ -144,6 +145,15 @@ impl Acl {
         utc_ms: i64,
         addresses: &[IpAddr],
     ) -> Explained {
+        let unaimed = match self.unaimed((identity, client), request) {
+            Unaimed::Denied(denial) => Some(Some(denial.ruling)),
+            Unaimed::Open => Some(None),
+            Unaimed::Aimed => None,
+        };
+        if let Some(ruling) = unaimed {
+            let request = Explanation::unaimed(ruling, self.rules.as_deref());
+            return Explained { request, addresses: Vec::new() };
+        }
         let minute = self.minute(|| utc_ms);
         let mut trace = Trace::default();
         let judged = self.judge_request((identity, client), request, minute, &mut trace);
@@ -178,7 +188,8 @@ impl Acl {
     }
 
     /// What is decided about a request at a moment (milliseconds since the epoch), and about the address
-    /// that its name has. `None` when it depends on an address that is not given. Nothing is counted.
+    /// that its name has. `None` when it depends on an address that is not given, on who comes, or on
+    /// what datagrams are for. Nothing is counted.
     #[must_use]
     pub fn decide_at(
         &self,
@@ -187,6 +198,11 @@ impl Acl {
         utc_ms: i64,
         address: Option<IpAddr>,
     ) -> Option<Ruling> {
+        match self.unaimed((identity, client), request) {
+            Unaimed::Denied(denial) => return Some(denial.ruling),
+            Unaimed::Open => return None,
+            Unaimed::Aimed => {}
+        }
         let minute = self.minute(|| utc_ms);
         let permit = match self.judge_request((identity, client), request, minute, &mut ()) {
             Ok(permit) => permit,

@@ -24,7 +24,8 @@ pub struct Explained {
 /// A decision, and what led to it.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The decision; `None` when it depends on the address that the name has.
+    /// The decision; `None` when it depends on the address that the name has, on who comes to a BIND for
+    /// anybody, or on what each datagram of an association is for.
     pub ruling: Option<Ruling>,
     /// Rules in the order in which they are tried, up to the one that decided.
     pub steps: Vec<Step>,
@@ -74,6 +75,22 @@ impl StepResult {
             Self::Guarded => "guarded",
             Self::Missed => "missed",
         }
+    }
+}
+
+impl Explanation {
+    /// The story of what is decided before any target is known: of the rule that forbids them all.
+    pub(super) fn unaimed(ruling: Option<Ruling>, rules: Option<&Rules>) -> Self {
+        let mut story = Self { ruling, steps: Vec::new(), left_out: 0 };
+        if let (Some(ruling), Some(rules)) = (&story.ruling, rules) {
+            let before = rules.ordered().iter().take_while(|rule| Some(rule.id) != ruling.rule_id);
+            story.left_out = before.count();
+            if let Some(rule) = rules.ordered().get(story.left_out) {
+                let why = "it blocks every target, and no rule before it can allow one";
+                story.steps.push(told(rule, StepResult::Decides, why.to_owned()));
+            }
+        }
+        story
     }
 }
 
@@ -141,6 +158,10 @@ fn step(rule: &Rule, query: &Query<'_>, met: Met) -> Step {
         ),
         Met::Missed(miss) => (StepResult::Missed, why(rule, query, miss)),
     };
+    told(rule, result, why)
+}
+
+fn told(rule: &Rule, result: StepResult, why: String) -> Step {
     Step {
         rule_id: rule.id,
         line: rule.line,

@@ -154,7 +154,8 @@ pub(super) struct Answer {
     policy_generation: u64,
     /// Whether `server.commands` has the command; one that it has not is refused whatever the rules say.
     command_offered: bool,
-    /// `allow` or `block`; `null` when it depends on the address that the name has.
+    /// `allow` or `block`; `null` when it depends on the address that the name has, on who comes to a BIND
+    /// for anybody (0.0.0.0), or on what each datagram of an association is for.
     #[schema(required)]
     decision: Option<&'static str>,
     /// How records speak of what decided.

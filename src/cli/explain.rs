@@ -80,10 +80,19 @@ impl Explain {
                 self.command.as_str()
             );
         }
-        text += &told(&request.target.to_string(), &explained.request);
+        let depends = match (&request.target.host, self.command) {
+            (Host::Name(_), _) | (Host::V4(_) | Host::V6(_), Command::Connect) => {
+                "it depends on the address that the name has (--address)"
+            }
+            (Host::V4(_) | Host::V6(_), Command::Bind) => "it depends on who comes",
+            (Host::V4(_) | Host::V6(_), Command::UdpAssociate) => {
+                "it depends on what each datagram is for"
+            }
+        };
+        text += &told(&request.target.to_string(), &explained.request, depends);
         for (address, explanation) in &explained.addresses {
             text.push('\n');
-            text += &told(&format!("{} at {address}", request.target), explanation);
+            text += &told(&format!("{} at {address}", request.target), explanation, depends);
         }
         print(&text)
     }
@@ -100,7 +109,7 @@ fn policy(settings: &Settings, rules: Option<&Path>) -> Result<Policy, Failure> 
     Ok(settings.policy(1, own, rules, 0))
 }
 
-fn told(what: &str, explanation: &Explanation) -> String {
+fn told(what: &str, explanation: &Explanation, depends: &str) -> String {
     let decided = match &explanation.ruling {
         Some(ruling) => {
             let by = match ruling.rule_id {
@@ -109,7 +118,7 @@ fn told(what: &str, explanation: &Explanation) -> String {
             };
             format!("{}, by {by}", ruling.decision.as_str())
         }
-        None => "it depends on the address that the name has (--address)".to_owned(),
+        None => depends.to_owned(),
     };
     let mut text = format!("{}: {}\n", printable(what), printable(&decided));
     for step in &explanation.steps {

@@ -57,7 +57,8 @@ struct Tally {
     sessions: u64,
     alike: u64,
     undecided: u64,
-    /// Names that were refused before they were looked up, and now might not be.
+    /// Names that were refused before they were looked up, and now might not be; and what depends on who
+    /// comes, or on what is sent.
     unknown: u64,
     changes: BTreeMap<Kind, Change>,
     /// Changes that are of so many kinds that they are only counted.
@@ -126,7 +127,7 @@ impl Tally {
         let changed: u64 = self.changes.values().map(|change| change.sessions).sum();
         let mut text = format!(
             "{} sessions since {}: {} decided alike, {} otherwise, {} that depend on an address \
-             which was never looked up, {} without a decision\n{APPROXIMATE}",
+             which is not known, {} without a decision\n{APPROXIMATE}",
             self.sessions,
             clock::rfc3339(since_ms),
             self.alike,
@@ -156,19 +157,25 @@ fn asked<'a>(
     cells: &[Cell<'_>],
     text: impl Fn(usize) -> Option<&'a str>,
 ) -> Option<(IpAddr, Request, i64, Option<IpAddr>)> {
-    let host = Host::from_name(text(HOST)?.as_bytes()).ok()?;
-    let port = match cells.get(PORT)? {
-        Cell::Integer(port) => u16::try_from(*port).ok()?,
-        Cell::Null | Cell::Real(_) | Cell::Text(_) => return None,
-    };
     let command = match text(COMMAND)? {
         "connect" => Command::Connect,
         "bind" => Command::Bind,
         "udp_associate" => Command::UdpAssociate,
         _ => return None,
     };
+    let host = text(HOST).unwrap_or_default();
+    let target = if host.is_empty() && command == Command::UdpAssociate {
+        // It was refused before a datagram said what it is for.
+        Target::new(IpAddr::from([0; 4]).into(), 0)
+    } else {
+        let port = match cells.get(PORT)? {
+            Cell::Integer(port) => u16::try_from(*port).ok()?,
+            Cell::Null | Cell::Real(_) | Cell::Text(_) => return None,
+        };
+        Target::new(Host::from_name(host.as_bytes()).ok()?, port)
+    };
     let address = text(RESOLVED).and_then(|text| text.parse().ok());
-    let request = Request { command, target: Target::new(host, port) };
+    let request = Request { command, target };
     Some((text(SOURCE)?.parse().ok()?, request, clock::moment(text(START)?)?, address))
 }
 
