@@ -1,4 +1,5 @@
-//! How the rules of two files differ, in one sentence; whatever their numbers and lines.
+//! How the rules of two files differ, in one sentence; whatever their numbers and lines, and where they
+//! stand if they are tried in the same order.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -18,17 +19,23 @@ impl Rules {
             return None;
         }
         let ordered = |rules: Option<&Arc<Self>>| likenesses(rules.map_or(&[], |it| it.ordered()));
-        let (added, removed) = apart(&ordered(before), &ordered(after));
+        let (mut old, mut new) = (ordered(before), ordered(after));
+        let is_in_order = old == new;
+        old.sort_unstable();
+        new.sort_unstable();
+        let (added, removed) = apart(&old, &new);
+        let order = !is_in_order && added == 0 && removed == 0;
         let otherwise = before.map(|it| it.otherwise()) != after.map(|it| it.otherwise());
         // A file that is not there says what one says that has nothing in it.
         let others = members(before) != members(after);
         let ahead = |rules: Option<&Arc<Self>>| rules.map_or(0, |it| it.utc_offset_minutes());
         let hours = ahead(before) != ahead(after);
-        if added == 0 && removed == 0 && !otherwise && !others && !hours {
+        if added == 0 && removed == 0 && !order && !otherwise && !others && !hours {
             return None;
         }
         let mut text = format!("rules ({added} added, {removed} removed");
         for (differs, what) in [
+            (order, ", another order"),
             (otherwise, ", another default policy"),
             (others, ", other members of groups"),
             (hours, ", another utc_offset"),
@@ -44,11 +51,9 @@ fn members(rules: Option<&Arc<Rules>>) -> Option<&HashMap<Box<str>, Vec<Box<str>
     rules.map(|rules| rules.members()).filter(|members| !members.is_empty())
 }
 
-/// What tells rules from others, sorted.
+/// What tells rules from others, in the order in which they are tried.
 fn likenesses(rules: &[Rule]) -> Vec<u64> {
-    let mut all: Vec<u64> = rules.iter().map(likeness).collect();
-    all.sort_unstable();
-    all
+    rules.iter().map(likeness).collect()
 }
 
 /// What tells a rule from others, but for its place.

@@ -155,6 +155,16 @@ fn files_differ_by_what_their_rules_say_and_not_by_where_they_stand() {
         difference(&of("[global]\ndefault_policy = \"block\"\n"), &None).as_deref(),
         Some("rules (0 added, 0 removed, another default policy)")
     );
+    // Of two that allow the one before decides, by which way it goes.
+    let first = "[[rules]]\naction = \"allow\"\nports = [80]\n";
+    let second = "[[rules]]\naction = \"allow\"\nports = [\"80-81\"]\n";
+    let other = "[[rules]]\naction = \"block\"\nports = [25]\n";
+    let one = of(&format!("{first}{second}{other}"));
+    assert_eq!(
+        difference(&one, &of(&format!("{second}{first}{other}"))).as_deref(),
+        Some("rules (0 added, 0 removed, another order)")
+    );
+    assert_eq!(difference(&one, &of(&format!("{other}{first}{second}"))), None);
     let gone = difference(&all, &None).unwrap();
     assert!(gone.starts_with("rules (0 added, 3 removed"), "{gone}");
 }
