@@ -3,6 +3,7 @@
 use std::env;
 use std::io;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Contender;
@@ -200,6 +201,12 @@ impl Bench<'_> {
     }
 
     fn idle(&self, results: &mut Results) -> io::Result<()> {
+        // Queues, caches and tables of a fixed size are touched once, by whoever comes first.
+        let mut swarm = self.swarm(64, Work::Session)?;
+        let until = Instant::now() + IDLE_PATIENCE;
+        swarm.run(|swarm| swarm.tally.sessions >= IDLE_BEFORE || Instant::now() >= until)?;
+        drop(swarm);
+        thread::sleep(WARM_UP);
         let (private, shared) = self.process.resident_kib();
         let descriptors = self.process.descriptors();
         let many = self.plan.idle;
@@ -289,5 +296,7 @@ impl Bench<'_> {
 const WARM_UP: Duration = Duration::from_millis(300);
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 const IDLE_PORTION: usize = 500;
+/// Sessions that have come and gone before the idle ones.
+const IDLE_BEFORE: u64 = 20_000;
 /// What has to be written once of a session that lives is written by then, so that it is idle.
 const IDLE_SETTLES: Duration = Duration::from_secs(12);
