@@ -186,8 +186,12 @@ fn a_reload_that_wants_what_was_given_up_is_refused_and_says_that_a_restart_may_
 }
 
 /// What each thread may still do as root, and that all works with it.
-fn as_root(directory: TempDir, further: &str) -> (TempDir, String, BTreeMap<String, String>) {
-    let mut proxy = Proxy::start_in(directory, "sandbox = \"strict\"", "", further);
+fn as_root(
+    directory: TempDir,
+    (server, further): (&str, &str),
+) -> (TempDir, String, BTreeMap<String, String>) {
+    let server = format!("sandbox = \"strict\"\n{server}");
+    let mut proxy = Proxy::start_in(directory, &server, "", further);
     let (pid, origin) = (proxy.pid(), Origin::echo());
     let is = status(&pid.to_string());
     assert_eq!((is["NoNewPrivs"].as_str(), is["Uid"].as_str()), ("1", "0\t0\t0\t0"));
@@ -215,10 +219,14 @@ fn root_that_is_kept_is_warned_of_and_has_no_capabilities_in_directories_of_its_
         eprintln!("SKIPPED: this is not root");
         return;
     }
-    let (_directory, log, capabilities) = as_root(tempfile::tempdir().unwrap(), ACCESS_LOG);
-    assert!(log.contains("it goes on as root, without capabilities; set `server.user`"), "{log}");
-    assert!(capabilities.len() > 5, "{capabilities:?}");
-    assert!(capabilities.values().all(|of| of == "0000000000000000"), "{capabilities:?}");
+    for server in ["", "user = \"root\""] {
+        let directory = tempfile::tempdir().unwrap();
+        let (_directory, log, capabilities) = as_root(directory, (server, ACCESS_LOG));
+        let said = "it goes on as root, without capabilities; set `server.user`";
+        assert!(log.contains(said), "{log}");
+        assert!(capabilities.len() > 5, "{capabilities:?}");
+        assert!(capabilities.values().all(|of| of == "0000000000000000"), "{capabilities:?}");
+    }
 }
 
 #[test]
@@ -230,7 +238,7 @@ fn root_in_somebodys_directory_reaches_what_is_there_and_leaves_it_to_its_owner(
     let directory = directory_of_nobody();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let further = format!("[egress]\nmark = 7\n{ACCESS_LOG}");
-    let (directory, log, capabilities) = as_root(directory, &further);
+    let (directory, log, capabilities) = as_root(directory, ("user = \"root\"", &further));
     let kept =
         "with the capabilities of CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN";
     assert!(log.contains(&format!("it goes on as root, {kept}; set `server.user`")), "{log}");

@@ -171,10 +171,11 @@ pub(super) fn become_user(
         Account::find(user, group).map_err(|error| Failure::io(&named, &error))?.ok_or_else(
             || Failure::Configuration(format!("{named}: this host has no such user or group")),
         )?;
+    if account.is_current() && (group.is_none() || !is_root()) {
+        // Root by its name is no other than root without.
+        return Ok(if is_root() { stay_root(settings, files, needs) } else { keep(needs) });
+    }
     if !is_root() {
-        if account.is_current() {
-            return Ok(keep(needs));
-        }
         return Err(Failure::Permission(format!("{named}: only root can become somebody else")));
     }
     let kept = account
