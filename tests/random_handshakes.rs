@@ -91,8 +91,8 @@ fn hold(form: &Form, count: usize) {
     let all: i64 = ended.values().sum();
     let silent = scrape.value("rustsocks_silent_clients_total").unwrap() as i64;
     let done = (count / TENTHS as usize * TENTHS as usize) as i64;
-    // The start has asked twice, without a word in the books, whether logins are wanted.
-    let came = done + if form.login { 2 } else { 0 };
+    // The start has asked in each dialect, without a word in the books, whether logins are wanted.
+    let came = done + if form.login { 3 } else { 0 };
     assert_eq!(all + silent, came, "each is an attempt or was silent");
     assert_eq!(scrape.sum("rustsocks_worker_accepted_total") as i64, came);
     assert_eq!(scrape.sum("rustsocks_worker_connection_panics_total"), 0.0);

@@ -69,7 +69,7 @@ impl Lone {
         let (journal, entries) = journal(entries_max);
         let hashes = Pool::start("hash", 1, 1).unwrap();
         let counters = Arc::new(Counters::new());
-        let admission = Admission::new(16, 64);
+        let admission = Admission::new(256, 1024);
         let worker = Worker::new(WorkerParts {
             index: 0,
             poll,
@@ -143,12 +143,14 @@ fn a_client_goes_to_the_worker_that_has_clearly_fewer_and_is_served_there() {
 
 #[test]
 fn clients_wait_until_the_process_has_proved_that_it_asks_for_logins() {
-    let lone = Lone::start(16, true);
+    let lone = Lone::start(256, true);
     let proofs = lone.admission.proofs();
     proofs.announce();
-    let mut client = Client::to(lone.address);
-    client.send(b"\x05\x01\x00");
-    // Behind it in the queue.
+    let mut clients: Vec<_> = (0..200).map(|_| Client::to(lone.address)).collect();
+    for client in &mut clients {
+        client.send(b"\x05\x01\x00");
+    }
+    // Behind them in the queue.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     proofs.begin(socket.local_addr().unwrap().as_socket().unwrap());
@@ -158,12 +160,17 @@ fn clients_wait_until_the_process_has_proved_that_it_asks_for_logins() {
     let mut answer = [0; 2];
     proof.read_exact(&mut answer).unwrap();
     assert_eq!((answer, lone.counters.connections()), ([5, 0], 1));
-    client.stream.set_nonblocking(true).unwrap();
-    let early = client.stream.peek(&mut answer).unwrap_err();
-    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
-    client.stream.set_nonblocking(false).unwrap();
+    for client in &clients {
+        client.stream.set_nonblocking(true).unwrap();
+        let early = client.stream.peek(&mut answer).unwrap_err();
+        assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
+        client.stream.set_nonblocking(false).unwrap();
+    }
     proofs.end();
-    assert_eq!(client.receive(2), [5, 0]);
+    for client in &mut clients {
+        assert_eq!(client.receive(2), [5, 0]);
+    }
+    assert_eq!(lone.counters.over_limit.get(), 0);
 }
 
 #[test]

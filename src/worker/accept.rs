@@ -38,8 +38,8 @@ pub(super) struct Door {
     fellows: Fellows,
     reserve: Option<File>,
     paused_until: Option<Instant>,
-    /// Clients who came while the process still proves that it asks for logins.
-    early: Vec<(usize, TcpStream, SocketAddr)>,
+    /// Clients who came while the process still proves that it asks for logins: no more than have a seat.
+    early: Vec<Guest>,
     refused: Refused,
 }
 
@@ -98,7 +98,7 @@ impl Door {
         }
         self.paused_until = None;
         if !self.early.is_empty() && !self.admission.proofs().is_awaited() {
-            self.let_in_early(slots, kit);
+            self.serve_early(slots, kit);
         }
         let mut left = ACCEPTS_PER_TURN;
         for number in 0..self.listeners.len() {
@@ -115,7 +115,7 @@ impl Door {
         // They close theirs as well.
         self.fellows.forget();
         self.paused_until = None;
-        self.let_in_early(slots, kit);
+        self.serve_early(slots, kit);
         for number in 0..self.listeners.len() {
             self.listeners[number].ready = true;
             let mut left = ACCEPTS_AT_CLOSE;
@@ -130,14 +130,6 @@ impl Door {
     fn accept_one(&mut self, number: usize, slots: &mut Slots<Connection>, kit: &mut Kit) {
         let listening = &mut self.listeners[number];
         match listening.socket.accept() {
-            Ok((stream, address)) if self.admission.proofs().keeps_waiting(address) => {
-                if self.early.len() < EARLY_MAX {
-                    self.early.push((number, stream, address));
-                } else {
-                    drop(stream);
-                    self.turn_away(address, Why::NoRoom, kit);
-                }
-            }
             Ok((stream, address)) => self.let_in(number, stream, address, slots, kit),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
             Err(error) if out_of_descriptors(&error) => self.pause(number, kit),
@@ -146,9 +138,10 @@ impl Door {
         }
     }
 
-    fn let_in_early(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
-        for (number, stream, address) in std::mem::take(&mut self.early) {
-            self.let_in(number, stream, address, slots, kit);
+    /// Those who had to wait are served now.
+    fn serve_early(&mut self, slots: &mut Slots<Connection>, kit: &mut Kit) {
+        for guest in std::mem::take(&mut self.early) {
+            self.serve(guest, slots, kit);
         }
     }
 
@@ -182,6 +175,20 @@ impl Door {
             return self.turn_away(address, Why::NoRoom, kit);
         };
         let guest = Guest { stream, address, accepted: kit.now, announced, seat, door };
+        if !self.admission.proofs().keeps_waiting(address) {
+            return self.serve(guest, slots, kit);
+        }
+        // One seat is left to what all of them wait for.
+        if self.admission.taken() < self.admission.seats_max() {
+            self.early.push(guest);
+        } else {
+            drop(guest);
+            self.turn_away(address, Why::NoRoom, kit);
+        }
+    }
+
+    /// Here or by a fellow.
+    fn serve(&mut self, guest: Guest, slots: &mut Slots<Connection>, kit: &mut Kit) {
         if let Err(guest) = self.fellows.offer(guest, kit.counters.connections()) {
             self.take_in(guest, slots, kit);
         }
@@ -304,9 +311,7 @@ pub(super) fn out_of_descriptors(error: &io::Error) -> bool {
 const ACCEPTS_PER_TURN: usize = 64;
 /// Clients taken in at most when the listeners are closed: the longest queue the kernel keeps.
 const ACCEPTS_AT_CLOSE: usize = 65_536;
-/// Clients who are held back at most until the process has proved that it asks for logins, and when it is
-/// looked whether it has.
-const EARLY_MAX: usize = 64;
+/// When it is looked whether the process has proved that it asks for logins.
 const EARLY_LOOKED_AT: Duration = Duration::from_millis(10);
 /// Rest after running out of descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
