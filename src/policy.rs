@@ -98,6 +98,7 @@ impl Policy {
 #[derive(Debug, Default)]
 pub struct InForce {
     policy: RwLock<Option<Arc<Policy>>>,
+    behind: RwLock<Option<String>>,
     applied: AtomicU64,
     refused: AtomicU64,
 }
@@ -123,6 +124,17 @@ impl InForce {
     #[must_use]
     pub fn reloads(&self) -> (u64, u64) {
         (self.applied.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    /// Which watched file it is not made of as that is now, and why; `None` if there is none.
+    #[must_use]
+    pub fn behind(&self) -> Option<String> {
+        self.behind.read().clone()
+    }
+
+    /// What [`InForce::behind`] says from here on.
+    pub fn is_behind(&self, why: Option<String>) {
+        *self.behind.write() = why;
     }
 
     /// Another one is in force.

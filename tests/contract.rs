@@ -82,13 +82,14 @@ const FAMILIES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Further families: name, type, labels.
-const FURTHER_FAMILIES: [(&str, &str, &[&str]); 37] = [
+const FURTHER_FAMILIES: [(&str, &str, &[&str]); 38] = [
     ("rustsocks_udp_datagrams_total", "counter", &["direction"]),
     ("rustsocks_udp_dropped_total", "counter", &["reason"]),
     ("rustsocks_sessions_ended_total", "counter", &["close_code"]),
     ("rustsocks_stage_duration_seconds", "histogram", &["le", "stage"]),
     ("rustsocks_acl_shadow_blocks_total", "counter", &[]),
     ("rustsocks_policy_reloads_total", "counter", &["result"]),
+    ("rustsocks_policy_stale", "gauge", &[]),
     ("rustsocks_auth_failures_total", "counter", &[]),
     ("rustsocks_over_limit_total", "counter", &[]),
     ("rustsocks_limit_refusals_total", "counter", &["limit"]),

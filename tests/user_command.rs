@@ -14,10 +14,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+#[cfg(feature = "metrics")]
+use harness::api;
 use harness::client::{self, Client};
 use harness::command::{refused, said};
 use harness::origin::Origin;
 use harness::proxy::Proxy;
+#[cfg(feature = "metrics")]
+use harness::scrape::Scrape;
 use harness::wait_for;
 
 /// Runs `rustsocks user …` on the file, with a line on its stdin.
@@ -193,6 +197,59 @@ fn a_change_of_the_file_is_taken_over_and_a_deleted_users_session_ends() {
     fs::write(&file, before).unwrap();
     said(user(&file, &["add", "carol"], "secret"));
     wait_for("carol is let in", || Client::to(socks).login("carol", "secret").then_some(()));
+}
+
+/// A file that cannot be read is no file without users: whoever was in it stays, and that is seen.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_file_that_cannot_be_read_is_told_of_until_it_is_taken_over() {
+    let nobody = rustix::process::geteuid().is_root().then_some(65_534);
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("conf");
+    let (file, new) = (folder.join("users"), folder.join("new"));
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for name in ["alice", "bob"] {
+        said(user(&file, &["add", name], "secret"));
+    }
+    for path in [directory.path(), &folder, &file] {
+        chown(path, nobody, nobody).unwrap();
+    }
+    let server = nobody.map_or("", |_| "user = \"nobody\"\ngroup = \"nogroup\"");
+    let further = "[auth]\nmax_failures = 0\nfailure_delay_ms = 0\nsocks_method = \"userpass\"\n\
+                   users_file = \"{dir}/conf/users\"";
+    let mut proxy = Proxy::start_in(directory, server, "", further);
+    let (socks, api) = (proxy.socks, proxy.api.unwrap());
+    let stale = |expected: f64| {
+        wait_for("what the gauge says", || {
+            (Scrape::of(api).value("rustsocks_policy_stale") == Some(expected)).then_some(())
+        });
+        let health = api::get(api, "/health").json();
+        health["checks"]["policy"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(stale(0.0), "ok");
+    fs::copy(&file, &new).unwrap();
+    said(user(&new, &["del", "alice"], ""));
+    chown(&new, nobody, nobody).unwrap();
+    mode(&new, 0);
+    fs::rename(&new, &file).unwrap();
+    let why = stale(1.0);
+    assert!(why.contains("the file of users is not in force as it is: "), "{why}");
+    assert!(why.contains("ermission denied") && why.contains("a restart may do"), "{why}");
+    assert!(Client::to(socks).login("alice", "secret"));
+    mode(&file, 0o600);
+    assert_eq!(stale(0.0), "ok");
+    assert!(!Client::to(socks).login("alice", "secret"));
+    assert!(Client::to(socks).login("bob", "secret"));
+    // The way to it is closed, and what is in force is found to be what it says when it is open again.
+    mode(&folder, 0);
+    let why = stale(1.0);
+    assert!(why.contains("ermission denied"), "{why}");
+    mode(&folder, 0o700);
+    assert_eq!(stale(0.0), "ok");
+    assert!(proxy.log().contains("policy 2 in "));
+    assert!(!proxy.log().contains("policy 3 in "), "nothing else was read");
 }
 
 #[test]

@@ -50,12 +50,14 @@ struct Checks {
     ledger: String,
     /// `ok`, or why the next client would be turned away.
     connections: String,
+    /// `ok`, or which watched file (users, rules, configuration) is not in force as it is, and why.
+    policy: String,
 }
 
 impl Checks {
     /// Leaves that which names files to those who may read.
     fn leave_out_why(&mut self) {
-        for check in [&mut self.writer, &mut self.wal, &mut self.ledger] {
+        for check in [&mut self.writer, &mut self.wal, &mut self.ledger, &mut self.policy] {
             if check != "ok" {
                 *check = "something is wrong; whoever shows the token is told what".to_owned();
             }
@@ -91,11 +93,13 @@ impl Api {
         let full = self.full();
         let volatile = self.ledger.trouble();
         let wal_trouble = self.gauges.wal_trouble();
+        let behind = self.in_force.behind();
         let degraded = trouble.is_some()
             || wal_trouble.is_some()
             || volatile.is_some()
             || ledger_used_up
-            || full.is_some();
+            || full.is_some()
+            || behind.is_some();
         Health {
             status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
             version: env!("CARGO_PKG_VERSION"),
@@ -115,6 +119,7 @@ impl Api {
                     None => "ok".to_owned(),
                 },
                 connections: full.unwrap_or_else(|| "ok".to_owned()),
+                policy: behind.unwrap_or_else(|| "ok".to_owned()),
             },
         }
     }

@@ -111,7 +111,7 @@ impl Collector for Sources {
 }
 
 impl Sources {
-    fn process(&self) -> [MetricFamily; 12] {
+    fn process(&self) -> [MetricFamily; 13] {
         let bans = self.admission.bans();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)];
         let (applied, refused) = self.in_force.reloads();
@@ -123,6 +123,12 @@ impl Sources {
                 "Reloads of configuration and rules that were applied, or refused without a change.",
                 Kind::Counter,
                 reloads.into(),
+            ),
+            gauge(
+                "rustsocks_policy_stale",
+                "Whether a watched file (users, rules, configuration) cannot be read or is refused, so that \
+                 what was read before is in force.",
+                f64::from(u8::from(self.in_force.behind().is_some())),
             ),
             gauge(
                 "rustsocks_bans",

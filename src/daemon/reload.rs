@@ -105,6 +105,7 @@ impl Reloader {
                 Ok(wish) => {
                     let result = self.reload();
                     self.tell(&wish.by, &result);
+                    self.say_what_is_behind();
                     if let Some(answer) = wish.answer {
                         // Whoever asked may have gone.
                         drop(answer.send(result));
@@ -114,26 +115,56 @@ impl Reloader {
                     if clock::mono() >= self.addresses_at {
                         self.look_at_addresses();
                     }
-                    // It reads the others as well, which then have not changed any more.
-                    if self.watched_config.has_changed() {
-                        let result = self.busy().map_or_else(|| self.reload(), Err);
-                        let put_off = self.watched_config.put_off(&result);
-                        self.tell_or_wait("a change of the configuration", &result, put_off);
-                    }
-                    if self.watched_rules.has_changed() {
-                        let result = self.busy().map_or_else(|| self.reload_rules(), Err);
-                        let put_off = self.watched_rules.put_off(&result);
-                        self.tell_or_wait("a change of the rule file", &result, put_off);
-                    }
-                    if self.watched_users.has_changed() {
-                        let result = self.busy().map_or_else(|| self.reload_users(), Err);
-                        let put_off = self.watched_users.put_off(&result);
-                        self.tell_or_wait("a change of the file of users", &result, put_off);
-                    }
+                    self.look_at_files();
+                    self.say_what_is_behind();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    fn look_at_files(&mut self) {
+        let now = clock::mono();
+        // It reads the others as well, which then have not changed any more.
+        if self.watched_config.has_changed(now) {
+            let result = self.busy().map_or_else(|| self.reload(), Err);
+            let put_off = self.watched_config.came_to(&result, now);
+            self.tell_or_wait("a change of the configuration", &result, put_off);
+        }
+        if self.watched_rules.has_changed(now) {
+            let result = self.busy().map_or_else(|| self.reload_rules(), Err);
+            let put_off = self.watched_rules.came_to(&result, now);
+            self.tell_or_wait("a change of the rule file", &result, put_off);
+        }
+        if self.watched_users.has_changed(now) {
+            let result = self.busy().map_or_else(|| self.reload_users(), Err);
+            let put_off = self.watched_users.came_to(&result, now);
+            self.tell_or_wait("a change of the file of users", &result, put_off);
+        }
+        for (file, watched) in self.watched() {
+            if let Some(why) = watched.told_again(now) {
+                tracing::warn!(
+                    "{file} is still refused, and what was read of it before is in force: {why}"
+                );
+            }
+        }
+    }
+
+    /// For whoever looks from outside.
+    fn say_what_is_behind(&mut self) {
+        let told = |(file, watched): (&str, &mut Watched)| {
+            watched.behind().map(|why| format!("{file} is not in force as it is: {why}"))
+        };
+        let behind = self.watched().into_iter().find_map(told);
+        self.in_force.is_behind(behind);
+    }
+
+    fn watched(&mut self) -> [(&'static str, &mut Watched); 3] {
+        [
+            ("the file of users", &mut self.watched_users),
+            ("the rule file", &mut self.watched_rules),
+            ("the configuration", &mut self.watched_config),
+        ]
     }
 
     /// Looks which addresses the host has by now: the proxy's own listeners are for nobody at any of them.
@@ -233,7 +264,8 @@ impl Reloader {
     /// The rules alone, with the settings that are in force.
     fn reload_rules(&mut self) -> Outcome {
         let settings = self.applied.clone();
-        let rules = settings.load_rules().map_err(refused)?;
+        let rules = settings.load_rules();
+        let rules = rules.map_err(|error| refused(self.explained(&error.to_string())))?;
         self.apply(settings, rules, Changes::default(), Vec::new())
     }
 
@@ -241,7 +273,8 @@ impl Reloader {
     fn reload_users(&mut self) -> Outcome {
         let mut settings = self.applied.clone();
         let mut warnings = Vec::new();
-        settings.auth.load_users(&mut warnings).map_err(refused)?;
+        let loaded = settings.auth.load_users(&mut warnings);
+        loaded.map_err(|error| refused(self.explained(&error.to_string())))?;
         let mut changes = Changes::default();
         if !settings.auth.users.lists_as(&self.applied.auth.users) {
             changes.live.push("auth.users".to_owned());
