@@ -17,12 +17,13 @@ use parking_lot::{Mutex, RwLock};
 use super::block::block;
 use super::bucket::{Bucket, Rate};
 use super::counts::Counts;
+use super::former::Former;
 use super::rates::Rates;
 use super::stay::{Refusal, Stay};
 use super::terms::{BandwidthTerms, LimitTerms, Per, QuotaTerms};
 use super::throttle::{Metered, Own, Throttle};
 use super::usage::{Subject, Usage};
-use crate::auth::{Identity, Users};
+use crate::auth::Identity;
 use crate::clock::Now;
 
 /// Limits as one policy has them, and what all policies count with.
@@ -47,7 +48,7 @@ pub struct Limits {
     /// The terms in force, for those who are no workers.
     terms: RwLock<Arc<LimitTerms>>,
     /// In which groups those were who have been taken away since.
-    former: RwLock<Arc<Users>>,
+    former: Mutex<Former>,
     refused: [AtomicU64; Refusal::ALL.len()],
     news: Mutex<VecDeque<News>>,
     has_news: AtomicBool,
@@ -263,8 +264,8 @@ impl Limits {
     /// named are shown from here on, used or not; one that is used up by now and was not before is told.
     pub fn adopt(&self, terms: &Arc<LimitTerms>, utc_ms: i64) {
         let before = mem::replace(&mut *self.terms.write(), Arc::clone(terms));
-        if before.users.names().any(|name| !terms.users.has(name)) {
-            *self.former.write() = Arc::clone(&before.users);
+        if !Arc::ptr_eq(&before.users, &terms.users) {
+            self.former.lock().take_leave(&before.users, &terms.users, utc_ms);
         }
         for quota in &terms.quotas {
             if !quota.per_user {
@@ -334,10 +335,9 @@ impl Limits {
             return Vec::new();
         }
         // The last octets of somebody who has been taken away are his group's still.
-        let former = Arc::clone(&self.former.read());
         let is_known = terms.users.has(user) || terms.users.service_for(user.as_bytes()).is_some();
-        let users = if is_known || !former.has(user) { &terms.users } else { &former };
-        let identity = users.supposed(user, &[]);
+        let former = if is_known { None } else { self.former.lock().find(user, utc_ms) };
+        let identity = former.unwrap_or_else(|| terms.users.supposed(user, &[]));
         let quotas = terms.quotas.iter().filter(|quota| quota.whom.includes(&identity));
         let booked = quotas.filter_map(|quota| {
             let octets = quota.counted.of(sent, received);
@@ -463,7 +463,7 @@ impl Default for Limits {
             buckets: Mutex::default(),
             usages: Mutex::default(),
             terms: RwLock::default(),
-            former: RwLock::default(),
+            former: Mutex::default(),
             refused: Default::default(),
             news: Mutex::default(),
             has_news: AtomicBool::new(false),

@@ -10,6 +10,7 @@ mod bans;
 mod block;
 mod bucket;
 mod counts;
+mod former;
 mod limits;
 mod period;
 mod proofs;

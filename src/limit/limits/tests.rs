@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::former::REMEMBERED_MS;
 use super::*;
-use crate::auth::User;
+use crate::auth::{User, Users};
 use crate::clock;
 use crate::limit::{Counted, Period, Whom};
 
@@ -140,12 +141,18 @@ fn the_last_octets_of_who_is_taken_away_are_his_groups() {
         let terms = LimitTerms { users, quotas, ..LimitTerms::default() };
         limits.adopt(&Arc::new(terms), now.utc_ms);
     };
-    let booked = |user: &str| limits.booked(user, (1, 2), now.utc_ms).len();
+    let booked_at = |user: &str, utc_ms| limits.booked(user, (1, 2), utc_ms).len();
+    let booked = |user: &str| booked_at(user, now.utc_ms);
     adopt(&["alice", "bob"]);
     assert_eq!([booked("alice"), booked("bob"), booked("carol")], [1, 1, 0]);
     adopt(&["bob"]);
     adopt(&["bob", "carol"]);
     assert_eq!([booked("alice"), booked("bob"), booked("carol")], [1, 1, 1]);
+    adopt(&["carol"]);
+    assert_eq!([booked("alice"), booked("bob")], [1, 1], "of whichever reload");
+    let later = now.utc_ms + REMEMBERED_MS;
+    assert_eq!(booked_at("bob", later - 1), 1);
+    assert_eq!(["alice", "bob", "carol"].map(|user| booked_at(user, later)), [0, 0, 1]);
 }
 
 #[test]
