@@ -4,10 +4,14 @@
 //! ```text
 //! failures + checks under way < max_failures    a check may begin
 //!                             ≥ max_failures    it waits: of many at once no more than that are wrong
-//! checks under way            ≥ CHECKS_MAX      it waits: no client holds all who check
-//! (ours, and those of the host for themselves: one that hangs there holds up nobody whom we know)
+//! checks of one kind          ≥ CHECKS_MAX      it waits: no client holds all who check
 //! failures                    ≥ max_failures    the address is banned for `ban_for`
 //! ```
+//!
+//! There are two kinds: those that we make, and those that the host does, whose modules may hang. One of the
+//! host's that has been under way for longer than its client would wait counts for others of the host's
+//! only: it holds up nobody whom we know. Where it fails after all, it is a failure beyond those that were
+//! waited for.
 //!
 //! An IPv6 client has a /64 to choose its addresses from, so that is what is counted and banned; an IPv4
 //! client has its address. Failures are forgotten when none has come for as long as a ban lasts. A right
@@ -70,11 +74,13 @@ struct Room {
 /// What matters of an address, the weightiest first: a ban, how many failures, how long it is remembered.
 type Weight = (bool, u32, Instant);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     failures: u32,
-    /// Under way, by who is asked.
-    checking: [u32; 2],
+    /// Checks of ours that are under way.
+    ours: usize,
+    /// Of each of the host's, till when ours wait for it.
+    of_host: Vec<Instant>,
     /// When it may be forgotten, if nothing is being checked.
     until: Instant,
     /// When the ban is over, in UTC milliseconds, too.
@@ -109,7 +115,10 @@ pub enum Asked {
     /// We do, by what we have of the user.
     Us,
     /// The host does, whose modules may take as long as they like.
-    Host,
+    Host {
+        /// How long a client waits for that.
+        patience: Duration,
+    },
 }
 
 /// A password that is being checked. Dropped, the check is over.
@@ -185,19 +194,21 @@ impl Bans {
             drop(by_block);
             return MayCheck::Yes(check);
         }
-        let new = Entry { failures: 0, checking: [0; 2], until: now, banned: None };
+        let new = Entry { failures: 0, ours: 0, of_host: Vec::new(), until: now, banned: None };
         let entry = by_block.entry(block).or_insert(new);
         let may_fail = match terms.max_failures {
-            0 => CHECKS_MAX,
-            most => most.saturating_sub(entry.failures).min(CHECKS_MAX),
+            0 => usize::MAX,
+            // One may always be under way, so that whoever waits is served at last.
+            most => most.saturating_sub(entry.failures).max(1) as usize,
         };
-        // One may always be under way, so that whoever waits is served at last.
-        let checking = &mut entry.checking[asked as usize];
-        if *checking >= may_fail.max(1) {
+        if !entry.has_room(asked, may_fail, now) {
             self.put_off.fetch_add(1, Relaxed);
             return MayCheck::Later;
         }
-        *checking += 1;
+        match asked {
+            Asked::Us => entry.ours += 1,
+            Asked::Host { patience } => entry.of_host.push(now + patience),
+        }
         drop(by_block);
         check.counted = true;
         MayCheck::Yes(check)
@@ -307,7 +318,19 @@ impl Bans {
 
 impl Entry {
     const fn is_idle(&self) -> bool {
-        matches!(self.checking, [0, 0])
+        self.ours == 0 && self.of_host.is_empty()
+    }
+
+    /// Whether one more may be under way where so many may still fail.
+    fn has_room(&self, asked: Asked, may_fail: usize, now: Instant) -> bool {
+        let (of_kind, of_host) = match asked {
+            Asked::Us => {
+                let waited_for = self.of_host.iter().filter(|until| now < **until);
+                (self.ours, waited_for.count())
+            }
+            Asked::Host { .. } => (self.of_host.len(), self.of_host.len()),
+        };
+        of_kind < CHECKS_MAX && self.ours + of_host < may_fail
     }
 
     const fn weight(&self) -> Weight {
@@ -386,8 +409,15 @@ impl Drop for Check {
         let block = block(self.client);
         let mut by_block = self.bans.by_block.lock();
         if let Some(entry) = by_block.get_mut(&block) {
-            let checking = &mut entry.checking[self.asked as usize];
-            *checking = checking.saturating_sub(1);
+            match self.asked {
+                Asked::Us => entry.ours = entry.ours.saturating_sub(1),
+                Asked::Host { patience } => {
+                    let until = self.since + patience;
+                    if let Some(at) = entry.of_host.iter().position(|other| *other == until) {
+                        entry.of_host.swap_remove(at);
+                    }
+                }
+            }
             if entry.is_idle() && entry.failures == 0 {
                 by_block.remove(&block);
             }
@@ -395,9 +425,9 @@ impl Drop for Check {
     }
 }
 
-/// Checks of one client that are under way at most, those that wait for a thread included: what others
-/// wait for behind it.
-const CHECKS_MAX: u32 = 16;
+/// Checks of one client and one kind that are under way at most, those that wait for a thread included: what
+/// others wait for behind it.
+const CHECKS_MAX: usize = 16;
 /// Addresses whose failures are counted at most.
 const ADDRESSES_MAX: usize = 65_536;
 /// Of those who matter least so many are known after a look.

@@ -4,6 +4,9 @@ use crate::clock;
 const TERMS: BanTerms =
     BanTerms { max_failures: 3, ban_for: Duration::from_secs(60), answer_after: Duration::ZERO };
 
+const PATIENCE: Duration = Duration::from_secs(10);
+const HOST: Asked = Asked::Host { patience: PATIENCE };
+
 fn fail(bans: &Arc<Bans>, client: IpAddr, now: Now) -> bool {
     match bans.check(client, Asked::Us, TERMS, now.mono) {
         MayCheck::Yes(check) => check.failed(now),
@@ -52,16 +55,48 @@ fn failures_are_forgotten_when_none_comes_for_as_long_as_a_ban() {
 }
 
 #[test]
-fn what_the_host_takes_long_for_holds_up_nobody_whom_we_check() {
+fn both_kinds_are_held_together_against_what_may_still_fail() {
     let (bans, now) = (Arc::new(Bans::default()), clock::now());
     let client = [192, 0, 2, 1].into();
     let begin = |asked| bans.check(client, asked, TERMS, now.mono);
-    let held: Vec<_> = (0..3).map(|_| begin(Asked::Host)).collect();
-    assert!(matches!(begin(Asked::Host), MayCheck::Later));
-    let MayCheck::Yes(ours) = begin(Asked::Us) else { panic!("{held:?}") };
-    assert!(!ours.failed(now));
+    let mut checks = Vec::new();
+    for asked in [HOST, Asked::Us, HOST, Asked::Us, HOST, Asked::Us] {
+        if let MayCheck::Yes(check) = begin(asked) {
+            checks.push(check);
+        }
+    }
+    assert_eq!((checks.len(), bans.put_off()), (3, 3));
+    let banned: Vec<_> = checks.iter().map(|check| check.failed(now)).collect();
+    assert_eq!(banned, [false, false, true]);
+    assert_eq!(list(&bans, now.mono)[0].failures, 3);
+    drop(checks);
+    assert!(bans.by_block.lock()[&client].is_idle());
+}
+
+#[test]
+fn what_hangs_at_the_host_holds_up_nobody_whom_we_check_for_longer_than_a_client_waits() {
+    let (bans, now) = (Arc::new(Bans::default()), clock::now());
+    let client = [192, 0, 2, 1].into();
+    let begin = |asked, now: Now| bans.check(client, asked, TERMS, now.mono);
+    let held: Vec<_> = (0..3).map(|_| begin(HOST, now)).collect();
+    let (before, after) = (later(now, PATIENCE.as_secs() - 1), later(now, PATIENCE.as_secs()));
+    assert!(matches!(begin(Asked::Us, before), MayCheck::Later));
+    assert!(matches!(begin(HOST, after), MayCheck::Later), "the host's wait for it for ever");
+    let ours: Vec<_> = (0..3).map(|_| begin(Asked::Us, after)).collect();
+    assert!(ours.iter().all(|check| matches!(check, MayCheck::Yes(_))), "{held:?}");
+    assert!(matches!(begin(Asked::Us, after), MayCheck::Later));
     drop((ours, held));
-    assert_eq!(bans.by_block.lock()[&client].checking, [0, 0]);
+    assert!(bans.by_block.lock().is_empty());
+}
+
+#[test]
+fn without_bans_neither_kind_waits_for_the_other() {
+    let (bans, now) = (Arc::new(Bans::default()), clock::now());
+    let terms = BanTerms { max_failures: 0, ..TERMS };
+    let begin = |asked| bans.check([192, 0, 2, 1].into(), asked, terms, now.mono);
+    let held: Vec<_> = (0..CHECKS_MAX).map(|_| begin(HOST)).collect();
+    assert!(matches!(begin(HOST), MayCheck::Later));
+    assert!(matches!(begin(Asked::Us), MayCheck::Yes(_)), "{held:?}");
 }
 
 #[test]

@@ -98,13 +98,13 @@ pub(super) fn verify(
     front.asked_at.get_or_insert(now);
     let policy = Arc::clone(front.machine.policy());
     let users = Arc::clone(&policy.users);
+    let patience = policy.timeouts.handshake;
     let (asked, desk) = match users.service_for(credentials.username()) {
-        Some(_) => (Asked::Host, kit.pam.as_ref()),
+        Some(_) => (Asked::Host { patience }, kit.pam.as_ref()),
         None => (Asked::Us, Some(&kit.hashes)),
     };
-    let patience = policy.timeouts.handshake;
     // A module may hang. Whoever waits behind it would wait in vain.
-    if asked == Asked::Host && desk.is_some_and(|desk| desk.is_held_up(patience, now)) {
+    if asked != Asked::Us && desk.is_some_and(|desk| desk.is_held_up(patience, now)) {
         bans.note_held_up();
         return Some(Verdict::Overloaded);
     }
