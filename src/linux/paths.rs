@@ -67,29 +67,38 @@ pub fn restrict_to(reach: &Reach) -> io::Result<Restricted> {
 }
 
 /// Whether somebody lives in a directory: it is the home of its owner, or of who we are, by the host's
-/// list of users, and that user can log in; or `$HOME`, which may be another for us than in that list.
+/// list of users, and that user can log in and is no service below `/var`; or `$HOME`, which may be another
+/// for us than in that list.
 #[must_use]
 pub fn is_home(directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else { return false };
     let owner = directory.metadata().map(|found| Uid::from_raw(found.uid()));
     let users = owner.into_iter().chain([Uid::effective()]);
     let users: Vec<_> = users.filter_map(|uid| User::from_uid(uid).ok().flatten()).collect();
-    let homes: Vec<_> = users.iter().map(|user| (&*user.dir, &*user.shell)).collect();
+    let homes: Vec<_> =
+        users.iter().map(|user| (&*user.dir, &*user.shell, user.uid.as_raw())).collect();
     somebody_lives_in(&directory, &homes, std::env::var_os("HOME").as_deref().map(Path::new))
 }
 
-/// The same, by what is known: homes of users with their shells, and our own by the environment.
-fn somebody_lives_in(directory: &Path, homes: &[(&Path, &Path)], own: Option<&Path>) -> bool {
+/// The same, by what is known: homes of users with their shells and numbers, and our own by the environment.
+fn somebody_lives_in(directory: &Path, homes: &[(&Path, &Path, u32)], own: Option<&Path>) -> bool {
     let is_it = |home: &Path| home.canonicalize().is_ok_and(|home| home == directory);
-    let mut shells = homes.iter().filter(|(home, _)| is_it(home)).peekable();
-    if shells.peek().is_some() {
-        return shells
-            .any(|(_, shell)| !["nologin", "false"].iter().any(|shut| shell.ends_with(shut)));
+    let of_service = is_of_service(directory);
+    let mut users = homes.iter().filter(|(home, ..)| is_it(home)).peekable();
+    if users.peek().is_some() {
+        // A service may have been given a shell that it never sees.
+        let shut = |shell: &Path| ["nologin", "false"].iter().any(|shut| shell.ends_with(shut));
+        let is_service = |uid: u32| of_service && uid < PEOPLE_FROM;
+        return !users.all(|(_, shell, uid)| shut(shell) || is_service(*uid));
     }
-    // A service has one to work in, and nothing else there; it is none where the homes of all are.
-    let is_a_service = directory.starts_with("/var")
-        && !["/var/home", "/var/roothome"].iter().any(|homes| directory.starts_with(homes));
-    own.is_some_and(is_it) && !is_a_service
+    own.is_some_and(is_it) && !of_service
+}
+
+/// Whether it is where a service has a home to work in, and nothing else there; where the homes of all are is
+/// no such place.
+fn is_of_service(directory: &Path) -> bool {
+    directory.starts_with("/var")
+        && !["/var/home", "/var/roothome"].iter().any(|homes| directory.starts_with(homes))
 }
 
 fn rule(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
@@ -99,6 +108,8 @@ fn rule(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> 
     PathFd::new(path).ok().map(|opened| PathBeneath::new(opened, access))
 }
 
+/// The first number of a user who is no service (login.defs(5), UID_MIN).
+const PEOPLE_FROM: u32 = 1000;
 /// The version of Landlock whose rights are meant; an older kernel enforces what it knows.
 const KNOWN: ABI = ABI::V5;
 
@@ -118,15 +129,40 @@ mod tests {
         symlink("var/home", &named).unwrap();
         let home = named.join("core");
         let (shell, shut) = (Path::new("/bin/bash"), Path::new("/usr/sbin/nologin"));
-        assert!(somebody_lives_in(&real, &[(&home, shell)], None));
-        assert!(somebody_lives_in(&real, &[(&home, shell)], Some(&home)));
-        assert!(!somebody_lives_in(&real, &[(&home, shut)], None));
-        assert!(!somebody_lives_in(&real, &[(&home, shut)], Some(&home)), "a service is told it");
-        assert!(somebody_lives_in(&real, &[(&there, shut)], Some(&home)), "another than its own");
-        assert!(!somebody_lives_in(&real, &[(&there, shell)], None));
+        assert!(somebody_lives_in(&real, &[(&home, shell, 1000)], None));
+        assert!(somebody_lives_in(&real, &[(&home, shell, 1000)], Some(&home)));
+        assert!(!somebody_lives_in(&real, &[(&home, shut, 1000)], None));
+        assert!(
+            !somebody_lives_in(&real, &[(&home, shut, 1000)], Some(&home)),
+            "a service is told it"
+        );
+        assert!(
+            somebody_lives_in(&real, &[(&there, shut, 1000)], Some(&home)),
+            "another than its own"
+        );
+        assert!(!somebody_lives_in(&real, &[(&there, shell, 1000)], None));
         // Without a user, by where it is.
         let var = Path::new("/var").canonicalize().unwrap();
         assert!(!somebody_lives_in(&var, &[], Some(&var)));
+    }
+
+    #[test]
+    fn a_service_with_a_shell_has_no_home_below_var_and_people_have() {
+        let var = Path::new("/var").canonicalize().unwrap();
+        let (home, shell) = (Path::new("/var"), Path::new("/bin/sh"));
+        for own in [None, Some(home)] {
+            assert!(!somebody_lives_in(&var, &[(home, shell, 999)], own), "{own:?}");
+            assert!(somebody_lives_in(&var, &[(home, shell, 1000)], own), "{own:?}");
+        }
+        // Elsewhere it is a home, whosever.
+        let there = tempfile::tempdir_in("/dev/shm").unwrap();
+        let there = there.path().canonicalize().unwrap();
+        assert!(somebody_lives_in(&there, &[(&there, shell, 0)], None));
+        for (directory, expected) in
+            [("/var/lib/rustsocks", true), ("/var/home/core", false), ("/var/roothome", false)]
+        {
+            assert_eq!(is_of_service(Path::new(directory)), expected, "{directory}");
+        }
     }
 
     #[test]
