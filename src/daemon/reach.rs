@@ -36,11 +36,13 @@ pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     for (what, file) in [("database", database), ("token", Some(token)), ("access log", log)] {
         let Some(file) = file else { continue };
         let directories: Vec<PathBuf> = both(file).into_iter().flat_map(above).collect();
-        tell_of_shared(what, &directories);
+        tell_of_shared(what, "give it a directory", &directories);
         write.extend(directories);
     }
     let configured = ledger.filter(|_| !settings.sessions.ledger_path.as_os_str().is_empty());
-    tell_of_shared("ledger", &configured.as_deref().map_or_else(Vec::new, around));
+    // It is a directory already.
+    let around_it = configured.as_deref().map_or_else(Vec::new, around);
+    tell_of_shared("ledger's directory", "put it one deeper", &around_it);
     if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
         write.extend(std::env::split_paths(&runtime));
     }
@@ -79,11 +81,11 @@ fn around_one(path: PathBuf) -> PathBuf {
 }
 
 /// Files of ours are made in directories, which are to be written to therefore, whosever they are.
-fn tell_of_shared(what: &str, directories: &[PathBuf]) {
+fn tell_of_shared(what: &str, remedy: &str, directories: &[PathBuf]) {
     if let Some(directory) = directories.iter().find(|directory| is_more_than_ours(directory)) {
         tracing::warn!(
             "sandbox: any file below {} can be written to as far as the user may: the {what} lies directly \
-             there, where other files of it have to be made; give it a directory",
+             there, where more has to be made; {remedy}",
             directory.display()
         );
     }

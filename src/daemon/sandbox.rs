@@ -188,17 +188,25 @@ pub(super) fn become_user(
 /// Goes on as root, with what it needs beside `needs` to reach its files. Answers what it has kept.
 fn stay_root(settings: &Settings, files: &[(&str, PathBuf)], needs: Needs) -> Needs {
     let modules = Needs::MODULES.when(settings.auth.pam.is_some());
-    let needs = needs.and(to_reach_files(settings, files)).and(modules);
+    let reached = to_reach_files(settings, files);
+    let needs = needs.and(reached).and(modules);
     // Where that cannot be known, the next says so.
     let kept = keep(cut_bounding_set(needs).unwrap_or(needs));
     tracing::warn!(
         "it goes on as root, {kept}; set `server.user` to somebody who owns nothing else"
     );
-    let lacking = needs.without(kept).among(Needs::MODULES);
+    let lacking = reached.without(kept);
     if lacking != Needs::NOTHING {
         tracing::warn!(
             "what belongs to others it could only be sure to reach {lacking}, which it was not given: a \
              reload may not be able to read what the start has read"
+        );
+    }
+    let lacking = modules.without(kept);
+    if lacking != Needs::NOTHING {
+        tracing::warn!(
+            "modules of PAM may have to act {lacking}, which it was not given: users whom they are asked \
+             about may not be let in"
         );
     }
     kept
