@@ -70,7 +70,10 @@ impl<'c, 'r> Upsert<'c, 'r> {
         self.differing(10, row, SessionView::protocol, |word| word)?;
         self.differing(15, row, SessionView::status, |status| status.as_str())?;
         let outcome = |row: &SessionView| row.ending.map(|ending| ending.outcome);
-        let reason = |row: &SessionView| (outcome(row), row.detail, row.is_by_guard());
+        let reason = |row: &SessionView| {
+            // All that the sentence is made of.
+            (outcome(row), row.detail, row.is_by_guard(), row.shadow)
+        };
         self.differing(16, row, reason, |_| row.close_reason())?;
         let rule = |row: &'r SessionView| row.decision.and_then(|_| text(&row.rule));
         self.differing(17, row, rule, |rule| rule)?;

@@ -119,7 +119,7 @@ const NOW_MS: i64 = 1_769_846_709_123;
 fn each_row_says_what_its_session_says_whatever_stood_in_the_row_before() {
     let mut world = World::new();
     let full = || world.full(NOW_MS);
-    let alterations: [fn(&mut SessionView); 17] = [
+    let alterations: [fn(&mut SessionView); 20] = [
         |_| {},
         |view| view.user = "bob".into(),
         |view| view.client = "[2001:db8::1]:1".parse().unwrap(),
@@ -131,6 +131,9 @@ fn each_row_says_what_its_session_says_whatever_stood_in_the_row_before() {
         |view| view.rule = "another".into(),
         |view| view.rule_id = None,
         |view| view.detail = Some(Detail::Clients(99)),
+        |view| view.shadow = Some(5),
+        |view| view.shadow = Some(6),
+        |view| view.policy_generation = 8,
         |view| view.resolved = None,
         |view| view.claimed_user = "mallory".into(),
         |view| view.ending = None,
