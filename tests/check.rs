@@ -119,6 +119,8 @@ fn what_a_start_tries_is_tried_without_making_anything() {
         .says(78, &["rustsocks.toml cannot be used as a database of sessions"]);
     check(&format!("{quiet}logging.access_log = \"no/access.log\"\n"))
         .says(78, &["logging.access_log: no/access.log cannot be opened: No such file"]);
+    // A start makes the directory of the database.
+    check(&format!("{quiet}logging.access_log = \"data/access.log\"\n")).says(0, &["ok"]);
     let fine = check(&format!("{quiet}logging.access_log = \"access.log\"\n"));
     fine.says(0, &[]);
     assert!(!fine.directory.path().join("access.log").exists());

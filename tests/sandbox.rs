@@ -247,7 +247,7 @@ fn root_in_somebodys_directory_reaches_what_is_there_and_leaves_it_to_its_owner(
     assert_eq!(capabilities["rustsocks"], "0000000000001007");
     assert_eq!(capabilities["worker-0"], "0000000000001000");
     assert_eq!(capabilities["hash-0"], "0000000000000000");
-    for file in ["data", "data/sessions.db"] {
+    for file in ["data", "data/sessions.db", "access.log", "old.log"] {
         assert_eq!(fs::metadata(directory.path().join(file)).unwrap().uid(), NOBODY, "{file}");
     }
 }

@@ -37,7 +37,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "connection",
         "target clock socks http proxy_protocol auth egress acl limit session policy resolve",
     ),
-    ("access_log", "clock session stats"),
+    ("access_log", "clock linux session stats"),
     ("config", "access_log target clock socks proxy_protocol auth egress acl limit policy"),
     // Floor 3: threads.
     ("offload", "target key clock auth limit resolve mailbox"),

@@ -10,6 +10,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use crate::linux::heir::give_to_owner_of;
+
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -131,6 +133,9 @@ fn open_file(path: &Path) -> io::Result<File> {
         Ok(new) => {
             if let Err(error) = new.set_permissions(Permissions::from_mode(FILE_MODE)) {
                 tracing::debug!("{} has the mode of its file system: {error}", path.display());
+            }
+            if let Some(directory) = path.parent() {
+                give_to_owner_of(directory, &new);
             }
             Ok(new)
         }

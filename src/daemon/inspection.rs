@@ -11,6 +11,7 @@ use super::egress;
 use super::low_ports::try_ports;
 use super::sandbox::{become_user, files};
 use super::start::{Failure, crew, descriptors_lacking, relays_allowed};
+use crate::access_log::Place;
 use crate::auth::PamService;
 use crate::clock;
 use crate::config::{Settings, Storage};
@@ -64,11 +65,20 @@ fn fatal(settings: &Settings) -> impl Iterator<Item = Finding> {
         egress::try_all(&settings.egress),
         try_ports(&settings.server.associations),
         data_directory(settings).map_or(Ok(()), |_| Claim::look(settings)),
-        log.map_or(Ok(()), |log| try_place(&log.place)),
+        // Beside a database that a start makes a directory for.
+        log.filter(|log| !is_in(&log.place, data_directory(settings).filter(|it| !it.exists())))
+            .map_or(Ok(()), |log| try_place(&log.place)),
     ]
     .into_iter()
     .filter_map(Result::err)
     .map(Finding::Bad)
+}
+
+/// Whether the log is a file directly in this directory.
+fn is_in(log: &Place, directory: Option<PathBuf>) -> bool {
+    let (Place::File(path), Some(directory)) = (log, directory) else { return false };
+    let whole = |path: &Path| std::path::absolute(path).ok();
+    path.parent().and_then(whole).is_some_and(|parent| whole(&directory) == Some(parent))
 }
 
 /// What a start tells beside what it does anyway.
