@@ -175,7 +175,9 @@ impl Outcome {
             Self::OverLimit => {
                 ("over_limit", 1, Debug, "a limit on connections or look-ups was reached")
             }
-            Self::PolicyChanged => ("policy_changed", 2, Debug, "new rules forbid the session"),
+            Self::PolicyChanged => {
+                ("policy_changed", 2, Debug, "what is in force now forbids the session")
+            }
             Self::QuotaExceeded => ("quota_exceeded", 2, Debug, "a quota was used up"),
             Self::ServerBusy => ("server_busy", 1, Warn, "the proxy had no room for the work"),
             Self::Shutdown => ("shutdown", 1, Debug, "the proxy was stopped"),
