@@ -113,12 +113,17 @@ fn hold(form: &Form, count: usize) {
     assert!(grown < GROWTH_MAX_KIB, "{grown} KiB more in the second half");
     assert!(memory[9] < MEMORY_MAX_KIB, "{} KiB", memory[9]);
     for code in ["network_unreachable", "host_unreachable"] {
-        assert!(!ended.contains_key(code), "somebody elsewhere was dialled: {ended:?}");
+        let whom = targets(&proxy, code);
+        assert!(whom.is_empty(), "somebody elsewhere was dialled: {whom:?}");
     }
     // Where the ports of this host are used up nevertheless, it is counted as that, and nothing else fails.
     let failed = ended.get("connect_failed").copied().unwrap_or(0);
     let lost = scrape.sum("rustsocks_egress_sources_lost_total") as i64;
-    assert!(failed <= lost, "{failed} attempts failed, and for {lost} a port was missing");
+    assert!(
+        failed <= lost,
+        "{failed} attempts failed, and for {lost} a port was missing: {:?}",
+        targets(&proxy, "connect_failed")
+    );
     assert!(ended.len() >= 6, "they were all alike: {ended:?}");
 
     let mut late = Client::to(proxy.socks);
@@ -167,6 +172,16 @@ fn rows(proxy: &Proxy) -> BTreeMap<String, i64> {
         "SELECT close_code, count(*) FROM sessions WHERE status <> 'active' GROUP BY close_code";
     let mut statement = database.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Who was asked for, and what was dialled, by sessions that ended so; the first of them.
+fn targets(proxy: &Proxy, code: &str) -> Vec<String> {
+    let database = proxy.database();
+    let sql = "SELECT dest_ip || ' ' || dest_port || ' ' || coalesce(resolved_ip, '') || ' ' || \
+               coalesce(acl_rule_matched, '') FROM sessions WHERE close_code = ?1 LIMIT 9";
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([code], |row| row.get(0)).unwrap();
     rows.collect::<Result<_, _>>().unwrap()
 }
 
