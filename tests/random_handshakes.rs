@@ -66,6 +66,7 @@ fn hold(form: &Form, count: usize) {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::new(form.clone(), origin.address, closed, proxy.socks);
 
+    let cookies_before = cookies_failed();
     // Whatever is made once is made by the first tenth.
     let began = Instant::now();
     let mut memory = Vec::new();
@@ -119,9 +120,11 @@ fn hold(form: &Form, count: usize) {
     // Where the ports of this host are used up nevertheless, it is counted as that, and nothing else fails.
     let failed = ended.get("connect_failed").copied().unwrap_or(0);
     let lost = scrape.sum("rustsocks_egress_sources_lost_total") as i64;
+    // And where the origin's queue was full the kernel may reset what it had said to be connected.
+    let reset = cookies_failed() - cookies_before;
     assert!(
-        failed <= lost,
-        "{failed} attempts failed, and for {lost} a port was missing: {:?}",
+        failed <= lost + reset,
+        "{failed} attempts failed, for {lost} a port was missing, and {reset} were reset: {:?}",
         targets(&proxy, "connect_failed")
     );
     assert!(ended.len() >= 6, "they were all alike: {ended:?}");
@@ -183,6 +186,16 @@ fn targets(proxy: &Proxy, code: &str) -> Vec<String> {
     let mut statement = database.prepare(sql).unwrap();
     let rows = statement.query_map([code], |row| row.get(0)).unwrap();
     rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// How many connections this host's kernel has reset because their cookie was none (SyncookiesFailed of
+/// proc_net_netstat): they had been answered while a listener's queue was full.
+fn cookies_failed() -> i64 {
+    let table = std::fs::read_to_string("/proc/net/netstat").unwrap();
+    let mut lines = table.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut columns = names.split_whitespace().zip(values.split_whitespace());
+    columns.find(|(name, _)| *name == "SyncookiesFailed").unwrap().1.parse().unwrap()
 }
 
 /// So many clients, some of them at a time.
