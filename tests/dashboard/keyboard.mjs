@@ -62,6 +62,7 @@ await run(async (visit) => {
   await page.keyboard.type(scene.token);
   await press("Enter");
   await until("the end of one", () => cuts.length === 1);
+  await page.locator("dialog").waitFor({ state: "detached" });
   await page.getByText("1 live").waitFor();
 
   // A chart tells its values.

@@ -5,10 +5,17 @@ import { lives, run, scene, until } from "./browser.mjs";
 import { open, split } from "./socks.mjs";
 
 const [host, port] = split(scene.origin);
+const LATE_MS = 400;
 
 await run(async (visit) => {
   const page = await visit({ hash: "#/sessions", mayFail: true });
   await lives(page);
+  // The answer to an order comes later than what it brings about: until then the dialog stays open.
+  await page.route("**/terminate*", async (route) => {
+    const answer = await route.fetch();
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+    await route.fulfill({ response: answer });
+  });
   await page.getByText("No session is alive").waitFor();
 
   const began = Date.now();
@@ -62,11 +69,13 @@ await run(async (visit) => {
   await page.getByRole("button", { name: `End the session to ${scene.origin}` }).click();
   await dialog.getByRole("button", { name: "End session" }).click();
   await until("the second session's end", () => secondCut);
+  await dialog.waitFor({ state: "detached" });
 
   // All that pass a filter.
   const cuts = [0, 0];
   const more = await Promise.all([0, 1].map(() => open(scene.socks, host, port)));
   more.forEach((socket, index) => socket.on("close", () => { cuts[index] += 1; }));
+  await page.locator("tbody tr").nth(1).waitFor();
   await page.locator("input[name=dest]").fill(scene.origin);
   await page.getByRole("button", { name: "End all 2" }).click();
   await dialog.getByRole("button", { name: "End them all" }).click();
