@@ -73,7 +73,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-static FILES: [File; 39] = files![
+static FILES: [File; 40] = files![
     HTML "index.html",
     HTML "docs.html",
     PICTURE "mark.svg",
@@ -100,6 +100,7 @@ static FILES: [File; 39] = files![
     SCRIPT "parts/bars.js",
     SCRIPT "parts/chart.js",
     SCRIPT "parts/csv.js",
+    SCRIPT "parts/filters.js",
     SCRIPT "parts/schema.js",
     SCRIPT "parts/sparkline.js",
     SCRIPT "parts/table.js",

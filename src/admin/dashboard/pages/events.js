@@ -3,6 +3,7 @@
 import { choice, empty, h, mark, say } from "../element.js";
 import { exactOctets, localTime, octets, whole } from "../format.js";
 import { glances } from "../glance.js";
+import { typed } from "../parts/filters.js";
 import { clientOf, targetOf } from "../parts/table.js";
 import { change, here, link } from "../place.js";
 import { poll } from "../poll.js";
@@ -14,7 +15,6 @@ const ROWS_MAX = 200;
 const DRAW_MS = 250;
 const GLANCE_MS = 2000;
 const CROWDED = 429;
-const TYPING_MS = 350;
 const KINDS = [["", "All"], ["opened", "Opened"], ["closed", "Closed"], ["refused", "Refused"]];
 const TAGS = { opened: "active", closed: "closed", refused: "rejected_by_acl" };
 const FILTERS = ["user", "dest", "source"];
@@ -34,7 +34,8 @@ export function mount(place) {
   const kinds = choice("Kind", KINDS, "", (value) => change({ kind: value || null }, true));
   const fields = Object.fromEntries([["user", "alice", "User"], ["dest", "example.com:443", "Target"], ["source", "192.0.2.7", "Client address"]]
     .map(([name, example, label]) => [name, { label, input: h("input", { name, placeholder: example,
-      spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: () => typed() }) }]));
+      spellcheck: "false", autocomplete: "off", autocapitalize: "off" }) }]));
+  const filters = typed(Object.fromEntries(FILTERS.map((name) => [name, fields[name].input])));
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   const note = h("span", { class: "note num" });
   const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
@@ -51,13 +52,6 @@ export function mount(place) {
     h("div", { class: "page-head" }, h("h1", null, title), note, h("span", { class: "grow" }), kinds, pause),
     h("section", { class: "card" }, h("div", { class: "toolbar" }, h("div", { class: "fields" },
       Object.values(fields).map(({ label, input }) => h("label", { class: "field" }, label, input))), wrong), list, nothing));
-
-  let typing = null;
-  function typed() {
-    clearTimeout(typing);
-    typing = setTimeout(() => change(Object.fromEntries(FILTERS.map((name) =>
-      [name, fields[name].input.value.trim() || null])), true), TYPING_MS);
-  }
 
   function draw() {
     if (paused) return;
@@ -108,17 +102,14 @@ export function mount(place) {
     update: (wanted) => {
       params = wanted;
       kinds.press(KINDS.some(([value]) => value === params.kind) ? params.kind : "");
-      FILTERS.forEach((name) => {
-        const { input } = fields[name];
-        if (document.activeElement !== input || !params[name]) input.value = params[name] ?? "";
-      });
+      filters.show(params);
       const asked = JSON.stringify([params.kind, ...FILTERS.map((name) => params[name])]);
       if (asked === known) return;
       known = asked;
       begin();
     },
     unmount: () => {
-      clearTimeout(typing);
+      filters.drop();
       clearInterval(timer);
       stop?.();
       glance(null);

@@ -4,6 +4,7 @@ import { get, serverNow } from "../api.js";
 import { choice, empty, h, mark, say, toast } from "../element.js";
 import { duration, exactTime, shortTime, statusWord, whole } from "../format.js";
 import { csv, download } from "../parts/csv.js";
+import { typed } from "../parts/filters.js";
 import { amount, clientOf, linked, table, targetOf, text } from "../parts/table.js";
 import { change, here, link } from "../place.js";
 import { poll } from "../poll.js";
@@ -12,7 +13,6 @@ export const title = "History";
 
 const LIMIT = 100;
 const EVERY_MS = 5000;
-const TYPING_MS = 350;
 const EXPORT_PAGE = 1000;
 const EXPORT_MAX = 50_000;
 const TEXTS = [["user", "alice", "User"], ["dest", "example.com:443", "Target"], ["source", "192.0.2.7", "Client address"]];
@@ -36,7 +36,8 @@ export function mount(place) {
   let since = null;
 
   const inputs = Object.fromEntries(TEXTS.map(([name, example]) => [name, h("input", { name, placeholder: example,
-    spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: () => typed() })]));
+    spellcheck: "false", autocomplete: "off", autocapitalize: "off" })]));
+  const filters = typed(inputs);
   const select = (name, label, options) => h("select", { name, "aria-label": label, onchange: (event) => change({ [name]: event.target.value || null }, true) },
     options.map(([value, shown]) => h("option", { value }, shown)));
   const status = select("status", "Status", STATUSES);
@@ -50,7 +51,10 @@ export function mount(place) {
   const ranges = h("div", { class: "fields", hidden: true },
     h("label", { class: "field" }, "Started at or after", from), h("label", { class: "field" }, "and before", until));
   const clear = h("button", { type: "button", class: "plain", hidden: true,
-    onclick: () => change(Object.fromEntries(NAMES.map((name) => [name, null]))) }, "Clear");
+    onclick: () => {
+      filters.drop();
+      change(Object.fromEntries(NAMES.map((name) => [name, null])));
+    } }, "Clear");
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   const order = h("button", { type: "button", class: "small", onclick: () =>
     change({ order: params.order === "asc" ? null : "asc" }, true) });
@@ -102,12 +106,6 @@ export function mount(place) {
   function question() {
     const { user, dest, source, close_code } = params;
     return { user, dest, source, status: params.status, close_code, since, until: params.until, order: params.order };
-  }
-
-  let typing = null;
-  function typed() {
-    clearTimeout(typing);
-    typing = setTimeout(() => change(Object.fromEntries(TEXTS.map(([name]) => [name, inputs[name].value.trim() || null])), true), TYPING_MS);
   }
 
   function turn(step) {
@@ -201,9 +199,7 @@ export function mount(place) {
   return {
     update: (wanted) => {
       params = wanted;
-      TEXTS.forEach(([name]) => {
-        if (document.activeElement !== inputs[name] || !params[name]) inputs[name].value = params[name] ?? "";
-      });
+      filters.show(params);
       status.value = params.status ?? "";
       code.value = params.close_code ?? "";
       const span = params.span ?? (params.since || params.until ? "range" : "");
@@ -225,7 +221,7 @@ export function mount(place) {
         show();
       }
     },
-    unmount: () => { clearTimeout(typing); stop(); },
+    unmount: () => { filters.drop(); stop(); },
   };
 }
 

@@ -4,6 +4,7 @@ import { get, serverNow } from "../api.js";
 import { empty, h, mark, say } from "../element.js";
 import { active, feed } from "../feed.js";
 import { duration, exactTime, rate, whole } from "../format.js";
+import { typed } from "../parts/filters.js";
 import { amount, clientOf, linked, table, targetOf, text } from "../parts/table.js";
 import { terminate, terminateAll } from "../parts/orders.js";
 import { change, here, link } from "../place.js";
@@ -13,7 +14,6 @@ export const title = "Sessions";
 
 const LIMIT = 100;
 const EVERY_MS = 1000;
-const TYPING_MS = 350;
 /** After so many empty answers in a row, sessions that are counted are not shown on purpose. */
 const UNSEEN = 2;
 const SORTS = { start_time: "Newest", bytes: "Traffic", bytes_received: "Download", bytes_sent: "Upload",
@@ -33,10 +33,14 @@ export function mount(place) {
 
   const fields = Object.fromEntries([["user", "alice", "User"], ["dest", "example.com:443", "Target"], ["source", "192.0.2.7", "Client address"]]
     .map(([name, example, label]) => [name, { label, input: h("input", { name, placeholder: example,
-      spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: () => typed() }) }]));
+      spellcheck: "false", autocomplete: "off", autocapitalize: "off" }) }]));
+  const filters = typed(Object.fromEntries(FILTERS.map((name) => [name, fields[name].input])));
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
   const clear = h("button", { type: "button", class: "plain", hidden: true,
-    onclick: () => change({ user: null, dest: null, source: null }) }, "Clear");
+    onclick: () => {
+      filters.drop();
+      change({ user: null, dest: null, source: null });
+    } }, "Clear");
   const endAll = h("button", { type: "button", class: "danger", hidden: true, onclick: async () => {
     if (await terminateAll(filter(), total)) stop.now();
   } }, "End all of these");
@@ -92,13 +96,6 @@ export function mount(place) {
 
   async function end(record) {
     if (await terminate(record, targetOf(record))) stop.now();
-  }
-
-  let typing = null;
-  function typed() {
-    clearTimeout(typing);
-    typing = setTimeout(() => change(Object.fromEntries(FILTERS.map((name) =>
-      [name, fields[name].input.value.trim() || null])), true), TYPING_MS);
   }
 
   function sorted(by) {
@@ -178,10 +175,7 @@ export function mount(place) {
   return {
     update: (wanted) => {
       params = wanted;
-      FILTERS.forEach((name) => {
-        const { input } = fields[name];
-        if (document.activeElement !== input || !params[name]) input.value = params[name] ?? "";
-      });
+      filters.show(params);
       sortBy.value = sort();
       list.order(sort(), order());
       clear.hidden = !FILTERS.some((name) => params[name]);
@@ -193,7 +187,7 @@ export function mount(place) {
       }
       stop.now();
     },
-    unmount: () => { clearTimeout(typing); stop(); },
+    unmount: () => { filters.drop(); stop(); },
   };
 }
 
