@@ -357,38 +357,52 @@ fn without_bans_whoever_tries_very_many_passwords_at_once_leaves_the_others_thei
 
 #[test]
 fn a_crowd_of_many_addresses_leaves_whoever_comes_from_another_his_turn() {
+    // As many tries of each as may fail, and more in all than may wait.
+    let addresses = (0..200).flat_map(|number| [[127, 1, 0, number]; 10]);
+    let still = a_good_user_comes_beside(addresses.collect());
+    assert!(still > 512, "{still} of the crowd still waited, so the others were served first");
+}
+
+#[test]
+fn a_crowd_of_one_network_with_one_try_of_each_address_leaves_others_their_turn() {
+    // Each has one waiting: no line is longer than another.
+    let addresses = (0..8).flat_map(|site| (0..250).map(move |number| [127, 1, site, number]));
+    let still = a_good_user_comes_beside(addresses.collect());
+    assert!(still > 512, "{still} of the crowd still waited, so the others were served first");
+}
+
+/// How many of a crowd from these addresses still wait when a user from elsewhere has been let in.
+fn a_good_user_comes_beside(crowd: Vec<[u8; 4]>) -> usize {
     let auth = alice("socks_method = \"userpass\"\nfailure_delay_ms = 0");
     let proxy = Proxy::with_sections("handshake_timeout_ms = 300000", "", &auth);
     let origin = Origin::echo();
     let wrong = login_and_echo("wrong", origin.address);
-    // As many tries of each as may fail, and more in all than may wait.
-    let crowd: Vec<TcpStream> = (0..200)
-        .flat_map(|number| [number; 10])
-        .map(|number| {
-            let mut stream = connected([127, 1, 0, number], proxy.socks);
+    let mut crowd: Vec<TcpStream> = crowd
+        .into_iter()
+        .map(|address| {
+            let mut stream = connected(address, proxy.socks);
             stream.write_all(&wrong).unwrap();
             stream
         })
         .collect();
-    let mut still = crowd;
-    for stream in &mut still {
+    for stream in &mut crowd {
         stream.read_exact(&mut [0; 2]).unwrap();
         stream.set_nonblocking(true).unwrap();
     }
-    let waits = |stream: &TcpStream| {
+    let waits = |stream: &&TcpStream| {
         let answer = stream.peek(&mut [0]);
         answer.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     };
     let busy = "SELECT count(*) FROM sessions WHERE close_code = 'server_busy'";
     harness::wait_for("a full queue", || (proxy.count(busy) > 0).then_some(()));
-    let before = still.iter().filter(|stream| waits(stream)).count();
+    let before = crowd.iter().filter(waits).count();
     let mut client = connected([127, 2, 0, 1], proxy.socks);
     client.write_all(&login_and_echo("secret", origin.address)).unwrap();
     let mut answer = [0; 2 + 2 + 10 + 4];
     client.read_exact(&mut answer).unwrap();
     assert_eq!((&answer[..6], &answer[14..]), (&[5, 2, 1, 0, 5, 0][..], &b"ping"[..]));
-    let after = still.iter().filter(|stream| waits(stream)).count();
+    let after = crowd.iter().filter(waits).count();
     eprintln!("{before} of the crowd waited before and {after} after a good user was served");
-    assert!(after > 512, "{after} of the crowd still waited, so the others were served first");
     assert!(sum(&proxy, "rustsocks_logins_turned_away_total") > 0.0);
+    after
 }

@@ -154,7 +154,7 @@ impl Sources {
             counter(
                 "rustsocks_logins_turned_away_total",
                 "Logins that waited to be checked and were not, because there was no room for those of other \
-                 addresses, of which fewer waited.",
+                 networks, of which fewer waited.",
                 bans.turned_away(),
             ),
             counter(
