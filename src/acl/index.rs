@@ -64,8 +64,8 @@ struct Scope {
     /// Lengths of the networks of targets that there are.
     lengths: Lengths,
     has_names: bool,
-    /// Ranks of rules that allow a network.
-    network_allows: Vec<u32>,
+    /// Rules that allow a network.
+    network_allows: Place,
     /// Rules that allow anything, and those that block everything at every hour; ports are nothing to them.
     allows: Place,
     walls: Place,
@@ -104,6 +104,13 @@ impl Equivalent<NameKey> for NameRef<'_> {
 struct NetKey {
     scope: u32,
     net: Net,
+}
+
+impl Scope {
+    /// Where rules lie that are not told apart by their targets.
+    const fn places(&self) -> [&Place; 4] {
+        [&self.any, &self.network_allows, &self.allows, &self.walls]
+    }
 }
 
 impl Index {
@@ -146,7 +153,11 @@ impl Index {
             scope.allows.finish_by_client(&mut cut);
             scope.walls.finish_by_client(&mut cut);
         }
-        (index, cut.crowds.sorted())
+        let crowds = cut.crowds.sorted();
+        // Of these few are tried, however many they are: nobody needs to hear of it.
+        cut.crowds = Crowds::default();
+        index.scopes.iter_mut().for_each(|scope| scope.network_allows.finish(&mut cut));
+        (index, crowds)
     }
 
     /// By what each rule is told apart where it lies among many; nothing is cut yet. Those that are tried
@@ -158,7 +169,7 @@ impl Index {
                 ranks.for_each(|rank| places_among_many[rank as usize] += 1);
             }
         };
-        let of_scopes = self.scopes.iter().flat_map(|of| [&of.any, &of.allows, &of.walls]);
+        let of_scopes = self.scopes.iter().flat_map(Scope::places);
         let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
         for place in of_scopes.chain(of_names).chain(self.nets.values()) {
             count(&mut place.ranks().iter().copied());
@@ -192,9 +203,8 @@ impl Index {
                 Destination::Any => {}
                 Destination::Net(net) => {
                     self.add_net(scope, *net, rank);
-                    let allows = &mut self.scope_mut(scope).network_allows;
-                    if rule.action == Action::Allow && allows.last() != Some(&rank) {
-                        allows.push(rank);
+                    if rule.action == Action::Allow {
+                        self.scope_mut(scope).network_allows.add(rank);
                     }
                 }
                 Destination::Name(pattern) => self.add_name(scope, pattern, rank),
@@ -283,6 +293,11 @@ impl Index {
         self.of_scopes(query, |scope| &scope.walls)
     }
 
+    /// The same of those that allow a network, and may hold once the query has an address.
+    pub(super) fn network_allows(&self, query: &Query<'_>) -> Candidates<'_> {
+        self.of_scopes(query, |scope| &scope.network_allows)
+    }
+
     fn of_scopes(&self, query: &Query<'_>, place: impl Fn(&Scope) -> &Place) -> Candidates<'_> {
         let mut found = Candidates::default();
         let asker = Asker { client: query.client, port: query.port };
@@ -333,15 +348,6 @@ impl Index {
             place.patterns.find(name, 0, asker, found);
         }
     }
-
-    /// The ranks of rules that allow a network and may hold for this query once it has an address;
-    /// for each scope, in order.
-    pub(super) fn network_allows(&self, query: &Query<'_>) -> impl Iterator<Item = &[u32]> {
-        self.scopes_of(query)
-            .into_iter()
-            .filter_map(|scope| self.scopes.get(scope as usize))
-            .map(|scope| scope.network_allows.as_slice())
-    }
 }
 
 fn scope_of(
@@ -365,7 +371,7 @@ const EVERYBODY: u32 = 0;
 impl Index {
     /// How many rules lie in all places, each as often as it does.
     pub(super) fn copies(&self) -> usize {
-        let of_scopes = self.scopes.iter().flat_map(|of| [&of.any, &of.allows, &of.walls]);
+        let of_scopes = self.scopes.iter().flat_map(Scope::places);
         let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
         let places = of_scopes.chain(of_names).chain(self.nets.values());
         places.map(Place::copies).sum::<usize>()

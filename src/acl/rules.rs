@@ -280,17 +280,15 @@ impl Rules {
     /// Whether a name that is blocked at this rank may yet turn out to have an address that is allowed
     /// before it.
     pub(super) fn may_be_allowed(&self, query: &Query<'_>, before: usize) -> bool {
-        self.index.network_allows(query).any(|allows| {
-            let earlier = allows.iter().take_while(|rank| (**rank as usize) < before);
-            // Beyond these it is looked up in any case.
-            for (tried, rank) in earlier.enumerate() {
-                let holds = self.miss_of(*rank, query).is_none();
-                if holds || tried >= NETWORK_ALLOWS_TRIED_MAX {
-                    return true;
-                }
-            }
-            false
-        })
+        let holds = |rank: u32| {
+            let rule = &self.ordered[rank as usize];
+            rule.miss_beside(query).is_none()
+                && (!self.index.is_of_many_people(rank) || rule.is_about(query))
+        };
+        let allows = self.index.network_allows(query).map(|(rank, _)| rank);
+        let earlier = allows.take_while(|rank| (*rank as usize) < before);
+        // Beyond these it is looked up in any case.
+        earlier.enumerate().any(|(tried, rank)| tried >= NETWORK_ALLOWS_TRIED_MAX || holds(rank))
     }
 
     /// What does not hold of a rule that the index found, beside its destinations.
@@ -333,8 +331,9 @@ pub(super) fn both(address: IpAddr) -> (IpAddr, Embedded) {
 
 /// How records speak of what is decided where no rule holds.
 pub(super) const DEFAULT_POLICY: &str = "default policy";
-/// Rules that allow networks and are tried on a name that is blocked.
-const NETWORK_ALLOWS_TRIED_MAX: usize = 64;
+/// Rules that allow networks and are tried on a name that is blocked, of those that are for whoever asks
+/// and for this port; as many as may be alike before it is worth a warning.
+const NETWORK_ALLOWS_TRIED_MAX: usize = 256;
 /// So many rules are tried one by one sooner than told apart.
 const FEW: usize = 8;
 

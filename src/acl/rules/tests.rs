@@ -292,8 +292,21 @@ proptest! {
                 by_scan(&rules, &query, forbidden),
                 "{:?}", question
             );
+            let before = rules.ordered().len();
+            prop_assert_eq!(
+                rules.may_be_allowed(&query, before),
+                rules.ordered().iter().any(|rule| allows_a_network(rule, &query)),
+                "{:?}", question
+            );
         }
     }
+}
+
+/// Whether it may let a name pass by an address of it.
+fn allows_a_network(rule: &Rule, query: &Query<'_>) -> bool {
+    let has_net = rule.destinations.iter().any(|of| matches!(of, Destination::Net(_)));
+    let holds = rule.is_about(query) && rule.miss_beside(query).is_none();
+    rule.action == Action::Allow && has_net && holds
 }
 
 fn query_for(name: &str) -> Query<'_> {

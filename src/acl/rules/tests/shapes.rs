@@ -104,6 +104,35 @@ fn rules_of_one_target_are_told_apart_by_any_ports() {
 }
 
 #[test]
+fn a_blocked_name_is_not_looked_up_for_what_networks_others_may_reach() {
+    let looked_up = |count: u32, differ: &dyn Fn(u32, &mut Rule)| {
+        let mut all = alike(count, |id, rule| {
+            (rule.action, rule.destinations) =
+                (Action::Allow, vec![Destination::Net(nth(id).into())]);
+            differ(id, rule);
+        })
+        .ordered()
+        .to_vec();
+        all.push(Rule { destinations: names("a.test"), ..rule(count + 1, Action::Block, 1) });
+        let rules = rules(all, Decision::Allow);
+        assert_eq!(rules.crowds(), [], "each of them is alone in its network");
+        let query = query_for("a.test");
+        let verdict = rules.decide(&query, None, &mut ());
+        rules.may_be_allowed(&query, verdict.rank)
+    };
+    assert!(looked_up(1, &|_, _| ()), "it may be there");
+    let users = |id: u32, rule: &mut Rule| rule.who.users = vec![format!("user-{id}").into()];
+    assert!(!looked_up(1000, &users), "others");
+    assert!(!looked_up(1000, &|id, rule| rule.sources = vec![nth(id).into()]), "from elsewhere");
+    assert!(
+        !looked_up(1000, &|id, rule| rule.ports = Ports::of([(1000 + low(id), 1000 + low(id))]))
+    );
+    // These are tried one by one.
+    let commands = |_, rule: &mut Rule| rule.commands = CommandSet::NONE.with(Command::Bind);
+    assert_eq!([100, 256, 257].map(|count| looked_up(count, &commands)), [false, false, true]);
+}
+
+#[test]
 fn names_with_a_star_are_told_apart_by_all_that_is_around_it() {
     for (pattern, name) in [
         ("host-#-*.example.com", "host-400-a.example.com"),
