@@ -28,7 +28,7 @@ use std::sync::Arc;
 use blake2::{Blake2b512, Digest};
 
 use self::file::{Entry, File, Listed};
-pub(super) use self::words::port;
+pub(super) use self::words::{NoNetwork, network, port};
 use super::error::{ConfigError, Place};
 use super::file::Placed;
 use super::source::{Source, closest};
@@ -207,8 +207,11 @@ impl Reader<'_> {
             ports: self.ports(&entry)?,
             commands: self.commands(&entry)?,
             sources: normal_nets(self.each("sources", &entry.sources, |text| {
-                words::network(text).ok_or_else(|| {
-                    format!("got {text:?}, expected an address or a network such as \"10.0.0.0/8\"")
+                network(text).map_err(|error| match error {
+                    NoNetwork::HostBits(why) => why,
+                    NoNetwork::Other => format!(
+                        "got {text:?}, expected an address or a network such as \"10.0.0.0/8\""
+                    ),
                 })
             })?),
             hours: self.hours(&entry)?,

@@ -5,15 +5,13 @@ use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::choice::SocksMethod;
 use super::error::{ConfigError, Place};
 use super::file::{self, File};
-use super::rules::port;
+use super::rules::{NoNetwork, network, port};
 use super::settings::{ListenSettings, ServerSettings, Settings};
 use super::source::{Source, closest};
-use crate::acl::{Opening, Rules, normal_net};
+use crate::acl::{Opening, Rules};
 use crate::policy::AssociationPolicy;
 use crate::proxy_protocol::Announcers;
 use crate::socks::{Command, CommandSet};
@@ -313,14 +311,17 @@ fn announcers(
     key: &'static str,
     networks: &[file::Placed<String>],
 ) -> Result<Announcers, ConfigError> {
-    let networks = networks.iter().map(|network| {
-        let text = network.get_ref();
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
+    let networks = networks.iter().map(|written| {
+        let text = written.get_ref();
         // A client's address is unwrapped before it is compared.
-        text.parse::<IpNet>().or_else(|_| address()).map(normal_net).map_err(|_| {
-            let message =
-                format!("got {text:?}, expected a network such as \"192.0.2.0/24\" or an address");
-            source.error(network.span(), key, message)
+        network(text).map_err(|error| {
+            let message = match error {
+                NoNetwork::HostBits(why) => why,
+                NoNetwork::Other => format!(
+                    "got {text:?}, expected a network such as \"192.0.2.0/24\" or an address"
+                ),
+            };
+            source.error(written.span(), key, message)
         })
     });
     Ok(Announcers::new(networks.collect::<Result<Vec<_>, _>>()?))

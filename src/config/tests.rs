@@ -135,9 +135,13 @@ proptest! {
     fn networks_of_load_balancers_are_taken_with_a_length_or_without(ip: IpAddr, length in 0..=128_u8) {
         let most = if ip.is_ipv4() { 32 } else { 128 };
         let net = IpNet::new(ip, length.min(most)).unwrap();
-        let text = format!("[server]\nproxy_protocol_from = [\"{net}\", \"{ip}\"]\n");
-        let settings = parse(&text).unwrap();
+        let of = |net: IpNet| {
+            parse(&format!("[server]\nproxy_protocol_from = [\"{net}\", \"{ip}\"]\n"))
+        };
+        let settings = of(net.trunc()).unwrap();
         prop_assert!(settings.server.listen[0].announcers.contains(ip));
+        // Wider than the address says.
+        prop_assert_eq!(of(net).is_ok(), net == net.trunc());
     }
 
     #[test]

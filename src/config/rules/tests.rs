@@ -82,6 +82,15 @@ fn refusals_say_file_line_rule_field_and_what_was_expected() {
         (rule("destinations = [\"a.test:80\"]"), "a port goes into `ports`"),
         (rule("destinations = [\"10.0.0\"]"), "which is no whole address"),
         (rule("sources = [\"x\"]"), "rules.sources: rule 1: got \"x\", expected an address"),
+        (
+            rule("sources = [\"192.0.2.0/24\", \"10.0.0.1/8\"]"),
+            "acl.toml:3:28: rules.sources: rule 1: got \"10.0.0.1/8\", an address with the length of a \
+             network; expected the network \"10.0.0.0/8\" or the address \"10.0.0.1\"",
+        ),
+        (
+            rule("destinations = [\"10.0.0.1/8\"]"),
+            "acl.toml:3:17: rules.destinations: rule 1: got \"10.0.0.1/8\", an address",
+        ),
         (rule("hours = [\"noon\"]"), "rules.hours: rule 1: got \"noon\", expected days"),
         (rule("protocols = [\"icmp\"]"), "expected some of \"tcp\", \"udp\", \"both\", \"*\""),
         (

@@ -11,8 +11,10 @@ pub(super) fn destination(text: &str) -> Result<Destination, String> {
     if text == "*" {
         return Ok(Destination::Any);
     }
-    if let Some(net) = network(text) {
-        return Ok(Destination::Net(net));
+    match network(text) {
+        Ok(net) => return Ok(Destination::Net(net)),
+        Err(NoNetwork::Other) => {}
+        Err(NoNetwork::HostBits(why)) => return Err(why),
     }
     let refuse = |why: &str| format!("got {text:?}, {why}expected {A_DESTINATION}");
     if text.contains('/') {
@@ -27,11 +29,30 @@ pub(super) fn destination(text: &str) -> Result<Destination, String> {
     Pattern::parse(text).map(Destination::Name).map_err(|error| refuse(&format!("and {error}; ")))
 }
 
-/// A network or one address, mapped ones unwrapped.
-pub(super) fn network(text: &str) -> Option<IpNet> {
+/// Why a word is no network.
+#[derive(Debug)]
+pub(in crate::config) enum NoNetwork {
+    /// It is an address with a length that cuts it off: a network around it, or just it, may be meant. In
+    /// a sentence.
+    HostBits(String),
+    /// It is something else.
+    Other,
+}
+
+/// A network or one address, mapped ones unwrapped. One with bits beyond its length is none: it would be
+/// far wider than the address says.
+pub(in crate::config) fn network(text: &str) -> Result<IpNet, NoNetwork> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let net = bare.parse::<IpNet>().or_else(|_| bare.parse::<IpAddr>().map(IpNet::from)).ok()?;
-    Some(normal_net(net))
+    let address = || bare.parse::<IpAddr>().map(IpNet::from);
+    let net = bare.parse::<IpNet>().or_else(|_| address()).map_err(|_| NoNetwork::Other)?;
+    if net == net.trunc() {
+        return Ok(normal_net(net));
+    }
+    let (meant, address) = (normal_net(net), net.addr().to_canonical());
+    Err(NoNetwork::HostBits(format!(
+        "got {text:?}, an address with the length of a network; expected the network \"{meant}\" or the \
+         address \"{address}\""
+    )))
 }
 
 /// `443`, `8000-9000`, `80,443`, `*`; the ranges, first and last included.
@@ -99,12 +120,20 @@ mod tests {
             ("*", "*"),
             ("192.0.2.1", "192.0.2.1"),
             ("[2001:db8::1]", "2001:db8::1"),
-            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
             ("::ffff:10.0.0.1", "10.0.0.1"),
             ("WWW.Example.com.", "www.example.com"),
             ("*.Example.com", "*.example.com"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(meant), "{text}");
+        }
+        for (text, meant) in [
+            ("10.1.2.3/8", "the network \"10.0.0.0/8\" or the address \"10.1.2.3\""),
+            ("2001:db8::1/32", "the network \"2001:db8::/32\" or the address \"2001:db8::1\""),
+            ("::ffff:10.0.0.1/104", "the network \"10.0.0.0/8\" or the address \"10.0.0.1\""),
+        ] {
+            let error = shown(text).expect_err(text);
+            assert!(error.ends_with(meant) && !error.contains("names"), "{error}");
         }
         for text in
             ["10.0.0", "192.168.1.*", "10.0.0.0/33", "a.test:443", "", "1", "http://a.test/"]
@@ -149,7 +178,7 @@ mod tests {
             let net = IpNet::new(ip, length.min(most)).unwrap();
             let expected = Ok(Destination::Net(normal_net(net.trunc())).to_string());
             let read = |text: String| destination(&text).map(|read| read.to_string());
-            prop_assert_eq!(read(net.to_string()), expected.clone());
+            prop_assert_eq!(read(net.to_string()).is_ok(), net == net.trunc());
             prop_assert_eq!(read(net.trunc().to_string()), expected);
             let one = Ok(Destination::Net(normal_net(ip.into())).to_string());
             prop_assert_eq!(read(ip.to_string()), one.clone());
