@@ -1,5 +1,6 @@
-//! Names of users and groups of whom something is said and that nobody bears: a slip of the pen, or
-//! somebody who is to come. A limit for `alcie` limits nobody, and would not say so.
+//! Names of users and groups of whom something is said and that nobody bears, and groups that the rule file
+//! puts somebody into and of which nothing is said: a slip of the pen, or somebody who is to come. A limit
+//! for `alcie` limits nobody, and would not say so.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,7 +20,8 @@ struct Known<'a> {
 struct Strangers<'a>(BTreeMap<(&'static str, &'a str), Vec<String>>);
 
 impl Settings {
-    /// A line for each name of a user or a group in limits, ways out and `rules` that nobody has.
+    /// A line for each name of a user or a group in limits, ways out and `rules` that nobody has, or of which
+    /// nothing is said.
     pub(super) fn strangers(&self, rules: Option<&Rules>) -> Vec<String> {
         let mut known = Known::of(self);
         // The rule file puts users into groups, too.
@@ -42,7 +44,22 @@ impl Settings {
             let place = || format!("rule {} (line {})", rule.id, rule.line);
             strangers.look(&known, (&rule.who.users, &rule.who.groups), place);
         }
+        if let Some(rules) = rules {
+            strangers.look_at_members(&known, rules, &self.groups_said(rules));
+        }
         strangers.lines(&known)
+    }
+
+    /// The groups that somebody is in by the configuration, and those of which it or `rules` say anything,
+    /// in lower case.
+    fn groups_said(&self, rules: &Rules) -> HashSet<String> {
+        let limits = self.limits.bandwidths.iter().flat_map(|of| &of.whom.groups);
+        let quotas = self.limits.quotas.iter().flat_map(|of| &of.whom.groups);
+        let egress = self.egress.named.iter().flat_map(|of| &of.groups);
+        let rules = rules.ordered().iter().flat_map(|rule| &rule.who.groups);
+        let said = limits.chain(quotas).map(AsRef::<str>::as_ref);
+        let said = said.chain(egress.map(AsRef::as_ref)).chain(rules.map(AsRef::as_ref));
+        said.chain(self.auth.users.groups()).map(str::to_ascii_lowercase).collect()
     }
 }
 
@@ -77,13 +94,32 @@ impl<'a> Strangers<'a> {
         let groups = groups.iter().map(AsRef::as_ref).filter(|name| !known.group(name));
         let users = users.map(|name| (USER, name));
         for stranger in users.chain(groups.map(|name| (GROUP, name))) {
-            let places = self.0.entry(stranger).or_default();
-            // One may stand in very many rules.
-            if places.len() < PLACES_MAX {
-                places.push(place());
-            } else if places.len() == PLACES_MAX {
-                places.push("others".to_owned());
+            self.note(stranger, &place);
+        }
+    }
+
+    /// Whom the rule file puts into which groups.
+    fn look_at_members(&mut self, known: &Known<'_>, rules: &'a Rules, said: &HashSet<String>) {
+        let mut members: Vec<_> = rules.members().iter().collect();
+        members.sort_unstable();
+        for (user, groups) in members {
+            // One rule of theirs is place enough.
+            if !known.user(user) && !self.0.contains_key(&(USER, &**user)) {
+                self.note((USER, user), || "users of the rule file".to_owned());
             }
+            for group in groups.iter().filter(|group| !said.contains(&***group)) {
+                self.note((IDLE, group), || format!("users {user:?} of the rule file"));
+            }
+        }
+    }
+
+    fn note(&mut self, stranger: (&'static str, &'a str), place: impl Fn() -> String) {
+        let places = self.0.entry(stranger).or_default();
+        // One may stand in very many rules.
+        if places.len() < PLACES_MAX {
+            places.push(place());
+        } else if places.len() == PLACES_MAX {
+            places.push("others".to_owned());
         }
     }
 
@@ -96,6 +132,8 @@ impl<'a> Strangers<'a> {
                     .names()
                     .find(|user| user.eq_ignore_ascii_case(name))
                     .or_else(|| closest(name, auth.users.names().take(COMPARED_MAX)))
+            } else if kind == IDLE {
+                None
             } else {
                 closest(name, known.groups.iter().take(COMPARED_MAX).map(String::as_str))
             };
@@ -113,6 +151,7 @@ impl<'a> Strangers<'a> {
 
 const USER: &str = "nobody is the user";
 const GROUP: &str = "nobody is in the group";
+const IDLE: &str = "nothing is said of the group";
 /// Lines at most; whoever has slipped so often sees it by these.
 const LINES_MAX: usize = 20;
 /// Places in one line.
@@ -134,7 +173,8 @@ mod tests {
         [[egress.named]]\nname = \"second\"\nusers = [\"Alice\"]\nmark = 1\n";
     const RULES: &str = "[[users]]\nusername = \"alice\"\ngroups = [\"night\"]\n\
         [[users.rules]]\naction = \"allow\"\n[[groups]]\nname = \"NIGHT\"\n[[groups.rules]]\n\
-        action = \"allow\"\n[[users]]\nusername = \"carol\"\n[[users.rules]]\naction = \"allow\"\n";
+        action = \"allow\"\n[[users]]\nusername = \"carol\"\n[[users.rules]]\naction = \"allow\"\n\
+        [[users]]\nusername = \"dave\"\ngroups = [\"nigth\", \"staff\"]\n";
 
     /// With alice in a file of users.
     fn lines(method: &str) -> Vec<String> {
@@ -157,6 +197,8 @@ mod tests {
                 "nobody is the user \"Alice\", named by egress.named \"second\"; did you mean \"alice\"?",
                 "nobody is the user \"bob\", named by limits.bandwidth \"home\", limits.quotas \"monthly\"",
                 "nobody is the user \"carol\", named by rule 3 (line 12)",
+                "nobody is the user \"dave\", named by users of the rule file",
+                "nothing is said of the group \"nigth\", named by users \"dave\" of the rule file",
             ]
         );
     }
