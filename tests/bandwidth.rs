@@ -268,7 +268,7 @@ fn a_rule_names_a_limit_that_all_share_whom_it_allows() {
     assert_eq!(refused.status, 200, "{}", refused.body);
     fs::write(proxy.directory().join("acl.toml"), rules.replace("shared", "unknown")).unwrap();
     let refused = ask(proxy.api.unwrap(), "POST", "/api/admin/reload", Some(&proxy.token()));
-    assert!(refused.body.contains("rule 1: bandwidth: got"), "{}", refused.body);
+    assert!(refused.body.contains("acl.toml:6:13: rule 1: bandwidth: got"), "{}", refused.body);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn a_rule_names_the_way_of_what_it_allows() {
     let (api, token) = (proxy.api.unwrap(), proxy.token());
     let answer = harness::api::ask(api, "POST", "/api/admin/reload", Some(&token));
     assert_ne!(answer.status, 200);
-    assert!(answer.body.contains("acl.toml:3:1: rule 1: egress: got"), "{}", answer.body);
+    assert!(answer.body.contains("acl.toml:8:10: rule 1: egress: got"), "{}", answer.body);
     assert_eq!(seen(anybody(&proxy), target.address), "127.0.0.8");
 }
 

@@ -75,6 +75,7 @@ fn likeness(rule: &Rule) -> u64 {
     } = rule;
     let mut hasher = DefaultHasher::new();
     (action, priority, text, who, destinations).hash(&mut hasher);
+    let [egress, bandwidth] = [egress, bandwidth].map(|of| of.as_ref().map(|of| &of.name));
     (ports, commands, sources, hours, egress, bandwidth).hash(&mut hasher);
     hasher.finish()
 }

@@ -37,7 +37,7 @@ pub use open::Opening;
 pub use pattern::Pattern;
 pub use permit::{Permit, RequestPermit};
 pub use ports::Ports;
-pub use rule::{Action, Destination, Rule, TEXT_OCTETS_MAX, Who, normal_net, normal_nets};
+pub use rule::{Action, Destination, Mention, Rule, TEXT_OCTETS_MAX, Who, normal_net, normal_nets};
 pub use rules::{Rules, RulesBeside};
 pub use ruling::{Decision, Ruling};
 pub use tally::RuleHits;

@@ -63,9 +63,18 @@ pub struct Rule {
     /// When.
     pub hours: Hours,
     /// The way out of what it allows, by name, where it is another than its user's; only for streams.
-    pub egress: Option<Arc<str>>,
+    pub egress: Option<Mention>,
     /// The limit on bandwidth of what it allows, by name, beside those of its user.
-    pub bandwidth: Option<Arc<str>>,
+    pub bandwidth: Option<Mention>,
+}
+
+/// What a rule names of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Line and column in the rule file, from 1.
+    pub position: (u32, u32),
 }
 
 /// Users and groups: any of them.

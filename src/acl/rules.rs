@@ -12,7 +12,7 @@ use super::embedded::Embedded;
 use super::guard::Forbidden;
 use super::hours::minute_of_week;
 use super::index::{Candidates, Crowd, Index};
-use super::rule::{Action, Miss, Query, Rule};
+use super::rule::{Action, Mention, Miss, Query, Rule};
 use super::ruling::{Decision, Ruling};
 use crate::auth::Identity;
 use crate::socks::Command;
@@ -312,8 +312,8 @@ impl Rules {
 }
 
 /// What rules name, by their numbers.
-fn named(rules: &[Rule], name: impl Fn(&Rule) -> Option<&Arc<str>>) -> HashMap<u32, Arc<str>> {
-    rules.iter().filter_map(|rule| Some((rule.id, Arc::clone(name(rule)?)))).collect()
+fn named(rules: &[Rule], what: impl Fn(&Rule) -> Option<&Mention>) -> HashMap<u32, Arc<str>> {
+    rules.iter().filter_map(|rule| Some((rule.id, Arc::clone(&what(rule)?.name)))).collect()
 }
 
 fn decision_of(rule: &Rule) -> Decision {

@@ -306,8 +306,8 @@ impl OneRule {
             sources,
             sources_left_out,
             hours: rule.hours.to_string(),
-            egress: rule.egress.as_deref().map(str::to_owned),
-            bandwidth: rule.bandwidth.as_deref().map(str::to_owned),
+            egress: rule.egress.as_ref().map(|of| of.name.to_string()),
+            bandwidth: rule.bandwidth.as_ref().map(|of| of.name.to_string()),
             hits: hits.hits,
             shadow_hits: hits.shadow_hits,
         }

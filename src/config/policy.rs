@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::{ConfigError, Place};
 use super::rules::load_rules;
 use super::settings::{AclSettings, Settings};
-use crate::acl::{Acl, Guard, OwnListeners, Rules};
+use crate::acl::{Acl, Guard, Mention, OwnListeners, Rules};
 use crate::auth::Users;
 use crate::egress::Egresses;
 use crate::limit::{LimitPolicy, LimitTerms};
@@ -37,20 +37,23 @@ impl Settings {
         let bandwidth =
             |name: &str| self.limits.bandwidths.iter().any(|limit| *limit.name == *name);
         for rule in rules.iter().flat_map(|rules| rules.ordered()) {
-            let unknown = |key: &str, name: &str, section: &str| {
-                let line = usize::try_from(rule.line).unwrap_or_default();
+            let unknown = |key: &str, named: &Mention, section: &str| {
+                let (line, column) = named.position;
+                let number = |of: u32| usize::try_from(of).unwrap_or_default();
+                let position = Some((number(line), number(column)));
+                let name = &named.name;
                 ConfigError {
-                    place: Place { file: self.acl.rule_file.clone(), position: Some((line, 1)) },
+                    place: Place { file: self.acl.rule_file.clone(), position },
                     key: format!("rule {}: {key}", rule.id),
                     message: format!("got {name:?}, expected the name of an `[[{section}]]`"),
                     nearest: None,
                 }
             };
-            if let Some(name) = rule.egress.as_deref().filter(|name| !egress(name)) {
-                return Err(unknown("egress", name, "egress.named"));
+            if let Some(named) = rule.egress.as_ref().filter(|named| !egress(&named.name)) {
+                return Err(unknown("egress", named, "egress.named"));
             }
-            if let Some(name) = rule.bandwidth.as_deref().filter(|name| !bandwidth(name)) {
-                return Err(unknown("bandwidth", name, "limits.bandwidth"));
+            if let Some(named) = rule.bandwidth.as_ref().filter(|named| !bandwidth(&named.name)) {
+                return Err(unknown("bandwidth", named, "limits.bandwidth"));
             }
         }
         Ok(rules)

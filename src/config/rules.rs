@@ -33,7 +33,8 @@ use super::error::{ConfigError, Place};
 use super::file::Placed;
 use super::source::{Source, closest};
 use crate::acl::{
-    Action, Decision, Destination, Hours, Ports, Rule, Rules, RulesBeside, Who, normal_nets,
+    Action, Decision, Destination, Hours, Mention, Ports, Rule, Rules, RulesBeside, Who,
+    normal_nets,
 };
 use crate::socks::{Command, CommandSet};
 
@@ -215,8 +216,8 @@ impl Reader<'_> {
                 })
             })?),
             hours: self.hours(&entry)?,
-            egress: entry.egress.as_ref().map(|name| name.get_ref().as_str().into()),
-            bandwidth: entry.bandwidth.as_ref().map(|name| name.get_ref().as_str().into()),
+            egress: entry.egress.as_ref().map(|name| self.named(line, name)),
+            bandwidth: entry.bandwidth.as_ref().map(|name| self.named(line, name)),
         };
         if let Some(bandwidth) = &entry.bandwidth
             && rule.action != Action::Allow
@@ -238,6 +239,19 @@ impl Reader<'_> {
         }
         rule.text = rule.describe(&entry.description);
         Ok(rule)
+    }
+
+    /// What this rule, which begins in that line, names of the configuration.
+    fn named(&self, line: u32, name: &Placed<String>) -> Mention {
+        let (first, start) = (self.span.start, name.span().start);
+        let between = self.source.text.get(first..start).unwrap_or_default();
+        let lines = u32::try_from(between.matches('\n').count()).unwrap_or(0);
+        // From the line's own beginning, which may lie before the rule's.
+        let before = self.source.text.get(..start).unwrap_or_default();
+        let beside = before.rsplit('\n').next().unwrap_or_default();
+        let column = u32::try_from(beside.chars().count()).unwrap_or(0) + 1;
+        let name = name.get_ref().as_str().into();
+        Mention { name, position: (line + lines, column) }
     }
 
     fn action(&self, action: &Placed<String>) -> Result<Action, ConfigError> {

@@ -1,7 +1,7 @@
 //! Which limit on bandwidth a datagram is under.
 
 use super::*;
-use crate::acl::{Action, Decision, Hours, Ports, Rule, Rules, RulesBeside, Who};
+use crate::acl::{Action, Decision, Hours, Mention, Ports, Rule, Rules, RulesBeside, Who};
 
 /// Each of these ports is allowed by a rule of its own, which may name a limit.
 fn allowing(generation: u64, ports: &[(u16, Option<&str>)]) -> Arc<Policy> {
@@ -18,7 +18,7 @@ fn allowing(generation: u64, ports: &[(u16, Option<&str>)]) -> Arc<Policy> {
         sources: Vec::new(),
         hours: Hours::default(),
         egress: None,
-        bandwidth: bandwidth.map(Into::into),
+        bandwidth: bandwidth.map(|name| Mention { name: name.into(), position: (id, 1) }),
     });
     let (otherwise, members) = (Decision::Block, std::collections::HashMap::new());
     let beside = RulesBeside { otherwise, members, utc_offset_minutes: 0 };
