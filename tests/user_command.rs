@@ -51,7 +51,10 @@ fn user_of(option: &str, file: &Path, arguments: &[&str], stdin: &str) -> Output
 fn users_are_added_changed_listed_checked_and_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("users");
-    said(user(&file, &["add", "alice", "--group", "staff", "--group", "ops"], "secret"));
+    let told = |what: &str| format!("{}: {what}\n", file.canonicalize().unwrap().display());
+    let added =
+        said(user(&file, &["add", "alice", "--group", "staff", "--group", "ops"], "secret"));
+    assert_eq!(added, told("\"alice\" is added"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     fs::write(&file, format!("# who\n\n{}", fs::read_to_string(&file).unwrap())).unwrap();
     said(user(&file, &["add", "bob"], "hidden"));
@@ -65,10 +68,11 @@ fn users_are_added_changed_listed_checked_and_deleted() {
     assert!(refused(&user(&file, &["add", "carol"], "one\ntwo"), 2).contains("more than one line"));
     refused(&user(&file, &["del", "carol"], ""), 1);
     refused(&user(&file, &["passwd", "carol"], "x"), 1);
-    said(user(&file, &["passwd", "alice"], "changed"));
+    let changed = said(user(&file, &["passwd", "alice"], "changed"));
+    assert_eq!(changed, told("\"alice\" has a new password"));
     refused(&user(&file, &["verify", "alice"], "secret"), 1);
     said(user(&file, &["verify", "alice"], "changed"));
-    said(user(&file, &["del", "bob"], ""));
+    assert_eq!(said(user(&file, &["del", "bob"], "")), told("\"bob\" is deleted"));
     let text = fs::read_to_string(&file).unwrap();
     assert!(
         text.starts_with("# who\n\nalice:$argon2id$") && text.ends_with(":staff,ops\n"),

@@ -88,7 +88,7 @@ fn add(whose: &Whose, groups: &[String]) -> Result<(), Failure> {
     let mut edit = UsersEdit::begin(&path)?;
     must_be_new(whose, &edit)?;
     edit.put(&user);
-    edit.finish()
+    done(edit, whose, "is added")
 }
 
 fn passwd(whose: &Whose) -> Result<(), Failure> {
@@ -98,14 +98,20 @@ fn passwd(whose: &Whose) -> Result<(), Failure> {
     let mut edit = UsersEdit::begin(&path)?;
     let groups = known(whose, &edit)?.groups();
     edit.put(&user.in_groups(groups));
-    edit.finish()
+    done(edit, whose, "has a new password")
 }
 
 fn del(whose: &Whose) -> Result<(), Failure> {
     let mut edit = UsersEdit::begin(&whose.place.path()?)?;
     let user = known(whose, &edit)?;
     edit.remove(&user);
-    edit.finish()
+    done(edit, whose, "is deleted")
+}
+
+/// Makes the change, and says what it was.
+fn done(edit: UsersEdit, whose: &Whose, what: &str) -> Result<(), Failure> {
+    let path = edit.finish()?;
+    print(&format!("{}: {:?} {what}\n", path.display(), whose.name))
 }
 
 fn list(place: &Place) -> Result<(), Failure> {

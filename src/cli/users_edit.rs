@@ -79,8 +79,9 @@ impl UsersEdit {
         }
     }
 
-    /// Writes it all under another name, brings that to the disk, and gives it its own name.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    /// Writes it all under another name, brings that to the disk, and gives it its own name. Returns which
+    /// file it is.
+    pub(super) fn finish(self) -> Result<PathBuf, Failure> {
         let mut new = self.path.clone().into_os_string();
         new.push(".new");
         let new = PathBuf::from(new);
@@ -89,7 +90,8 @@ impl UsersEdit {
             fs::remove_file(&new).ok();
             return Err(failure(&self.path, error));
         }
-        self.folder.sync_all().map_err(|error| failure(&self.path, error))
+        self.folder.sync_all().map_err(|error| failure(&self.path, error))?;
+        Ok(self.path)
     }
 
     fn write(&self, new: &Path) -> io::Result<()> {
