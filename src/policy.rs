@@ -71,6 +71,15 @@ impl Policy {
         self
     }
 
+    /// Whether a client may come under this name: of a user who may log in, as far as we know, or of those
+    /// who need not.
+    #[must_use]
+    pub fn knows(&self, user: &str) -> bool {
+        let may_log_in =
+            || self.users.has(user) || self.users.service_for(user.as_bytes()).is_some();
+        user == self.anonymous.user() || self.methods.contains(Method::UserPass) && may_log_in()
+    }
+
     /// What holds a session of this client back that was decided on so; `None` if nothing does.
     #[must_use]
     pub fn throttle(

@@ -392,6 +392,7 @@ fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_
         answer["trace"].as_array().unwrap().iter().map(|step| step["result"].as_str()).collect();
     assert_eq!(results, [Some("missed"), Some("shadows"), Some("decides")]);
     assert_eq!(answer["trace"][0]["why"], format!("port {port} is none of 25"));
+    assert_eq!(answer["user_known"], true);
 
     let answer = explain(serde_json::json!({
         "target": "www.example.com:443", "user": "alice", "source": "203.0.113.7",
@@ -405,6 +406,7 @@ fn the_api_lists_rules_with_their_hits_and_explains_decisions_by_the_data_paths_
     assert_eq!(answer["addresses"][1]["rule"], of_guard);
     assert_eq!(answer["addresses"][1]["shadow_rule_id"], 2);
     assert_eq!(answer["command_offered"], true);
+    assert_eq!(answer["user_known"], false, "nobody need log in, so nobody is alice");
     let answer =
         explain(serde_json::json!({ "target": format!("www.example.com:{port}"), "user": "bob" }))
             .json();

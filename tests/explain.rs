@@ -48,7 +48,8 @@ fn each_rule_is_told_with_why_it_holds_or_does_not() {
     let line = ["--user", "alice", "--at", "2026-01-30T12:00:00Z", "www.example.com:443"];
     assert_eq!(
         told(&explain(directory.path(), &line)),
-        "www.example.com:443: allow, by rule 2: work\n\
+        "nobody is the user \"alice\": this is what one of that name would be told\n\
+         www.example.com:443: allow, by rule 2: work\n\
          \x20 missed   rule 1, line 4, priority 200, block: block * port 25\n\
          \x20          port 443 is none of 25\n\
          \x20 decides  rule 2, line 8, priority 100, allow: work\n\
@@ -56,8 +57,10 @@ fn each_rule_is_told_with_why_it_holds_or_does_not() {
     );
     let line = ["--user", "alice", "--at", "2026-01-31T12:00:00Z", "www.example.com:443"];
     let text = told(&explain(directory.path(), &line));
-    assert!(text.starts_with("www.example.com:443: block, by default policy\n"), "{text}");
+    assert!(text.contains("\nwww.example.com:443: block, by default policy\n"), "{text}");
     assert!(text.contains("sat 12:00 is none of mon 08:00 to mon 18:00, "), "{text}");
+    let text = told(&explain(directory.path(), &line[2..]));
+    assert!(text.starts_with("www.example.com:443: block, by default policy\n"), "{text}");
     let line = [
         "--group",
         "Staff",

@@ -154,6 +154,9 @@ pub(super) struct Answer {
     policy_generation: u64,
     /// Whether `server.commands` has the command; one that it has not is refused whatever the rules say.
     command_offered: bool,
+    /// Whether a client may come under the name of this user; where nobody is it, this is what would be
+    /// decided for one who was. Whom PAM may let in is taken for somebody.
+    user_known: bool,
     /// `allow` or `block`; `null` when it depends on the address that the name has, on who comes to a BIND
     /// for anybody (0.0.0.0), or on what each datagram of an association is for.
     #[schema(required)]
@@ -371,6 +374,7 @@ impl Question {
         Ok(Answer {
             policy_generation: policy.generation,
             command_offered: policy.commands.contains(command),
+            user_known: policy.knows(user),
             decision: ruling.as_ref().map(|ruling| ruling.decision.as_str()),
             rule: ruling.as_ref().map(|ruling| ruling.rule.to_string()),
             rule_id: ruling.as_ref().and_then(|ruling| ruling.rule_id),

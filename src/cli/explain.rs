@@ -74,8 +74,14 @@ impl Explain {
         let at = self.at.unwrap_or_else(clock::utc_ms);
         let explained = policy.acl.explain((&identity, self.source), &request, at, &self.addresses);
         let mut text = String::new();
-        if !policy.commands.contains(self.command) {
+        if !policy.knows(user) {
+            let user = printable(user);
             text = format!(
+                "nobody is the user \"{user}\": this is what one of that name would be told\n"
+            );
+        }
+        if !policy.commands.contains(self.command) {
+            text += &format!(
                 "{} is not one of server.commands: it is refused whatever the rules say\n",
                 self.command.as_str()
             );

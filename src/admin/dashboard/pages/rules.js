@@ -157,6 +157,7 @@ function conditions(rule) {
 function told(answer) {
   return [
     answer.command_offered === false && h("p", { class: "soft" }, "The command is not one of server.commands: it is refused whatever the rules say."),
+    answer.user_known === false && h("p", { class: "soft" }, "Nobody is this user: this is what one of that name would be told."),
     ...story(answer, answer.decision === null ? "It depends on the address" : null),
     ...answer.addresses.flatMap((one) => [h("h3", { class: "mono" }, one.address), ...story(one, null)]),
   ].filter(Boolean);
