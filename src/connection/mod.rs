@@ -38,4 +38,4 @@ pub use input::Input;
 pub use machine::Machine;
 pub use next::Next;
 pub use patience::Patience;
-pub use standing::Standing;
+pub use standing::{Forbidden, Standing};

@@ -19,36 +19,36 @@ pub struct Standing {
     pub request: Request,
     /// The address that was dialled.
     pub address: Option<IpAddr>,
-    /// What was decided about it.
-    pub ruling: Option<Ruling>,
     /// When it was. Rules with hours are asked about that moment again: whoever was let in goes on, whether
     /// or not somebody edits something else meanwhile.
     pub judged_at: Option<Instant>,
 }
 
 impl Standing {
-    /// Judges by another policy: by the request, and by the address. Whether the session may go on.
-    #[must_use]
-    pub fn renew(&mut self, policy: &Policy, now: Instant) -> bool {
+    /// Judges by another policy: by the request, and by the address. The ruling by which the session may
+    /// go on, which is wanted for nothing but the limits that it names and so is not kept.
+    ///
+    /// # Errors
+    /// It may not go on.
+    pub fn renew(&mut self, policy: &Policy, now: Instant) -> Result<Option<Ruling>, Forbidden> {
         if !policy.commands.contains(self.request.command) {
-            return false;
+            return Err(Forbidden);
         }
-        let Some(identity) = policy.renewed(&self.identity) else { return false };
-        self.identity = identity;
+        self.identity = policy.renewed(&self.identity).ok_or(Forbidden)?;
         let at = self.judged_at.unwrap_or(now);
         let judged = policy.acl.on_request(&self.identity, self.client, &self.request, at);
-        let Ok(permit) = judged else { return false };
-        self.ruling = permit.ruling().cloned();
-        let Some(address) = self.address else { return true };
+        let permit = judged.map_err(|_| Forbidden)?;
+        let Some(address) = self.address else { return Ok(permit.ruling().cloned()) };
         match policy.acl.on_address(&permit, address) {
-            Ok(permit) => {
-                self.ruling = Some(permit.ruling().clone());
-                true
-            }
-            Err(_) => false,
+            Ok(permit) => Ok(Some(permit.ruling().clone())),
+            Err(_) => Err(Forbidden),
         }
     }
 }
+
+/// A policy does not let a session go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forbidden;
 
 #[cfg(test)]
 mod tests {
@@ -98,7 +98,6 @@ mod tests {
             client: [198, 51, 100, 7].into(),
             request: Request { command: Command::Connect, target },
             address: Some([192, 0, 2, 1].into()),
-            ruling: None,
             judged_at,
         }
     }
@@ -108,8 +107,8 @@ mod tests {
         let now = clock::mono();
         let policy = policy(now);
         let late = now + Duration::from_hours(3);
-        assert!(standing(&policy, Some(now)).renew(&policy, late));
-        assert!(!standing(&policy, Some(late)).renew(&policy, late));
+        assert!(standing(&policy, Some(now)).renew(&policy, late).is_ok());
+        assert_eq!(standing(&policy, Some(late)).renew(&policy, late), Err(Forbidden));
     }
 
     #[test]
@@ -117,6 +116,6 @@ mod tests {
         let now = clock::mono();
         let mut policy = policy(now);
         policy.commands = CommandSet::NONE.with(Command::Bind);
-        assert!(!standing(&policy, Some(now)).renew(&policy, now));
+        assert_eq!(standing(&policy, Some(now)).renew(&policy, now), Err(Forbidden));
     }
 }

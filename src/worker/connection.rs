@@ -12,7 +12,7 @@ use super::token::Role;
 use super::udp::Associated;
 use crate::auth::Identity;
 use crate::clock::Now;
-use crate::connection::{Attempt, Facts, Standing};
+use crate::connection::{Attempt, Facts, Forbidden, Standing};
 use crate::key::Key;
 use crate::limit::{Seat, Stays};
 use crate::session::{Detail, Outcome, SessionId, SessionSlot};
@@ -168,14 +168,16 @@ impl Connection {
         let may_go_on = match &mut self.link {
             Link::Front(_) => return self.renew_front(key, kit).unwrap_or(Fate::Wait),
             Link::Relaying(relaying) => match &mut relaying.standing {
-                Some(standing) => {
-                    let may_go_on = standing.renew(&kit.policy, kit.now.mono);
-                    let Standing { identity, client, ruling, .. } = &*standing;
-                    self.stays.renew(&kit.policy.limits, *client, identity);
-                    let throttle = kit.policy.throttle(identity, ruling.as_ref(), kit.now);
-                    throttled = relaying.passage.set_throttle(throttle, kit.now);
-                    may_go_on
-                }
+                Some(standing) => match standing.renew(&kit.policy, kit.now.mono) {
+                    Ok(ruling) => {
+                        let Standing { identity, client, .. } = &*standing;
+                        self.stays.renew(&kit.policy.limits, *client, identity);
+                        let throttle = kit.policy.throttle(identity, ruling.as_ref(), kit.now);
+                        throttled = relaying.passage.set_throttle(throttle, kit.now);
+                        true
+                    }
+                    Err(Forbidden) => false,
+                },
                 None => true,
             },
             Link::Associated(associated) => {

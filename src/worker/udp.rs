@@ -149,10 +149,9 @@ impl Associated {
                     client: self.association.client(),
                     request: Request { command: Command::UdpAssociate, target: target.clone() },
                     address: Some(address),
-                    ruling: None,
                     judged_at: self.facts.judged_at,
                 };
-                standing.renew(policy, now.mono)
+                standing.renew(policy, now.mono).is_ok()
             }
             (_, _) => true,
         };

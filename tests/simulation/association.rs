@@ -54,10 +54,9 @@ impl Associated {
         {
             let request = Request { command: Command::UdpAssociate, target: target.clone() };
             let (client, identity) = (self.association.client(), identity.clone());
-            let (address, ruling) = (self.facts.resolved, None);
-            let mut standing =
-                Standing { identity, client, request, address, ruling, judged_at: None };
-            permitted = standing.renew(policy, now);
+            let address = self.facts.resolved;
+            let mut standing = Standing { identity, client, request, address, judged_at: None };
+            permitted = standing.renew(policy, now).is_ok();
         }
         permitted && self.association.renew(policy, now)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustsocks::auth::Identity;
 use rustsocks::clock::Now;
-use rustsocks::connection::{ConnectError, Facts, Input, Machine, Next, Standing};
+use rustsocks::connection::{ConnectError, Facts, Forbidden, Input, Machine, Next, Standing};
 use rustsocks::key::Key;
 use rustsocks::limit::Seat;
 use rustsocks::relay::{Advance, Side};
@@ -132,14 +132,16 @@ impl Connection {
         let may_go_on = match &mut self.link {
             Link::Front(_) => return self.renew_front(key, kit).unwrap_or(Fate::Wait),
             Link::Relaying(relaying) => match &mut relaying.standing {
-                Some(standing) => {
-                    let may_go_on = standing.renew(&kit.policy, now);
-                    let Standing { identity, ruling, .. } = &*standing;
-                    let clocks = kit.agenda.clocks();
-                    let throttle = kit.policy.throttle(identity, ruling.as_ref(), clocks);
-                    throttled = relaying.passage.set_throttle(throttle, clocks);
-                    may_go_on
-                }
+                Some(standing) => match standing.renew(&kit.policy, now) {
+                    Ok(ruling) => {
+                        let clocks = kit.agenda.clocks();
+                        let identity = &standing.identity;
+                        let throttle = kit.policy.throttle(identity, ruling.as_ref(), clocks);
+                        throttled = relaying.passage.set_throttle(throttle, clocks);
+                        true
+                    }
+                    Err(Forbidden) => false,
+                },
                 None => true,
             },
             Link::Associated(associated) => associated.renew(self.opened, &kit.policy, now),

@@ -63,8 +63,8 @@ impl Machine {
             Stage::Answering { then: Then::RelayDatagrams, .. } => None,
             Stage::Answering { then: Then::Relay, .. } => match self.standing() {
                 Some(mut standing) => {
-                    let may = standing.renew(policy, now);
-                    (!may).then(|| self.end(Outcome::PolicyChanged, now))
+                    let forbidden = standing.renew(policy, now).is_err();
+                    forbidden.then(|| self.end(Outcome::PolicyChanged, now))
                 }
                 None => None,
             },
@@ -156,7 +156,6 @@ impl Machine {
             client: self.client,
             request: Request { command: self.facts.command?, target },
             address: self.facts.resolved,
-            ruling: self.facts.ruling.clone(),
             judged_at: self.facts.judged_at,
         })
     }
