@@ -117,14 +117,16 @@ impl Connection {
 
     /// One socket is lost: the other is reset, once the kernel has sent what it was given.
     fn part(&mut self, lost: Side, until: Instant, kit: &mut Kit) -> Fate {
-        let before = std::mem::replace(&mut self.link, Link::Parting(Parting::nothing(until)));
+        let parting = Link::Parting(Box::new(Parting::nothing(until)));
+        let before = std::mem::replace(&mut self.link, parting);
         let Link::Relaying(relaying) = before else { return Fate::Release };
         let Relaying { upstream, passage, .. } = *relaying;
         passage.release(&mut kit.carrier);
-        self.link = Link::Parting(match lost {
+        let parting = match lost {
             Side::Client => Parting::reset_upstream(upstream, kit.now.mono, until),
             Side::Upstream => Parting::reset_client(kit.now.mono, until),
-        });
+        };
+        self.link = Link::Parting(Box::new(parting));
         self.advance_parting()
     }
 }

@@ -90,7 +90,8 @@ impl Connection {
                     let outbox = std::mem::take(&mut front.outbox);
                     self.seat.forgo();
                     let linger = front.machine.policy().timeouts.linger;
-                    self.link = Link::Parting(Parting::refused(outbox, now, linger));
+                    let parting = Parting::refused(outbox, now, linger);
+                    self.link = Link::Parting(Box::new(parting));
                     return Fate::Again;
                 }
                 Next::End(outcome) => {
