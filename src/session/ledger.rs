@@ -441,6 +441,12 @@ impl SessionSlot {
         self.reference
     }
 
+    /// The session's id, which is in the slot and need not be kept beside it.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.reference.session.last_id()
+    }
+
     /// What the rules have said since it was opened, in a policy of this generation; to be told once.
     pub fn set_ruling(&self, ruling: &Ruling, generation: u64) {
         let rest = self.rest.map(|(session, _)| session);

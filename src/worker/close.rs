@@ -44,7 +44,8 @@ impl Connection {
             front.count_ruling(kit);
         }
         match self.session.take() {
-            Some(Live { id, slot }) => {
+            Some(Live { slot }) => {
+                let id = slot.id();
                 match &self.link {
                     Link::Front(front) => set_late_facts(&slot, front.machine.facts()),
                     Link::Relaying(relaying) => {

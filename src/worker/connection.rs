@@ -40,7 +40,6 @@ pub(super) struct Connection {
 
 /// A session that is in the table.
 pub(super) struct Live {
-    pub(super) id: SessionId,
     pub(super) slot: SessionSlot,
 }
 
@@ -90,7 +89,7 @@ impl Live {
         if !kit.journal.opened(slot.reference()) {
             kit.counters.openings_left_out.add(1);
         }
-        Some(Self { id, slot })
+        Some(Self { slot })
     }
 }
 
@@ -214,7 +213,7 @@ impl Connection {
     /// so. A session that has ended meanwhile keeps its ending.
     pub(super) fn kill(&mut self, id: SessionId, from: IpAddr, kit: &mut Kit) -> Fate {
         match &self.session {
-            Some(live) if live.id == id => {
+            Some(live) if live.slot.id() == id => {
                 live.slot.reference().set_detail(Detail::AskedFrom(from));
                 self.cut(Outcome::TerminatedByAdmin, kit);
                 Fate::Release
@@ -267,4 +266,4 @@ impl Connection {
 pub(super) const CLIENT_SOCKET: u32 = 1;
 
 // Each idle session has one.
-const _: () = assert!(size_of::<Connection>() <= 224);
+const _: () = assert!(size_of::<Connection>() <= 208);
