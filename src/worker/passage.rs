@@ -22,10 +22,8 @@ pub struct Passage {
     linger_ms: u32,
     /// Transfers since the counters were last stored.
     unpublished: u32,
-    /// When the success reply left, until the target has answered.
-    first_byte_since: Option<Instant>,
-    /// Since when one socket has failed while the other still takes the rest.
-    failing_since: Option<Instant>,
+    /// When the success reply left.
+    begun: Instant,
     /// What holds it back, if anything does.
     throttled: Option<Box<Throttled>>,
 }
@@ -76,8 +74,7 @@ impl Passage {
             patience: Patience::new(now, timeouts.idle, timeouts.half_close),
             linger_ms: u32::try_from(timeouts.linger.as_millis()).unwrap_or(u32::MAX),
             unpublished: 0,
-            first_byte_since: Some(now),
-            failing_since: None,
+            begun: now,
             throttled: None,
         }
     }
@@ -164,13 +161,12 @@ impl Passage {
         if self.traffic != before {
             self.patience.progressed(now.mono);
             if before.bytes_received == 0 && self.traffic.bytes_received > 0 {
-                let since = self.first_byte_since.take();
-                first_byte = since.map(|since| now.mono.saturating_duration_since(since));
+                first_byte = Some(now.mono.saturating_duration_since(self.begun));
             }
         }
         self.patience.set_half_closed(now.mono, self.relay.half_closed());
         if advance == Advance::Waiting && self.relay.failing().is_some() {
-            self.failing_since.get_or_insert(now.mono);
+            self.patience.set_failing(now.mono, self.linger());
         }
         let moved = moved(&before, &self.traffic);
         let rests = self.throttled.is_some() && self.charge(&moved, wants, now);
@@ -244,11 +240,12 @@ impl Passage {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let resumes_at = self.throttled.as_ref().and_then(|throttled| throttled.resumes_at);
-        match (self.failing_since, resumes_at) {
-            (Some(since), None) => since + self.linger(),
-            (Some(since), Some(resumes_at)) => resumes_at.min(since + self.linger()),
-            (None, Some(resumes_at)) => resumes_at,
-            (None, None) => self.patience.deadline(),
+        match resumes_at {
+            Some(resumes_at) if self.patience.is_failing() => {
+                resumes_at.min(self.patience.deadline())
+            }
+            Some(resumes_at) => resumes_at,
+            None => self.patience.deadline(),
         }
     }
 
@@ -259,6 +256,12 @@ impl Passage {
             Some(end) => relay_outcome(end).0,
             None => self.patience.outcome(),
         }
+    }
+
+    /// When the success reply left.
+    #[must_use]
+    pub const fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// How long the last octets may take to leave.

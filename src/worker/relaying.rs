@@ -1,5 +1,6 @@
 //! A connection whose two sockets are joined: portions of its passage.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::close;
@@ -22,9 +23,9 @@ pub(super) struct Relaying {
     pub(super) passage: Passage,
     /// What it is judged by when the rules change.
     pub(super) standing: Option<Standing>,
-    keepalive_secs: u32,
-    /// When the kernel is told to look after the upstream socket; not at all, or done: none.
-    keepalive_at: Option<Instant>,
+    /// How long after its beginning the kernel is told to look after the upstream socket; not at all, or
+    /// done: none.
+    keepalive_secs: Option<NonZeroU32>,
 }
 
 impl Relaying {
@@ -37,24 +38,27 @@ impl Relaying {
     ) -> Self {
         let now = kit.now.mono;
         let passage = Passage::new(early, timeouts, now, kit.carrier.pool()).throttled(throttle);
-        let keepalive_secs = timeouts.keepalive_secs;
-        let keepalive_at =
-            (keepalive_secs > 0).then(|| now + Duration::from_secs(keepalive_secs.into()));
-        Self { upstream, passage, standing, keepalive_secs, keepalive_at }
+        let keepalive_secs = NonZeroU32::new(timeouts.keepalive_secs);
+        Self { upstream, passage, standing, keepalive_secs }
     }
 
     pub(super) fn deadline(&self) -> Instant {
         let end = self.passage.deadline();
-        self.keepalive_at.map_or(end, |at| at.min(end))
+        self.keepalive_at().map_or(end, |at| at.min(end))
+    }
+
+    fn keepalive_at(&self) -> Option<Instant> {
+        let secs = self.keepalive_secs?.get();
+        Some(self.passage.begun() + Duration::from_secs(secs.into()))
     }
 
     /// Has the kernel ask a silent target whether it is still there. Not before a session has lived
     /// for as long as a target may be silent: till then it would do nothing, and most sessions are
     /// over by then and are spared four system calls. (Clients' sockets inherit it for nothing.)
     fn keep_alive(&mut self) {
-        self.keepalive_at = None;
+        let Some(secs) = self.keepalive_secs.take() else { return };
         let stream = self.upstream.stream();
-        if let Err(error) = linux::socket::keepalive(stream, self.keepalive_secs) {
+        if let Err(error) = linux::socket::keepalive(stream, secs.get()) {
             // The idle timeout ends what this would have ended.
             tracing::debug!("no keepalive towards {:?}: {error}", stream.peer_addr());
         }
@@ -62,7 +66,7 @@ impl Relaying {
 }
 
 // Most of what an idle session costs beside its slot in the ledger.
-const _: () = assert!(size_of::<Relaying>() <= 384);
+const _: () = assert!(size_of::<Relaying>() <= 352);
 
 impl Connection {
     pub(super) fn advance_relay(&mut self, kit: &mut Kit) -> Fate {
@@ -101,7 +105,7 @@ impl Connection {
 
     pub(super) fn expire_relay(&mut self, kit: &mut Kit) -> Fate {
         let Link::Relaying(relaying) = &mut self.link else { return Fate::Again };
-        if relaying.keepalive_at.is_some_and(|at| at <= kit.now.mono) {
+        if relaying.keepalive_at().is_some_and(|at| at <= kit.now.mono) {
             relaying.keep_alive();
         }
         if relaying.passage.resumes(kit.now.mono) {
