@@ -67,9 +67,7 @@ pub fn verify(users: &Users, credentials: &Credentials) -> Verdict {
         .or_else(stand_in)
         .is_some_and(|stored| stored.matches(credentials.password()));
     match user {
-        Some(user) if right => {
-            Verdict::Accepted(Identity::authenticated(user.name(), user.groups()))
-        }
+        Some(user) if right => Verdict::Accepted(user.identity()),
         Some(_) | None => Verdict::Rejected,
     }
 }

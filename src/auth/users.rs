@@ -12,9 +12,9 @@ use super::stored::StoredHash;
 /// One user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    name: Arc<str>,
+    /// Once the password was right.
+    identity: Identity,
     stored: Arc<StoredHash>,
-    groups: Arc<[Box<str>]>,
 }
 
 impl User {
@@ -25,19 +25,19 @@ impl User {
     /// When it is none, of a kind that cannot be verified, or of one that would take too long.
     pub fn new(name: &str, hash: &str, groups: &[Box<str>]) -> Result<Self, HashError> {
         let stored = Arc::new(StoredHash::parse(hash)?);
-        Ok(Self { name: name.into(), stored, groups: groups.into() })
+        Ok(Self { identity: Identity::authenticated(name.into(), groups.into()), stored })
     }
 
     /// The same user in these groups.
     #[must_use]
     pub fn in_groups(self, groups: Arc<[Box<str>]>) -> Self {
-        Self { groups, ..self }
+        Self { identity: self.identity.in_groups(groups), ..self }
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
+        self.identity.shared_user()
     }
 
     /// Whether this is the password. Takes as long as a login.
@@ -53,7 +53,12 @@ impl User {
     /// The groups that the user is in.
     #[must_use]
     pub fn groups(&self) -> Arc<[Box<str>]> {
-        Arc::clone(&self.groups)
+        self.identity.shared_groups()
+    }
+
+    /// Who somebody is who knows the password.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 }
 
@@ -61,8 +66,8 @@ impl std::fmt::Debug for User {
     /// Without the hash.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("User")
-            .field("name", &self.name)
-            .field("groups", &self.groups)
+            .field("name", &self.identity.user())
+            .field("groups", &self.identity.groups())
             .finish_non_exhaustive()
     }
 }
@@ -88,7 +93,7 @@ impl Users {
             .into_iter()
             .map(|user| {
                 hashes.push(Arc::clone(&user.stored));
-                (user.name.as_bytes().into(), user)
+                (user.identity.user().as_bytes().into(), user)
             })
             .collect();
         Self { by_name, hashes, service: None, members: HashMap::new() }
@@ -104,8 +109,8 @@ impl Users {
     #[must_use]
     pub fn with_members(mut self, members: &HashMap<Box<str>, Vec<Box<str>>>) -> Self {
         self.by_name.values_mut().for_each(|user| {
-            if let Some(further) = members.get(&*user.name) {
-                user.groups = user.groups.iter().chain(further).cloned().collect();
+            if let Some(further) = members.get(user.identity.user()) {
+                user.identity = user.identity().and_in(further);
             }
         });
         self.members.clone_from(members);
@@ -149,13 +154,13 @@ impl Users {
 
     /// The names of those who are listed.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.values().map(|user| &*user.name)
+        self.by_name.values().map(|user| user.identity.user())
     }
 
     /// The groups that somebody is in, each as often as somebody is.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         let of_host = self.service.as_ref().map_or(&[][..], PamService::groups);
-        let listed = self.by_name.values().flat_map(|user| user.groups.iter());
+        let listed = self.by_name.values().flat_map(|user| user.identity.groups());
         listed.chain(of_host).map(|group| &**group)
     }
 
@@ -178,10 +183,7 @@ impl Users {
         let name = identity.user().as_bytes();
         match identity.vouched() {
             Vouched::Nobody => None,
-            Vouched::List => {
-                let user = self.by_name.get(name)?;
-                Some(Identity::authenticated(user.name(), user.groups()))
-            }
+            Vouched::List => self.by_name.get(name).map(User::identity),
             // It is not asked again: a service is only told a password.
             Vouched::Host => {
                 let again = self.service_for(name)?.identity(identity.user());
@@ -195,7 +197,7 @@ impl Users {
     #[must_use]
     pub fn supposed(&self, name: &str, groups: &[Box<str>]) -> Identity {
         let (given, further) = match self.by_name.get(name.as_bytes()) {
-            Some(user) => (&*user.groups, &[][..]),
+            Some(user) => (user.identity.groups(), &[][..]),
             None => {
                 let service = self.service_for(name.as_bytes());
                 (service.map_or(&[][..], PamService::groups), self.members_groups(name))

@@ -66,7 +66,7 @@ impl Relaying {
 }
 
 // Most of what an idle session costs beside its slot in the ledger.
-const _: () = assert!(size_of::<Relaying>() <= 352);
+const _: () = assert!(size_of::<Relaying>() <= 320);
 
 impl Connection {
     pub(super) fn advance_relay(&mut self, kit: &mut Kit) -> Fate {
