@@ -34,6 +34,13 @@ await run(async (visit) => {
   await verdict.locator(".decision", { hasText: "allow" }).waitFor();
   await verdict.locator("li[data-result=missed]").first().waitFor();
   await verdict.locator("li[data-result=shadows]").waitFor();
+  await verdict.getByText("Nobody is this user").waitFor({ state: "detached" });
+  await page.locator("input[name=user]").fill("alcie");
+  await explain(scene.origin);
+  await verdict.getByText("Nobody is this user").waitFor();
+  await page.locator("input[name=user]").fill("");
+  await explain(scene.origin);
+  await verdict.getByText("Nobody is this user").waitFor({ state: "detached" });
   await page.screenshot({ path: `${scene.out}/rules.png` });
   await page.setViewportSize(PHONE);
   await fits(page, "rules, phone");
