@@ -8,10 +8,10 @@
 //! Nothing here knows what a connection is; it has a [`Key`](crate::key::Key) to answer to.
 #![forbid(unsafe_code)]
 
-mod crowd;
 mod job;
 mod pool;
 mod turns;
+mod waiters;
 mod width;
 
 pub use job::Job;

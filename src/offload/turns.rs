@@ -2,20 +2,20 @@
 //!
 //! Networks take turns, in each of them those within it, and in those the clients: whoever comes anew is
 //! served before most of those who wait for their next, and whoever has a whole network to come from takes
-//! the turns of one. [`Crowd`] has the picture.
+//! the turns of one. [`Waiters`] has the picture.
 //!
 //! All together have a bound. Where it is reached, the last one of the heaviest network goes for one of a
 //! clearly lighter one: whoever fills the room takes it from himself.
 
 use std::net::IpAddr;
 
-use super::crowd::Crowd;
+use super::waiters::Waiters;
 use super::width::Width;
 
 /// Jobs that wait.
 #[derive(Debug)]
 pub(super) struct Turns<J> {
-    crowd: Crowd<J>,
+    waiters: Waiters<J>,
     waiting_max: usize,
 }
 
@@ -32,30 +32,30 @@ pub(super) enum Came<J> {
 
 impl<J> Turns<J> {
     pub(super) fn new(waiting_max: usize) -> Self {
-        Self { crowd: Crowd::new(Width::Provider), waiting_max }
+        Self { waiters: Waiters::new(Width::Provider), waiting_max }
     }
 
     /// How many wait.
     pub(super) const fn waiting(&self) -> usize {
-        self.crowd.waiting()
+        self.waiters.waiting()
     }
 
     /// A job comes, which is of whoever has this address.
     pub(super) fn put(&mut self, whose: IpAddr, job: J) -> Came<J> {
         let mut came = Came::In;
-        if self.crowd.waiting() >= self.waiting_max {
-            match self.crowd.make_room(whose) {
+        if self.waiters.waiting() >= self.waiting_max {
+            match self.waiters.make_room(whose) {
                 Some(other) => came = Came::For(other),
                 None => return Came::Full(job),
             }
         }
-        self.crowd.add(whose, job);
+        self.waiters.add(whose, job);
         came
     }
 
     /// The next one.
     pub(super) fn take(&mut self) -> Option<J> {
-        self.crowd.next()
+        self.waiters.next()
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(turns.waiting(), 5);
         assert_eq!(all(&mut turns), [(1, 0), (1, 1), (1, 2), (1, 3), (1, 4)]);
         assert_eq!(turns.waiting(), 0);
-        turns.crowd.assert_sound();
+        turns.waiters.assert_sound();
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
                 [1, 2, 3],
                 "{what}: they wait for a turn of the network, not for all of it"
             );
-            turns.crowd.assert_sound();
+            turns.waiters.assert_sound();
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
                     },
                 }
                 prop_assert_eq!(turns.waiting(), model.len());
-                turns.crowd.assert_sound();
+                turns.waiters.assert_sound();
             }
             let mut left: VecDeque<u32> = model.into_iter().map(|(_, job)| job).collect();
             while let Some(job) = turns.take() {

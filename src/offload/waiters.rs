@@ -17,7 +17,7 @@ use super::width::Width;
 
 /// Those who wait of one network, or of all.
 #[derive(Debug)]
-pub(super) struct Crowd<J> {
+pub(super) struct Waiters<J> {
     /// How wide the members are.
     width: Width,
     members: HashMap<IpAddr, Member<J>>,
@@ -41,7 +41,7 @@ struct Member<J> {
 #[derive(Debug)]
 enum Those<J> {
     Line(VecDeque<J>),
-    Crowd(Crowd<J>),
+    Network(Waiters<J>),
 }
 
 /// When it is a member's turn: those that had none yet, in the order in which they came, and those that had
@@ -52,7 +52,7 @@ struct Place {
     number: u64,
 }
 
-impl<J> Crowd<J> {
+impl<J> Waiters<J> {
     /// Nobody, in networks as wide as this.
     pub(super) fn new(width: Width) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl<J> Crowd<J> {
         let member = self.members.entry(network).or_insert_with(|| Member {
             place: new,
             those: within
-                .map_or_else(|| Those::Line(VecDeque::new()), |w| Those::Crowd(Self::new(w))),
+                .map_or_else(|| Those::Line(VecDeque::new()), |w| Those::Network(Self::new(w))),
         });
         self.weights.remove(&(member.those.waiting(), member.place));
         self.order.insert(member.place, network);
@@ -153,28 +153,28 @@ impl<J> Those<J> {
     fn waiting(&self) -> usize {
         match self {
             Self::Line(line) => line.len(),
-            Self::Crowd(crowd) => crowd.waiting,
+            Self::Network(waiters) => waiters.waiting,
         }
     }
 
     fn add(&mut self, client: IpAddr, job: J) {
         match self {
             Self::Line(line) => line.push_back(job),
-            Self::Crowd(crowd) => crowd.add(client, job),
+            Self::Network(waiters) => waiters.add(client, job),
         }
     }
 
     fn next(&mut self) -> Option<J> {
         match self {
             Self::Line(line) => line.pop_front(),
-            Self::Crowd(crowd) => crowd.next(),
+            Self::Network(waiters) => waiters.next(),
         }
     }
 
     fn last(&mut self) -> Option<J> {
         match self {
             Self::Line(line) => line.pop_back(),
-            Self::Crowd(crowd) => crowd.last(),
+            Self::Network(waiters) => waiters.last(),
         }
     }
 
@@ -182,7 +182,7 @@ impl<J> Those<J> {
         match self {
             // It would only be his own.
             Self::Line(_) => None,
-            Self::Crowd(crowd) => crowd.make_room(client),
+            Self::Network(waiters) => waiters.make_room(client),
         }
     }
 }
@@ -191,7 +191,7 @@ impl<J> Those<J> {
 const NEW_FOR_OLD: u32 = 3;
 
 #[cfg(test)]
-impl<J> Crowd<J> {
+impl<J> Waiters<J> {
     /// What is kept beside the members says the same as they do.
     pub(super) fn assert_sound(&self) {
         let by_network = |network: &IpAddr| &self.members[network];
@@ -206,8 +206,8 @@ impl<J> Crowd<J> {
             assert!(member.those.waiting() > 0, "an empty one is gone");
             assert!(self.weights.contains(&(member.those.waiting(), *place)));
             waiting += member.those.waiting();
-            if let Those::Crowd(crowd) = &member.those {
-                crowd.assert_sound();
+            if let Those::Network(waiters) = &member.those {
+                waiters.assert_sound();
             }
         }
         assert_eq!(waiting, self.waiting);
