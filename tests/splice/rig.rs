@@ -239,6 +239,7 @@ impl Rig {
     /// Has the source say as much as goes while nobody listens, until the relay holds something and
     /// nothing moves any more.
     pub(crate) fn stall(&mut self, direction: Direction, carrier: &mut Carrier) {
+        let budget = self.budget;
         let mut quiet = 0;
         for _ in 0..TURNS_MAX {
             let before = self.booked(direction);
@@ -247,12 +248,15 @@ impl Rig {
             let still = said == 0 && before == self.booked(direction) && self.held(direction) > 0;
             quiet = if still { quiet + 1 } else { 0 };
             if quiet == STILL && self.held(direction) >= HELD_MIN {
+                self.budget = budget;
                 return;
             }
             if quiet == STILL {
-                // So little that the kernel may yet take it.
+                // So little that the kernel may yet take it: what a portion left over behind the last whole
+                // segment. One of another size leaves something else.
                 quiet = 0;
                 self.hear(direction, CHUNK);
+                self.budget = self.budget.min(CHUNK) * 3 / 4;
             }
             std::thread::yield_now();
         }
