@@ -7,7 +7,10 @@ const TYPING_MS = 350;
 
 /** Keeps `inputs`, by their names in the address, and the address in step. */
 export function typed(inputs) {
+  const fields = Object.entries(inputs);
+  const filter = (params) => JSON.stringify(fields.map(([name]) => params[name] ?? null));
   let resting = null;
+  let known = "";
   const drop = () => {
     clearTimeout(resting);
     resting = null;
@@ -16,17 +19,19 @@ export function typed(inputs) {
     drop();
     resting = setTimeout(() => {
       resting = null;
-      change(Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim() || null])), true);
+      const said = Object.fromEntries(fields.map(([name, input]) => [name, input.value.trim() || null]));
+      known = filter(said);
+      change(said, true);
     }, TYPING_MS);
   };
-  Object.values(inputs).forEach((input) => input.addEventListener("input", rest));
+  fields.forEach(([, input]) => input.addEventListener("input", rest));
   return {
-    /** Shows what the address says. */
+    /** Shows what the address says. If that is a filter that was not typed here, it is what counts. */
     show: (params) => {
-      if (resting !== null) return;
-      for (const [name, input] of Object.entries(inputs)) {
-        if (document.activeElement !== input || !params[name]) input.value = params[name] ?? "";
-      }
+      if (filter(params) === known) return;
+      known = filter(params);
+      drop();
+      fields.forEach(([name, input]) => { input.value = params[name] ?? ""; });
     },
     /** Forgets what is being typed. */
     drop,
