@@ -106,10 +106,35 @@ struct NetKey {
     net: Net,
 }
 
+/// In how many places each rule lies among many.
+struct AmongMany<'a> {
+    ordered: &'a [Rule],
+    few: usize,
+    places: Vec<usize>,
+}
+
+impl<'a> AmongMany<'a> {
+    fn new(ordered: &'a [Rule], few: usize) -> Self {
+        Self { ordered, few, places: vec![0; ordered.len()] }
+    }
+
+    fn count(&mut self, ranks: impl ExactSizeIterator<Item = u32>) {
+        if ranks.len() > self.few {
+            ranks.for_each(|rank| self.places[rank as usize] += 1);
+        }
+    }
+
+    /// By what each of them is told apart in these.
+    fn parts(self, room: &mut Room) -> Vec<Apart> {
+        let both = self.ordered.iter().zip(self.places);
+        both.map(|(rule, places)| room.takes_parts(rule, places)).collect()
+    }
+}
+
 impl Scope {
     /// Where rules lie that are not told apart by their targets.
-    const fn places(&self) -> [&Place; 4] {
-        [&self.any, &self.network_allows, &self.allows, &self.walls]
+    const fn places(&self) -> [&Place; 3] {
+        [&self.any, &self.allows, &self.walls]
     }
 }
 
@@ -138,7 +163,8 @@ impl Index {
                 index.add(scope, rank, rule);
             }
         }
-        let apart = index.apart(ordered, few, room);
+        // Those that are tried first are given room first, and what no decision looks at what is left.
+        let apart = index.among_many(ordered, few).parts(&mut room);
         let of_many_people = index.of_many_people.iter().map(|rank| ordered[*rank as usize].id);
         let crowds = Crowds::new(of_many_people);
         let mut cut = Cut { ordered, few, apart, crowds };
@@ -156,27 +182,30 @@ impl Index {
         let crowds = cut.crowds.sorted();
         // Of these few are tried, however many they are: nobody needs to hear of it.
         cut.crowds = Crowds::default();
+        cut.apart = index.allows_among_many(ordered, few).parts(&mut room);
         index.scopes.iter_mut().for_each(|scope| scope.network_allows.finish(&mut cut));
         (index, crowds)
     }
 
-    /// By what each rule is told apart where it lies among many; nothing is cut yet. Those that are tried
-    /// first are given room first.
-    fn apart(&self, ordered: &[Rule], few: usize, mut room: Room) -> Vec<Apart> {
-        let mut places_among_many = vec![0_usize; ordered.len()];
-        let mut count = |ranks: &mut dyn ExactSizeIterator<Item = u32>| {
-            if ranks.len() > few {
-                ranks.for_each(|rank| places_among_many[rank as usize] += 1);
-            }
-        };
+    /// In how many places of those where decisions look each rule lies among many; nothing is cut yet.
+    fn among_many<'a>(&self, ordered: &'a [Rule], few: usize) -> AmongMany<'a> {
+        let mut many = AmongMany::new(ordered, few);
         let of_scopes = self.scopes.iter().flat_map(Scope::places);
         let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
         for place in of_scopes.chain(of_names).chain(self.nets.values()) {
-            count(&mut place.ranks().iter().copied());
+            many.count(place.ranks().iter().copied());
         }
-        self.names.values().for_each(|of| count(&mut of.patterns.ranks()));
-        let both = ordered.iter().zip(places_among_many);
-        both.map(|(rule, places)| room.takes_parts(rule, places)).collect()
+        self.names.values().for_each(|of| many.count(of.patterns.ranks()));
+        many
+    }
+
+    /// The same of the places of rules that allow a network.
+    fn allows_among_many<'a>(&self, ordered: &'a [Rule], few: usize) -> AmongMany<'a> {
+        let mut many = AmongMany::new(ordered, few);
+        for scope in &self.scopes {
+            many.count(scope.network_allows.ranks().iter().copied());
+        }
+        many
     }
 
     /// Whether a rule that is found may be about other people.
@@ -373,7 +402,8 @@ impl Index {
     pub(super) fn copies(&self) -> usize {
         let of_scopes = self.scopes.iter().flat_map(Scope::places);
         let of_names = self.names.values().flat_map(|of| [&of.itself, &of.below]);
-        let places = of_scopes.chain(of_names).chain(self.nets.values());
+        let of_nets = self.nets.values().chain(self.scopes.iter().map(|of| &of.network_allows));
+        let places = of_scopes.chain(of_names).chain(of_nets);
         places.map(Place::copies).sum::<usize>()
             + self.names.values().map(|of| of.patterns.copies()).sum::<usize>()
     }

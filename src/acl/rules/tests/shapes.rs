@@ -308,4 +308,18 @@ fn what_rules_say_of_many_people_does_not_either() {
     assert_eq!((of("user-3"), of("alice")), (true, false));
 }
 
+#[test]
+fn what_only_names_wait_for_takes_no_room_from_decisions() {
+    // Of one network, so that they are told apart by their clients and ports.
+    let all = alike(20_000, |id, rule| {
+        rule.action = Action::Allow;
+        rule.destinations = vec![Destination::Net(nth(1).into())];
+        rule.sources = (0..5).map(|n| nth(id * 10 + 2 * n).into()).collect();
+        rule.ports = Ports::of([0, 2000, 4000].map(|at| (at + low(id), at + low(id))));
+    });
+    assert_eq!(all.crowds(), []);
+    let (copies, most) = copies(&all);
+    assert!(copies <= most, "{copies} of {most}");
+}
+
 const MANY: u32 = 100_000;
