@@ -240,7 +240,7 @@ impl Rig {
     /// nothing moves any more.
     pub(crate) fn stall(&mut self, direction: Direction, carrier: &mut Carrier) {
         let budget = self.budget;
-        let mut quiet = 0;
+        let (mut quiet, mut tries) = (0, 0);
         for _ in 0..TURNS_MAX {
             let before = self.booked(direction);
             let said = self.source(direction).say(64 * 1024);
@@ -256,7 +256,8 @@ impl Rig {
                 // segment. One of another size leaves something else.
                 quiet = 0;
                 self.hear(direction, CHUNK);
-                self.budget = self.budget.min(CHUNK) * 3 / 4;
+                tries += 1;
+                self.budget = CHUNK - tries * ODD % (CHUNK - 2 * HELD_MIN);
             }
             std::thread::yield_now();
         }
@@ -324,6 +325,8 @@ const CHUNK: usize = 64 * 1024;
 const BUFFER: usize = 256 * 1024;
 /// Octets that a stalled relay holds at least.
 const HELD_MIN: usize = 16 * 1024;
+/// By how much one portion differs from the next that is tried; a prime.
+const ODD: usize = 4099;
 /// Turns in which nothing moved, after which nothing will.
 const STILL: usize = 50;
 /// More turns than anything here takes.
