@@ -155,7 +155,7 @@ pub(super) struct Answer {
     /// Whether `server.commands` has the command; one that it has not is refused whatever the rules say.
     command_offered: bool,
     /// Whether a client may come under the name of this user; where nobody is it, this is what would be
-    /// decided for one who was. Whom PAM may let in is taken for somebody.
+    /// decided for one who was. Whom PAM may let in is taken for somebody, and so is `acl.anonymous_user`.
     user_known: bool,
     /// `allow` or `block`; `null` when it depends on the address that the name has, on who comes to a BIND
     /// for anybody (0.0.0.0), or on what each datagram of an association is for.

@@ -143,7 +143,9 @@ impl<'a> Strangers<'a> {
         };
         let mut lines: Vec<String> = self.0.into_iter().take(LINES_MAX).map(line).collect();
         if left_out > 0 {
-            lines.push(format!("{left_out} more names of users and groups are nobody's"));
+            lines.push(format!(
+                "{left_out} more names of users and groups are nobody's, or nothing is said of them"
+            ));
         }
         lines
     }
@@ -222,6 +224,9 @@ mod tests {
         );
         let found = Settings::parse(None, &text).unwrap().0.strangers(None);
         assert_eq!(found.len(), LINES_MAX + 1);
-        assert_eq!(found[LINES_MAX], "30 more names of users and groups are nobody's");
+        assert_eq!(
+            found[LINES_MAX],
+            "30 more names of users and groups are nobody's, or nothing is said of them"
+        );
     }
 }
