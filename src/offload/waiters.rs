@@ -23,7 +23,7 @@ pub(super) struct Waiters<J> {
     members: HashMap<IpAddr, Member<J>>,
     /// Whose turn is when.
     order: BTreeMap<Place, IpAddr>,
-    /// How many wait of each, the heaviest last; of those that are as heavy the one that came last.
+    /// How many wait of each, the heaviest last; of those that are as heavy the one whose turn is last.
     weights: BTreeSet<(usize, Place)>,
     /// Turns of new members since the last of an old one.
     new_ones: u32,

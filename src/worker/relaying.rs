@@ -121,16 +121,17 @@ impl Connection {
 
     /// One socket is lost: the other is reset, once the kernel has sent what it was given.
     fn part(&mut self, lost: Side, until: Instant, kit: &mut Kit) -> Fate {
-        let parting = Link::Parting(Box::new(Parting::nothing(until)));
-        let before = std::mem::replace(&mut self.link, parting);
+        let nothing = Link::Parting(Box::new(Parting::nothing(until)));
+        let before = std::mem::replace(&mut self.link, nothing);
         let Link::Relaying(relaying) = before else { return Fate::Release };
         let Relaying { upstream, passage, .. } = *relaying;
         passage.release(&mut kit.carrier);
-        let parting = match lost {
-            Side::Client => Parting::reset_upstream(upstream, kit.now.mono, until),
-            Side::Upstream => Parting::reset_client(kit.now.mono, until),
-        };
-        self.link = Link::Parting(Box::new(parting));
+        if let Link::Parting(parting) = &mut self.link {
+            **parting = match lost {
+                Side::Client => Parting::reset_upstream(upstream, kit.now.mono, until),
+                Side::Upstream => Parting::reset_client(kit.now.mono, until),
+            };
+        }
         self.advance_parting()
     }
 }
