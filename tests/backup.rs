@@ -106,6 +106,37 @@ fn a_backup_of_a_running_proxy_is_whole_and_its_owners_alone() {
 }
 
 #[test]
+fn what_holds_no_sessions_takes_no_backups_place() {
+    let proxy = Proxy::start();
+    assert!(backup(proxy.directory(), &["good.db"]).status.success());
+    let of = |name: &str, sql: &str| {
+        rusqlite::Connection::open(proxy.directory().join(name))
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        backup(
+            proxy.directory(),
+            &["--database-url", &format!("sqlite://{name}"), "--force", "good.db"],
+        )
+    };
+    for (name, sql, why) in [
+        ("empty.db", "VACUUM", "it is empty"),
+        ("other.db", "CREATE TABLE t (a)", "it holds the tables of another program"),
+        (
+            "version.db",
+            "CREATE TABLE t (a); PRAGMA user_version = 3",
+            "it holds the tables of another",
+        ),
+    ] {
+        let output = of(name, sql);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{complaint}");
+        assert!(complaint.contains(name) && complaint.contains(why), "{complaint}");
+        assert_eq!(rows(&proxy.directory().join("good.db")), 0, "it is as it was");
+    }
+}
+
+#[test]
 fn a_proxy_runs_on_what_it_was_given_back() {
     let proxy = Proxy::start();
     let origin = Origin::echo();

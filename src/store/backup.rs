@@ -9,6 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::error::StoreError;
 use super::location::Location;
+use super::schema;
 
 /// Copies a database, as it is at one moment, into the empty file `to`. `progress` is told how many
 /// pages of how many are done.
@@ -17,7 +18,8 @@ use super::location::Location;
 /// after each commit of the writer. Until it ends, the write-ahead log cannot shrink.
 ///
 /// # Errors
-/// [`StoreError`]; `to` is then of no use.
+/// [`StoreError`], also where there are no sessions to copy, as it is empty or somebody else's; `to` is then
+/// of no use.
 pub fn backup(
     location: &Location,
     to: &Path,
@@ -28,6 +30,8 @@ pub fn backup(
     let snapshot = source.unchecked_transaction().map_err(of)?;
     // A transaction takes its snapshot with its first read.
     snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(of)?;
+    // A copy of nothing must not take the place of one that is good.
+    schema::expect_filled(location.path(), &snapshot)?;
     let on_copy = |error: rusqlite::Error| StoreError::sqlite(to, &error);
     let mut copy = Connection::open(to).map_err(on_copy)?;
     // Whoever asked brings it to the disk when it is whole.

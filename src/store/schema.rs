@@ -39,6 +39,15 @@ pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), St
     }
 }
 
+/// Whether this version or an earlier one has made its tables there.
+pub(super) fn expect_filled(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    expect_ours(path, connection)?;
+    match version(path, connection)? {
+        0 => Err(StoreError::unusable(path, &"it is empty")),
+        _ => Ok(()),
+    }
+}
+
 /// Of a database that [`expect_ours`] lets pass.
 pub(super) fn bring_up_to_date(
     path: &Path,
