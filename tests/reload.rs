@@ -270,6 +270,27 @@ fn the_answer_says_what_changed_and_what_needs_a_restart() {
 }
 
 #[test]
+fn hits_of_rules_go_on_over_a_reload_that_leaves_the_rules_alone() {
+    let target = SocketAddr::from(([127, 0, 0, 1], 1));
+    let proxy = start(&block(target.port()), "");
+    let refused = || assert_eq!(Client::to(proxy.socks).negotiate(target), 2);
+    let hits = || get(proxy.api.unwrap(), "/api/acl/rules").json()["data"][0]["hits"].clone();
+    refused();
+    assert_eq!(hits(), json!(1));
+    edit_config(&proxy, |text| text.replace("[server]", "[server]\nidle_timeout_secs = 77"));
+    assert_eq!(reloaded(&proxy)["changed"], json!(["server.idle_timeout_secs"]));
+    assert_eq!(hits(), json!(1));
+    refused();
+    assert_eq!(hits(), json!(2));
+    // By its number a rule is another then.
+    write_rules(&proxy, &block(target.port()).replace("ports = [1]", "ports = [1, 2]"));
+    reloaded(&proxy);
+    assert_eq!(hits(), json!(0));
+    refused();
+    assert_eq!(hits(), json!(1));
+}
+
+#[test]
 fn sessions_of_users_who_are_taken_away_end_and_others_do_not_notice() {
     let origin = Origin::echo();
     let user = |name: &str| format!("[[auth.users]]\nusername = \"{name}\"\npassword = \"pw\"\n");

@@ -27,7 +27,7 @@ pub struct Acl {
     guard: Guard,
     rules: Option<Arc<Rules>>,
     default_policy: Arc<str>,
-    tallies: Vec<Tally>,
+    tallies: Arc<[Tally]>,
 }
 
 /// No.
@@ -41,7 +41,7 @@ impl Acl {
     /// No rules: what the guard allows is allowed.
     #[must_use]
     pub fn new(guard: Guard) -> Self {
-        Self { guard, rules: None, default_policy: DEFAULT_POLICY.into(), tallies: Vec::new() }
+        Self { guard, rules: None, default_policy: DEFAULT_POLICY.into(), tallies: Arc::new([]) }
     }
 
     /// Behind the guard, these rules.
@@ -55,6 +55,17 @@ impl Acl {
     pub fn counting_for(mut self, workers: usize) -> Self {
         let last = self.rules.iter().flat_map(|rules| rules.ordered()).map(|rule| rule.id).max();
         self.tallies = (0..workers).map(|_| Tally::new(last.unwrap_or(0))).collect();
+        self
+    }
+
+    /// Counts on where the policy before did, if its rules were the same.
+    #[must_use]
+    pub fn counting_on(mut self, before: &Self) -> Self {
+        let own = self.rules.as_deref().map(Rules::ordered);
+        let same = own == before.rules.as_deref().map(Rules::ordered);
+        if same && self.tallies.len() == before.tallies.len() {
+            self.tallies = Arc::clone(&before.tallies);
+        }
         self
     }
 
@@ -95,7 +106,7 @@ impl Acl {
         }
     }
 
-    /// How often the rule of this number has decided since this policy is in force.
+    /// How often the rule of this number has decided since these rules are in force.
     #[must_use]
     pub fn hits(&self, rule_id: u32) -> RuleHits {
         self.tallies.iter().map(|tally| tally.of(rule_id)).fold(RuleHits::default(), |sum, one| {

@@ -107,9 +107,9 @@ struct OneRule {
     /// The limit on bandwidth of what it allows, by name, beside those of its user.
     #[schema(required)]
     bandwidth: Option<String>,
-    /// How often it has decided.
+    /// How often it has decided since the rules were changed, or since the start.
     hits: u64,
-    /// How often it would have refused, being on trial.
+    /// How often it would have refused since then, being on trial.
     shadow_hits: u64,
 }
 

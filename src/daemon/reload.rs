@@ -309,8 +309,12 @@ impl Reloader {
         self.generation += 1;
         let generation = self.generation;
         let policy = settings.policy(generation, self.own.clone(), rules.clone(), posts.len());
-        let policy = Arc::new(policy.counting_in(&self.limits));
+        let mut policy = policy.counting_in(&self.limits);
         let old = self.in_force.current();
+        if let Some(old) = &old {
+            policy.acl = policy.acl.counting_on(&old.acl);
+        }
+        let policy = Arc::new(policy);
         // Before any worker counts by it, so that nothing it counts goes unstored.
         self.limits.adopt(&policy.limits.terms, clock::utc_ms());
         if let Some(ended) = posts.iter().position(|post| !order(post, &policy)) {
