@@ -337,7 +337,7 @@ impl Server {
                     self.end = (!login.accepted).then_some(Ended::Rejected);
                 }
                 Progress::Requested { request, .. } => self.end = Some(Ended::Requested(request)),
-                Progress::NoMethod => self.end = Some(Ended::NoMethod),
+                Progress::NoMethod { .. } => self.end = Some(Ended::NoMethod),
             }
         }
     }

@@ -34,7 +34,10 @@ pub(super) enum Progress {
         userid: Box<[u8]>,
     },
     /// No method suits both sides; the client has been told.
-    NoMethod,
+    NoMethod {
+        /// What a SOCKS4 client says it is; mostly empty.
+        userid: Box<[u8]>,
+    },
 }
 
 /// What a client broke.
@@ -85,7 +88,7 @@ impl Negotiation {
                     socks::Progress::Requested { request, userid } => {
                         Progress::Requested { request, userid }
                     }
-                    socks::Progress::NoMethod => Progress::NoMethod,
+                    socks::Progress::NoMethod { userid } => Progress::NoMethod { userid },
                 };
                 Ok((used, next))
             }
@@ -97,7 +100,7 @@ impl Negotiation {
                     http::Progress::Requested(request) => {
                         Progress::Requested { request, userid: Box::default() }
                     }
-                    http::Progress::NoCredentials => Progress::NoMethod,
+                    http::Progress::NoCredentials => Progress::NoMethod { userid: Box::default() },
                 };
                 Ok((used, next))
             }

@@ -61,7 +61,10 @@ pub enum Progress {
     },
     /// The handshake is over: no method suits both sides, and the client has been told so. Send and
     /// close.
-    NoMethod,
+    NoMethod {
+        /// What a SOCKS4 client says it is; empty if it says nothing, or speaks version 5.
+        userid: Box<[u8]>,
+    },
 }
 
 impl Handshake {
@@ -167,7 +170,7 @@ impl Handshake {
                     Some(Method::UserPass) => Stage::UserPass,
                     None => Stage::Done,
                 };
-                Ok(self.agreed.is_none().then_some(Progress::NoMethod))
+                Ok(self.agreed.is_none().then(|| Progress::NoMethod { userid: Box::default() }))
             }
             Stage::UserPass => {
                 let claimed = UserPass::parse(cursor)?;
@@ -184,7 +187,7 @@ impl Handshake {
                 self.stage = Stage::Done;
                 if self.accepted.choose(MethodSet::NO_AUTH).is_none() {
                     v4::write_rejected(out);
-                    return Ok(Some(Progress::NoMethod));
+                    return Ok(Some(Progress::NoMethod { userid: userid.into() }));
                 }
                 self.agreed = Some(Method::NoAuth);
                 Ok(Some(Progress::Requested { request, userid: userid.into() }))

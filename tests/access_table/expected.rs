@@ -52,7 +52,7 @@ fn entry(row: &Row) -> Entry {
     match row.dialect {
         // It cannot carry a login, whatever it claims.
         Dialect::Socks4 | Dialect::Socks4a => {
-            Entry::Refused { reply: "91", code: none, claimed: nothing() }
+            Entry::Refused { reply: "91", code: none, claimed: claimed(row) }
         }
         Dialect::Http => match (row.login, row.login.said(row.dialect)) {
             (Login::Alice, _) => Entry::As { user: "alice" },

@@ -35,9 +35,9 @@ const GOLDEN: [Golden; 48] = [
     (true, Socks4, None, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | -"),
     (true, Socks4a, None, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | -"),
     (true, Http, None, Allowed, false, "407", "failed | no_acceptable_method | - | - | anonymous | -"),
-    // A claim is no login, and no part of the record where nothing came of it.
-    (true, Socks4, Alice, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | -"),
-    (true, Socks4a, Alice, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | -"),
+    // A claim is no login, but it is written down.
+    (true, Socks4, Alice, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | alice"),
+    (true, Socks4a, Alice, Allowed, false, "91", "failed | no_acceptable_method | - | - | anonymous | alice"),
     // The right one.
     (true, Connect, Alice, Allowed, true, "0", "closed | client_closed | allow | allowed | alice | -"),
     (true, Bind, Alice, Allowed, true, "0", "closed | client_closed | allow | allowed | alice | -"),

@@ -59,10 +59,12 @@ impl Machine {
             Ok((used, Progress::NeedMore)) => {
                 (used, if out.is_empty() { Next::Read } else { Next::Flush })
             }
-            Ok((used, Progress::NoMethod)) => (used, self.refuse(Outcome::NoAcceptableMethod, now)),
+            Ok((used, Progress::NoMethod { userid })) => {
+                self.set_claim(&userid);
+                (used, self.refuse(Outcome::NoAcceptableMethod, now))
+            }
             Ok((used, Progress::Verify(login))) => {
-                self.facts.claimed_user =
-                    Some(String::from_utf8_lossy(&login.username).into_owned().into());
+                self.facts.claimed_user = Some(String::from_utf8_lossy(&login.username).into());
                 let credentials = Credentials::new(login.username, login.password);
                 self.stage = match mem::replace(&mut self.stage, Stage::Done) {
                     Stage::Negotiating { handshake, .. } => {
@@ -81,17 +83,20 @@ impl Machine {
                 (used, Next::Verify(credentials))
             }
             Ok((used, Progress::Requested { request, userid })) => {
-                if !userid.is_empty() {
-                    // A claim that nothing proves.
-                    self.facts.claimed_user =
-                        Some(String::from_utf8_lossy(&userid).into_owned().into());
-                }
+                self.set_claim(&userid);
                 if self.finished && used == octets.len() {
                     self.gone_at = Some(now + HANG_UP_PATIENCE);
                 }
                 (used, self.on_request(request, now, out))
             }
             Err(fault) => (octets.len(), self.on_fault(&fault, now, out)),
+        }
+    }
+
+    /// A claim of a SOCKS4 client, which nothing proves.
+    fn set_claim(&mut self, userid: &[u8]) {
+        if !userid.is_empty() {
+            self.facts.claimed_user = Some(String::from_utf8_lossy(userid).into());
         }
     }
 

@@ -93,7 +93,9 @@ fn converse(methods: MethodSet, accepts: bool, octets: &[u8], pieces: &[usize]) 
                 Progress::Requested { request, userid } => {
                     seen.questions.push(format!("{request:?} {userid:?}"));
                 }
-                Progress::NoMethod => seen.questions.push("no method".to_owned()),
+                Progress::NoMethod { userid } => {
+                    seen.questions.push(format!("no method {userid:?}"));
+                }
             }
         }
         assert!(handshake.stage == Stage::Done || inbox.len() < Handshake::MESSAGE_OCTETS_MAX);
