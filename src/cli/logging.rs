@@ -9,10 +9,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LoggingSettings;
 
+/// What others say of what we say ourselves; of JSON it makes fields that are nobody's.
+const OTHERS: &str = "rusqlite_migration=warn";
+
 /// Sends what the process has to say to stderr from here on. `RUST_LOG` wins over the file.
 pub(super) fn start(settings: &LoggingSettings) {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(settings.level.as_str()));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},{OTHERS}", settings.level.as_str())));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -53,6 +53,7 @@ pub(super) fn bring_up_to_date(
     path: &Path,
     connection: &mut Connection,
 ) -> Result<usize, StoreError> {
+    let before = version(path, connection)?;
     Migrations::from_slice(&MIGRATIONS).to_latest(connection).map_err(|error| {
         if let rusqlite_migration::Error::RusqliteError { err, .. } = &error {
             StoreError::sqlite(path, err)
@@ -60,6 +61,9 @@ pub(super) fn bring_up_to_date(
             StoreError::unusable(path, &error)
         }
     })?;
+    if usize::try_from(before) != Ok(MIGRATIONS.len()) {
+        tracing::info!("{} has schema version {} now", path.display(), MIGRATIONS.len());
+    }
     Ok(MIGRATIONS.len())
 }
 
