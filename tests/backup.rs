@@ -163,7 +163,7 @@ fn what_is_there_is_replaced_only_by_force_and_the_database_never() {
         (vec!["./data/../data/sessions.db", "--force"], 2, "the database itself"),
         (vec!["data/sessions.db"], 2, "the database itself"),
         (vec!["data/sessions.db-wal", "--force"], 2, "the database itself"),
-        (vec!["nowhere/copy.db"], 1, "nowhere/copy.db"),
+        (vec!["nowhere/copy.db"], 1, "nowhere/copy.db: No such file"),
         (vec!["other.db", "--database-url", "sqlite://nowhere.db"], 1, "nowhere.db"),
         (vec!["other.db", "--database-url", "sqlite://copy.db"], 78, "copy.db"),
         (vec![], 2, "<FILE>"),

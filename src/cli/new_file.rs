@@ -52,7 +52,8 @@ impl NewFile {
                         "it is being written, or whoever wrote it was killed; --force starts anew";
                     failure(&partial, already_there(what))
                 } else {
-                    failure(&partial, error)
+                    // Nobody has asked for the other name.
+                    failure(path, error)
                 }
             })?;
         Ok((Self { path: path.to_owned(), partial, force, named: false }, file))
