@@ -182,7 +182,8 @@ fn rows(proxy: &Proxy) -> BTreeMap<String, i64> {
 fn targets(proxy: &Proxy, code: &str) -> Vec<String> {
     let database = proxy.database();
     let sql = "SELECT dest_ip || ' ' || dest_port || ' ' || coalesce(resolved_ip, '') || ' ' || \
-               coalesce(acl_rule_matched, '') FROM sessions WHERE close_code = ?1 LIMIT 9";
+               coalesce(close_reason, '') || ' ' || coalesce(connect_us, -1) || ' of ' || \
+               protocol || ' ' || command FROM sessions WHERE close_code = ?1 LIMIT 9";
     let mut statement = database.prepare(sql).unwrap();
     let rows = statement.query_map([code], |row| row.get(0)).unwrap();
     rows.collect::<Result<_, _>>().unwrap()

@@ -70,17 +70,20 @@ impl World {
             octets
         };
         let Some(Request { command, target }) = self.request(octets) else { return true };
+        // The last one of the network is its broadcast address: nobody can connect to that, or look for
+        // the way there.
+        let nobodys = Ipv4Addr::new(127, 255, 255, 255);
+        if target.host.ip().is_some_and(|ip| ip.to_canonical() == nobodys) {
+            return false;
+        }
         if command != Command::Connect {
             return true;
         }
         let known = self.targets[..3].iter().any(|it| it.port() == target.port);
         let Some(ip) = target.host.ip() else { return known };
         let address = SocketAddr::new(ip, target.port);
-        // The last one of the network is its broadcast address: nobody can connect to that.
-        let nobodys = Ipv4Addr::new(127, 255, 255, 255);
-        let ip = ip.to_canonical();
         self.guard.allows(Ipv4Addr::LOCALHOST.into(), address).is_err()
-            || known && ip.is_loopback() && ip != nobodys
+            || known && ip.to_canonical().is_loopback()
     }
 
     /// What the proxy would be asked for, if every login were good.
