@@ -1,4 +1,4 @@
-//! The access log of the real binary: one line for each session that has ended.
+//! The access log of the real binary, one line for each session that has ended, and its own log in JSON.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -125,4 +125,18 @@ fn a_place_that_cannot_be_written_to_is_said_at_the_start() {
         assert_eq!(code, Some(78), "{said}");
         assert!(said.contains(why) && said.contains("access_log"), "{said}");
     }
+}
+
+#[test]
+fn what_is_logged_in_json_says_nothing_of_the_machine_it_was_built_on() {
+    let mut proxy = Proxy::with("[logging]\nformat = \"json\"\n");
+    proxy.signal("TERM");
+    assert!(proxy.wait().success());
+    let log = proxy.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let says = |text: &str| {
+        lines.iter().any(|line| line["fields"]["message"].as_str().unwrap().contains(text))
+    };
+    assert!(says("has schema version"), "{log}");
+    assert!(!log.contains("\"log."), "{log}");
 }
