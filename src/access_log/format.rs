@@ -32,11 +32,11 @@ enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFormat {
     /// A name in braces is no column.
-    #[error("{{{name}}} is no column of a session, did you mean {{{nearest}}}?")]
+    #[error("{{{name}}}, which is no column of a session, expected one such as {{{nearest}}}")]
     Unknown {
         /// What stands in the braces.
         name: String,
-        /// The column that is most like it.
+        /// The column that is but a slip away, or one that anybody wants.
         nearest: &'static str,
     },
     /// A brace without its other half.
@@ -130,8 +130,10 @@ fn column(name: &str) -> Result<usize, BadFormat> {
     if let Some(index) = COLUMNS.iter().position(|(known, _)| *known == name) {
         return Ok(index);
     }
-    let alike = |(known, _): &&Column| strsim::osa_distance(known, name);
-    let nearest = COLUMNS.iter().min_by_key(alike).map_or("", |(known, _)| known);
+    let slips = |(known, _): &Column| (strsim::osa_distance(known, name), *known);
+    let near = COLUMNS.iter().map(slips).min_by_key(|(slips, _)| *slips);
+    let near = near.filter(|(slips, _)| *slips <= (name.chars().count() / 3).max(1));
+    let nearest = near.map_or("user", |(_, known)| known);
     Err(BadFormat::Unknown { name: name.escape_debug().to_string(), nearest })
 }
 
@@ -292,6 +294,8 @@ mod tests {
             ("", BadFormat::Nothing),
             ("text", BadFormat::Nothing),
             ("{usr}", unknown),
+            ("{foo}", BadFormat::Unknown { name: "foo".to_owned(), nearest: "user" }),
+            ("{nod}", BadFormat::Unknown { name: "nod".to_owned(), nearest: "node" }),
             ("{user", BadFormat::Brace),
             ("user} {user}", BadFormat::Brace),
             ("{user}\n", BadFormat::Control),

@@ -155,7 +155,7 @@ pub(super) struct UserEntry {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Acl {
-    pub(super) enabled: bool,
+    pub(super) enabled: Placed<bool>,
     pub(super) config_file: Placed<String>,
     pub(super) watch: bool,
     pub(super) anonymous_user: Placed<String>,
@@ -165,7 +165,7 @@ pub(super) struct Acl {
 impl Default for Acl {
     fn default() -> Self {
         Self {
-            enabled: false,
+            enabled: placed(false),
             config_file: placed(String::new()),
             watch: false,
             anonymous_user: placed("anonymous".to_owned()),

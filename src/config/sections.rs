@@ -27,12 +27,14 @@ pub(super) fn acl(
         }
     };
     let path = &acl.config_file;
-    let rule_file = match (acl.enabled, path.get_ref().is_empty()) {
+    let rule_file = match (*acl.enabled.get_ref(), path.get_ref().is_empty()) {
         (true, false) => Some(PathBuf::from(path.get_ref())),
         (true, true) => {
             let message =
                 "got none, expected the path of a rule file, because `acl.enabled` is true";
-            return Err(source.error(path.span(), "acl.config_file", message));
+            // Where it is not written, what asks for it is.
+            let written = [path.span(), acl.enabled.span()].into_iter().find(|it| !it.is_empty());
+            return Err(source.error(written.unwrap_or_default(), "acl.config_file", message));
         }
         (false, false) => {
             let message = "not used, because `acl.enabled` is false";

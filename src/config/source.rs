@@ -137,7 +137,7 @@ impl<'a> Source<'a> {
         } else if let Some(rest) = message.strip_prefix("missing field ") {
             let field = quoted(rest).first().copied().unwrap_or_default();
             key = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
-            "missing".to_owned()
+            format!("missing, expected {}", wanted(&key))
         } else if message == "duplicate key" {
             key = self.text.get(span.clone()).unwrap_or_default().to_owned();
             "written twice, expected once".to_owned()
@@ -236,6 +236,18 @@ fn plainly(message: &str) -> String {
         ("sequence, expected", "an array, expected"),
     ];
     words.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
+/// What a key takes that has no default.
+fn wanted(key: &str) -> &'static str {
+    match key.rsplit('.').next().unwrap_or_default() {
+        "action" => "\"allow\", \"block\" or \"shadow-block\"",
+        "address" => "an IP address such as \"127.0.0.1\" or \"::1\"",
+        "limit_mib" => "a number of MiB",
+        "period" => "\"hour\", \"day\", \"week\" or \"month\"",
+        "port" => "the number of a port",
+        _ => "a name",
+    }
 }
 
 /// What stands in backquotes.

@@ -111,12 +111,15 @@ fn directory(settings: &Settings) -> PathBuf {
 
 /// What is wrong with a database, as the process says it when it ends.
 fn failure(error: StoreError) -> Failure {
+    // All that the system says is the name of a file, which may have been left to a default.
+    let key = if matches!(error, StoreError::File { .. }) { "sessions.database_url: " } else { "" };
+    let text = format!("{key}{error}");
     if error.is_permission() {
-        Failure::Permission(error.to_string())
+        Failure::Permission(text)
     } else if error.is_configuration() {
-        Failure::Configuration(error.to_string())
+        Failure::Configuration(text)
     } else {
-        Failure::Other(error.to_string())
+        Failure::Other(text)
     }
 }
 

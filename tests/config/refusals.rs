@@ -31,8 +31,8 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[[auth.users]]\nusernam = \"a\"\n",
             &[":2:1: auth.users.usernam: ", "`auth.users.username`?"],
         ),
-        ("[[auth.users]]\n", &[":1:1: auth.users.username: missing"]),
-        ("[[server.listen]]\naddress = \"::1\"\n", &[":1:1: server.listen.port: missing"]),
+        ("[[auth.users]]\n", &[":1:1: auth.users.username: missing, expected a name"]),
+        ("[[server.listen]]\naddress = \"::1\"\n", &[":1:1: server.listen.port: missing, expected the number"]),
         // Types, words and TOML itself.
         (
             "[server]\nbind_port = \"x\"\n",
@@ -160,6 +160,14 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[[egress.named]]\nname = \"a\"\n[[egress.named]]\nname = \"a\"\n",
             &[":4:8: egress.named.name: got \"a\" twice"],
         ),
+        (
+            "[[limits.quotas]]\nname = \"a\"\nperiod = \"day\"\n",
+            &[":1:1: limits.quotas.limit_mib: missing, expected a number"],
+        ),
+        (
+            "[logging]\naccess_log_format = \"{foo}\"\n",
+            &[":2:21: logging.access_log_format: got {foo}, which is no column", " such as {user}"],
+        ),
         ("[[egress.named]]\nmark = 7\n", &["egress.named.name: missing"]),
         (
             "[resolver.hosts]\na = [\"192.0.2.1\", \"b\"]\n",
@@ -210,7 +218,7 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[sessions]\ndatabase_url = \"postgres://x\"\n",
             &[":2:16: sessions.database_url: got \"postgres://x\", expected `sqlite://`"],
         ),
-        ("[acl]\nenabled = true\n", &["acl.config_file: got none, expected the path"]),
+        ("[acl]\nenabled = true\n", &[":2:11: acl.config_file: got none, expected the path"]),
         // What cannot be meant.
         (
             "[server]\nbind_address = \"0.0.0.0\"\n",

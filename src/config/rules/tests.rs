@@ -106,7 +106,7 @@ fn refusals_say_file_line_rule_field_and_what_was_expected() {
         (rule("priority = \"high\""), "acl.toml:3:12: rules.priority: got string"),
         ("[[rules]]\naction = \"alow\"\n".into(), "rule 1: got \"alow\", expected"),
         ("[[rules]]\naction = \"alow\"\n".into(), "did you mean `allow`?"),
-        ("[[rules]]\ndescription = \"x\"\n".into(), "rules.action: missing"),
+        ("[[rules]]\ndescription = \"x\"\n".into(), "rules.action: missing, expected \"allow\""),
         ("[global]\ndefault_policy = \"deny\"\n".into(), "acl.toml:2:18: global.default_policy"),
         ("[global]\nutc_offset = \"CET\"\n".into(), "global.utc_offset: got \"CET\""),
         ("[[users]]\nusername = \"a\"\n[[users]]\nusername = \"a\"\n".into(), "users.username"),
