@@ -190,6 +190,21 @@ fn a_name_that_nobody_has_is_warned_of_and_no_error() {
 }
 
 #[test]
+fn a_bandwidth_under_which_nobody_falls_is_warned_of_unless_a_rule_names_it() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    let config = format!(
+        "server.bind_port = 0\nsessions.stats_api_port = 0\nacl.enabled = true\n\
+         acl.config_file = \"{}\"\n[[limits.bandwidth]]\nname = \"slow\"\ndownload_kbit = 5\n",
+        rules.path().display()
+    );
+    check(&config).says(0, &["warning: limits.bandwidth \"slow\" limits nobody: "]);
+    fs::write(rules.path(), "[[rules]]\naction = \"allow\"\nbandwidth = \"slow\"\n").unwrap();
+    let checked = check(&config);
+    checked.says(0, &[]);
+    assert!(!String::from_utf8_lossy(&checked.output.stderr).contains("limits nobody"));
+}
+
+#[test]
 fn rules_that_are_many_and_cannot_be_told_apart_are_warned_of_and_no_error() {
     let rules = tempfile::NamedTempFile::new().unwrap();
     let config = format!(

@@ -47,7 +47,28 @@ impl Settings {
         if let Some(rules) = rules {
             strangers.look_at_members(&known, rules, &self.groups_said(rules));
         }
-        strangers.lines(&known)
+        let mut lines = strangers.lines(&known);
+        lines.extend(self.idle_bandwidths(rules));
+        lines
+    }
+
+    /// A line for each limit on bandwidth that is neither anybody's nor any rule's.
+    fn idle_bandwidths(&self, rules: Option<&Rules>) -> impl Iterator<Item = String> {
+        let rules = rules.into_iter().flat_map(Rules::ordered);
+        let named = rules.filter_map(|rule| rule.bandwidth.as_ref()).map(|named| &*named.name);
+        let named: HashSet<&str> = named.collect();
+        let idle = self.limits.bandwidths.iter().filter(move |limit| {
+            let whom = &limit.whom;
+            let anybodys = whom.everybody || !whom.users.is_empty() || !whom.groups.is_empty();
+            !anybodys && !named.contains(&*limit.name)
+        });
+        idle.take(LINES_MAX).map(|limit| {
+            format!(
+                "limits.bandwidth {:?} limits nobody: it has no `users` and no `groups`, and \
+                 no rule names it",
+                limit.name
+            )
+        })
     }
 
     /// The groups that somebody is in by the configuration, and those of which it or `rules` say anything,
