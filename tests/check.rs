@@ -205,6 +205,16 @@ fn a_bandwidth_under_which_nobody_falls_is_warned_of_unless_a_rule_names_it() {
 }
 
 #[test]
+fn what_a_start_warns_of_is_warned_of() {
+    let config = "server.bind_port = 0\nsessions.stats_api_port = 0\nresolver.kind = \"system\"\n\
+                  egress.addresses = [\"127.0.0.1\"]\nlogging.access_log = \"/dev/shm/none.log\"\n";
+    let written = "warning: sandbox: any file below /dev/shm can be written to ";
+    check(config).says(0, &["warning: names are looked up by the system, whose", written]);
+    let off = check(&format!("server.sandbox = \"off\"\n{config}"));
+    assert!(!String::from_utf8_lossy(&off.output.stdout).contains(written));
+}
+
+#[test]
 fn rules_that_are_many_and_cannot_be_told_apart_are_warned_of_and_no_error() {
     let rules = tempfile::NamedTempFile::new().unwrap();
     let config = format!(

@@ -33,7 +33,8 @@ pub(super) fn replaced(source: &Source<'_>, file: &mut File, warnings: &mut Vec<
 pub(super) fn server(source: &Source<'_>, file: &File) -> Result<ServerSettings, ConfigError> {
     let server = &file.server;
     let listen = listeners(source, server)?;
-    let anybody = file.auth.socks_method.get_ref() == &SocksMethod::None && !file.acl.enabled.get_ref();
+    let anybody =
+        file.auth.socks_method.get_ref() == &SocksMethod::None && !file.acl.enabled.get_ref();
     let open = anybody && !server.allow_open_proxy;
     let mut checked: Vec<ListenSettings> = Vec::new();
     for Listener { key, span, address, announcers } in listen {

@@ -9,6 +9,8 @@ use super::access_log::try_place;
 use super::claim::Claim;
 use super::egress;
 use super::low_ports::try_ports;
+use super::names;
+use super::reach;
 use super::sandbox::{become_user, files};
 use super::start::{Failure, crew, descriptors_lacking, relays_allowed};
 use crate::access_log::Place;
@@ -87,6 +89,8 @@ pub(super) fn of_the_host(settings: &Settings) -> Vec<Finding> {
     findings.extend(settings.auth.pam.as_ref().and_then(other_service));
     findings.extend(data_directory(settings).map(|path| directory("data", &path, DATA_LEFT_MIN)));
     findings.extend(ledger(settings).map(|path| directory("ledger", &path, LEDGER_LEFT_MIN)));
+    findings.extend(names::doubt(settings).map(|line| Finding::Poor(line.to_owned())));
+    findings.extend(reach::shared(settings).into_iter().map(Finding::Poor));
     findings
 }
 

@@ -12,7 +12,7 @@ use mio::Poll;
 use super::crew::close;
 use super::sandbox::Sandbox;
 use super::start::Failure;
-use crate::config::{self, ResolverKind, ResolverSettings};
+use crate::config::{self, ResolverKind, ResolverSettings, Settings};
 use crate::egress::Egress;
 use crate::linux::calls::Duty;
 use crate::mailbox::Post;
@@ -66,11 +66,6 @@ impl Names {
                     Pool::start("names", THREADS, WAITING_MAX)
                         .map_err(|error| Failure::io("cannot start a thread", &error))
                 })?;
-                if !egress.is_default() {
-                    tracing::warn!(
-                        "names are looked up by the system, whose questions do not follow [egress]"
-                    );
-                }
                 // The system reads the hosts file and knows its servers itself.
                 let options = options(settings, Vec::new(), Hosts::default());
                 Ok(Self { options, kind: Kind::System(pool) })
@@ -104,6 +99,13 @@ impl Names {
             Kind::System(pool) => close(pool),
         }
     }
+}
+
+/// What there is to warn of how names are looked up.
+pub(super) fn doubt(settings: &Settings) -> Option<&'static str> {
+    let by_system = settings.resolver.kind == ResolverKind::System;
+    (by_system && !settings.egress.default.is_default())
+        .then_some("names are looked up by the system, whose questions do not follow [egress]")
 }
 
 /// Descriptors that looking up names may take, in all of so many workers.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::inspection::{data_directory, ledger};
 use crate::access_log::Place;
-use crate::config::{AccessLogSettings, Settings};
+use crate::config::{self, AccessLogSettings, Settings};
 use crate::linux::paths::{Reach, is_home};
 
 /// What the process reaches from here on; `files` are those that a reload reads.
@@ -26,23 +26,7 @@ pub(super) fn reach(settings: &Settings, files: &[(&str, PathBuf)]) -> Reach {
     // By the one above: its own is made anew where somebody has removed it.
     let ledger = ledger(settings);
     write.extend(ledger.as_deref().into_iter().flat_map(around));
-    let database = settings.sessions.database_url.strip_prefix("sqlite://");
-    let database = database.filter(|_| data_directory(settings).is_some()).map(Path::new);
-    let log = match &settings.logging.access_log {
-        Some(AccessLogSettings { place: Place::File(log), .. }) => Some(log.as_path()),
-        Some(_) | None => None,
-    };
-    let token = settings.server.api_token_file.as_path();
-    for (what, file) in [("database", database), ("token", Some(token)), ("access log", log)] {
-        let Some(file) = file else { continue };
-        let directories: Vec<PathBuf> = both(file).into_iter().flat_map(above).collect();
-        tell_of_shared(what, "give it a directory", &directories);
-        write.extend(directories);
-    }
-    let configured = ledger.filter(|_| !settings.sessions.ledger_path.as_os_str().is_empty());
-    // It is a directory already.
-    let around_it = configured.as_deref().map_or_else(Vec::new, around);
-    tell_of_shared("ledger's directory", "put it one deeper", &around_it);
+    write.extend(made_in(settings).into_iter().flat_map(|(_, directories)| directories));
     if let Some(runtime) = std::env::var_os("RUNTIME_DIRECTORY") {
         write.extend(std::env::split_paths(&runtime));
     }
@@ -80,15 +64,44 @@ fn around_one(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Files of ours are made in directories, which are to be written to therefore, whosever they are.
-fn tell_of_shared(what: &str, remedy: &str, directories: &[PathBuf]) {
-    if let Some(directory) = directories.iter().find(|directory| is_more_than_ours(directory)) {
-        tracing::warn!(
+/// The directories in which each of the files is made that the process writes.
+fn made_in(settings: &Settings) -> Vec<(&'static str, Vec<PathBuf>)> {
+    let database = settings.sessions.database_url.strip_prefix("sqlite://");
+    let database = database.filter(|_| data_directory(settings).is_some()).map(Path::new);
+    let log = match &settings.logging.access_log {
+        Some(AccessLogSettings { place: Place::File(log), .. }) => Some(log.as_path()),
+        Some(_) | None => None,
+    };
+    let token = Some(settings.server.api_token_file.as_path());
+    let files = [("database", database), ("token", token), ("access log", log)];
+    let directories = |file: &Path| both(file).into_iter().flat_map(above).collect();
+    let files = files.into_iter().filter_map(|(what, file)| Some((what, directories(file?))));
+    files.collect()
+}
+
+/// A line for each directory of everybody's in which files of ours are made, and which is to be written to
+/// therefore; none where nothing keeps the process from others anyway.
+pub(super) fn shared(settings: &Settings) -> Vec<String> {
+    if settings.server.sandbox == config::Sandbox::Off {
+        return Vec::new();
+    }
+    let mut made: Vec<_> = made_in(settings)
+        .into_iter()
+        .map(|(what, directories)| (what, "give it a directory", directories))
+        .collect();
+    let configured =
+        ledger(settings).filter(|_| !settings.sessions.ledger_path.as_os_str().is_empty());
+    // It is a directory already.
+    made.extend(configured.map(|it| ("ledger's directory", "put it one deeper", around(&it))));
+    let line = |(what, remedy, directories): (&str, &str, Vec<PathBuf>)| {
+        let directory = directories.iter().find(|directory| is_more_than_ours(directory))?;
+        Some(format!(
             "sandbox: any file below {} can be written to as far as the user may: the {what} lies directly \
              there, where more has to be made; {remedy}",
             directory.display()
-        );
-    }
+        ))
+    };
+    made.into_iter().filter_map(line).collect()
 }
 
 /// Whether a directory is no place for our files alone, by whatever name.

@@ -32,7 +32,10 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             &[":2:1: auth.users.usernam: ", "`auth.users.username`?"],
         ),
         ("[[auth.users]]\n", &[":1:1: auth.users.username: missing, expected a name"]),
-        ("[[server.listen]]\naddress = \"::1\"\n", &[":1:1: server.listen.port: missing, expected the number"]),
+        (
+            "[[server.listen]]\naddress = \"::1\"\n",
+            &[":1:1: server.listen.port: missing, expected the number"],
+        ),
         // Types, words and TOML itself.
         (
             "[server]\nbind_port = \"x\"\n",
