@@ -39,6 +39,7 @@ enum Kind {
 
 impl Names {
     /// Reads the host's files, or starts the threads: a worker opens no file.
+    #[cfg_attr(not(feature = "dns-cares"), expect(unused_variables, reason = "for c-ares"))]
     pub(super) fn start(
         settings: &ResolverSettings,
         egress: &Egress,
