@@ -117,7 +117,7 @@ fn a_place_that_cannot_be_written_to_is_said_at_the_start() {
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("logging.access_log: nowhere/access.log cannot be opened"), "{said}");
     for (logging, why) in [
-        ("[logging]\naccess_log_format = \"{usr}\"\n", "did you mean {user}?"),
+        ("[logging]\naccess_log_format = \"{usr}\"\n", "expected one such as {user}"),
         ("[logging]\naccess_log_format = \"{user\"\n", "single brace"),
         ("enabled = false\n[logging]\naccess_log = \"a\"\n", "`sessions.enabled` is false"),
     ] {
