@@ -118,7 +118,8 @@ pub(crate) struct UdpCount {
 
 impl UdpEcho {
     pub(crate) fn on(address: &str) -> Self {
-        let socket = UdpSocket::bind(address).expect("a free port");
+        // As with `Origin::on`.
+        let socket = super::wait_for("a free port", || UdpSocket::bind(address).ok());
         let address = socket.local_addr().expect("an address");
         let (count, stop) = (Arc::<UdpCount>::default(), Arc::<AtomicBool>::default());
         let (counted, stopped) = (Arc::clone(&count), Arc::clone(&stop));

@@ -43,7 +43,9 @@ impl Origin {
         address: &str,
         serve: impl Fn(TcpStream, &Count) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
+        // One that was free a moment ago may still be held by a process that is being started: it has all
+        // that we have, until it becomes another program.
+        let listener = super::wait_for("a free port", || TcpListener::bind(address).ok());
         let address = listener.local_addr().expect("an address");
         let count = Arc::new(Count::default());
         let stop = Arc::new(AtomicBool::new(false));
