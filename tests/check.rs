@@ -35,6 +35,15 @@ impl Checked {
             assert!(all.lines().any(|said| said.contains(line)), "{all}\nwithout\n{line}");
         }
     }
+
+    /// Neither where warnings go nor elsewhere.
+    #[track_caller]
+    fn says_nothing_of(&self, what: &str) {
+        for said in [&self.output.stdout, &self.output.stderr] {
+            let said = String::from_utf8_lossy(said);
+            assert!(!said.contains(what), "{said}");
+        }
+    }
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn a_bandwidth_under_which_nobody_falls_is_warned_of_unless_a_rule_names_it() {
     fs::write(rules.path(), "[[rules]]\naction = \"allow\"\nbandwidth = \"slow\"\n").unwrap();
     let checked = check(&config);
     checked.says(0, &[]);
-    assert!(!String::from_utf8_lossy(&checked.output.stderr).contains("limits nobody"));
+    checked.says_nothing_of("limits nobody");
 }
 
 #[test]
@@ -211,7 +220,7 @@ fn what_a_start_warns_of_is_warned_of() {
     let written = "warning: sandbox: any file below /dev/shm can be written to ";
     check(config).says(0, &["warning: names are looked up by the system, whose", written]);
     let off = check(&format!("server.sandbox = \"off\"\n{config}"));
-    assert!(!String::from_utf8_lossy(&off.output.stdout).contains(written));
+    off.says_nothing_of(written);
 }
 
 #[test]

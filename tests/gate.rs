@@ -85,7 +85,7 @@ fn a_lack_of_descriptors_passes() {
 
 /// What the tests above run as a process of its own.
 #[test]
-#[ignore = "the other tests start it"]
+#[ignore = "started with few descriptors by the tests of this file, in every run"]
 fn serve_until_the_input_ends() {
     let Ok(left) = std::env::var(LEFT) else { return };
     let counters = Arc::new(GateCounters::default());

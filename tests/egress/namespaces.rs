@@ -51,7 +51,7 @@ impl Drop for Far {
 }
 
 #[test]
-#[ignore = "another test runs it in a namespace"]
+#[ignore = "run in a namespace by a_session_leaves_by_the_interface_and_not_by_the_route"]
 fn inside_by_interface() {
     if !is_inside() {
         return;
@@ -99,7 +99,7 @@ fn packets_bear_the_mark_of_their_user() {
 }
 
 #[test]
-#[ignore = "another test runs it in a namespace"]
+#[ignore = "run in a namespace by packets_bear_the_mark_of_their_user"]
 fn inside_by_mark() {
     if !is_inside() {
         return;
@@ -139,7 +139,7 @@ fn the_peer_of_a_bind_comes_by_the_link_of_its_client() {
 }
 
 #[test]
-#[ignore = "another test runs it in a namespace"]
+#[ignore = "run in a namespace by the_peer_of_a_bind_comes_by_the_link_of_its_client"]
 fn inside_link_local() {
     if !is_inside() {
         return;
@@ -176,7 +176,7 @@ fn addresses_that_the_host_is_given_later_are_the_guards_too() {
 }
 
 #[test]
-#[ignore = "another test runs it in a namespace"]
+#[ignore = "run in a namespace by addresses_that_the_host_is_given_later_are_the_guards_too"]
 fn inside_with_addresses() {
     if !is_inside() {
         return;

@@ -50,7 +50,7 @@ fn a_client_at_a_link_local_address_has_its_datagrams() {
 }
 
 #[test]
-#[ignore = "another test runs it in a namespace"]
+#[ignore = "run in a namespace by a_client_at_a_link_local_address_has_its_datagrams"]
 fn inside_link_local() {
     if !is_inside() {
         return;
